@@ -1,0 +1,1 @@
+//! Actor-based group communication: nodes, groups and one message bus.

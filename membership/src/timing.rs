@@ -1,0 +1,83 @@
+//! Every time-out of a node, derived from one intent.
+
+use std::time::Duration;
+
+/// All spans that a node waits, derived from [`Timing::detect_within`].
+///
+/// A cluster's nodes should share one `detect_within`; they need not share anything else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timing {
+    detect_within: Duration,
+}
+
+/// A detection time that cannot be kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "detect_within of {0:?} is outside {min:?} to {max:?}: a shorter one mistakes a busy process for a dead one",
+    min = Timing::DETECT_MIN,
+    max = Timing::DETECT_MAX
+)]
+pub struct BadTiming(Duration);
+
+impl Timing {
+    /// The shortest detection time that scheduling noise allows.
+    pub const DETECT_MIN: Duration = Duration::from_millis(50);
+    /// The longest one that is still a detection.
+    pub const DETECT_MAX: Duration = Duration::from_secs(60);
+    /// The default: half a second.
+    pub const DEFAULT: Self = Self { detect_within: Duration::from_millis(500) };
+
+    /// Derives all spans from the time within which a silent node is to be suspected.
+    ///
+    /// # Errors
+    /// [`BadTiming`] outside [`Self::DETECT_MIN`] to [`Self::DETECT_MAX`].
+    pub fn detect_within(span: Duration) -> Result<Self, BadTiming> {
+        if (Self::DETECT_MIN..=Self::DETECT_MAX).contains(&span) {
+            Ok(Self { detect_within: span })
+        } else {
+            Err(BadTiming(span))
+        }
+    }
+
+    /// Silence after which a node is suspected.
+    pub const fn detect(&self) -> Duration {
+        self.detect_within
+    }
+
+    /// Between two heartbeats to a peer: five fit into the detection time, so four may be lost.
+    pub fn heartbeat(&self) -> Duration {
+        self.detect_within / 5
+    }
+
+    /// A timer later than this says that this process, not its peers, stood still.
+    pub fn stall(&self) -> Duration {
+        self.detect_within / 2
+    }
+
+    /// Between two looks at what is unanswered: lost frames are asked for again after it.
+    pub fn resend(&self) -> Duration {
+        self.detect_within / 10
+    }
+
+    /// How long one round of a view change may take before it is tried again.
+    pub fn round(&self) -> Duration {
+        self.detect_within
+    }
+
+    /// How long two members that do not hear each other, while others hear both, may stay so
+    /// before the junior one has to leave.
+    pub fn broken_link(&self) -> Duration {
+        self.detect_within * 2
+    }
+
+    /// How long founders wait for all that were declared before a majority goes on without the rest.
+    pub fn founding(&self) -> Duration {
+        self.detect_within * 4
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

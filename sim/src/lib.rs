@@ -1,0 +1,1 @@
+//! The group cores on a seeded clock and network, with checkers.

@@ -1,0 +1,1 @@
+//! Bytes between nodes: transports, links and lanes over QUIC, TCP and memory.
