@@ -7,7 +7,12 @@
 mod ids;
 mod time;
 mod timing;
+mod view;
+
+/// How the members of a view agree on the next one.
+pub mod agreement;
 
 pub use ids::{GroupId, Incarnation, Member, NodeId, NotANode};
 pub use time::Time;
 pub use timing::{BadTiming, Timing};
+pub use view::{Change, Cut, Decree, Seq, View, ViewId, closing_quorum, majority};

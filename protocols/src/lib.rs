@@ -1,1 +1,14 @@
-//! What is promised: message orders and the group that joins them with agreed views.
+//! What is promised: message orders, and the group that joins them with agreed views.
+//!
+//! Everything here is a pure state machine, like `quorate-membership` below it. [`Group`] is the
+//! composition that both the actors and the simulator drive.
+
+mod group;
+mod order;
+mod stream;
+
+pub use group::{
+    Body, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Refusal, Ticket, WedgeReason,
+};
+pub use order::Order;
+pub use stream::{Frame, Row};

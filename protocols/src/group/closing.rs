@@ -1,0 +1,223 @@
+//! The coordinator's part in closing a view: when to attempt it, with whom, and its steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_membership::{
+    Change, Cut, Decree, Member, NodeId, Seq, Time, View, ViewId,
+    agreement::{Ballot, Breach, Coordinator, Phase, Plan, Promise, Step},
+};
+
+use super::{Body, Effects, Group};
+
+/// An attempt of this member to close the view.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    coordinator: Coordinator,
+    why: BTreeMap<Member, Change>,
+    /// When the present phase goes on with what it has, or the attempt is given up.
+    deadline: Time,
+}
+
+impl Attempt {
+    pub(super) const fn ballot(&self) -> Ballot {
+        self.coordinator.ballot()
+    }
+}
+
+impl Group {
+    /// Starts to close the view if this member is the one to do so and there is a reason.
+    pub(super) fn consider(&mut self, out: &mut Effects) {
+        let quiet = self.attempt.is_some() || self.installing.is_some() || self.now < self.not_before;
+        let Some(view) = self.view.as_ref().filter(|_| !quiet && !self.left) else { return };
+        let Some(senior) = self.coordinator().filter(|member| member.node == self.me.node) else { return };
+        let genesis = view.id.is_genesis();
+        let founded = genesis && self.may_found(view);
+        let mut why = if genesis { BTreeMap::new() } else { self.condemned() };
+        why.extend(self.leaving.iter().filter(|m| view.is_acceptor(**m)).map(|m| (*m, Change::Left)));
+        why.extend(self.admissible(view).map(|member| (member, Change::Joined)));
+        let stuck = self.sealed_at.is_some_and(|at| self.now >= at + self.config.timing.round())
+            || self.opinions.values().any(|opinion| opinion.sealed) && !self.is_sealed();
+        if !(founded || !genesis && (stuck || !why.is_empty())) {
+            return;
+        }
+        debug_assert_eq!(senior.node, self.me.node);
+        self.start_attempt(why, out);
+    }
+
+    fn start_attempt(&mut self, why: BTreeMap<Member, Change>, out: &mut Effects) {
+        let Some(view) = self.view.clone() else { return };
+        self.highest_round += 1;
+        let ballot = Ballot { round: self.highest_round, by: self.me.node };
+        let excluded: BTreeSet<Member> =
+            why.iter().filter(|(_, change)| **change != Change::Joined).map(|(member, _)| *member).collect();
+        let gone = |m: &Member| matches!(why.get(m), Some(change) if *change != Change::Left);
+        let here = |m: &Member| m.node == self.me.node || self.reachable.contains(&m.node);
+        let awaited = view.acceptors().filter(|m| here(m) && !gone(m)).map(|m| m.node).collect();
+        let coordinator = Coordinator::new(view, ballot, Plan { awaited, excluded }, self.config.breach);
+        let deadline = self.now + self.config.timing.round();
+        self.attempt = Some(Attempt { coordinator, why, deadline });
+        self.ask(out);
+    }
+
+    /// Asks the present phase's question of everybody who has not answered it.
+    fn ask(&mut self, out: &mut Effects) {
+        let Some(attempt) = &self.attempt else { return };
+        let ballot = attempt.coordinator.ballot();
+        let body = match attempt.coordinator.phase().clone() {
+            Phase::Preparing => Body::Prepare { ballot },
+            Phase::Gathering { union, .. } => return self.gather(&union, out),
+            Phase::Holding(decree) => Body::Hold { ballot, decree },
+            Phase::Accepting(decree) => Body::Accept { ballot, decree },
+        };
+        let nodes = attempt.coordinator.unanswered();
+        self.post_all(nodes, self.view_id(), body, out);
+    }
+
+    /// Fetches what is missing here of the union, or goes on if nothing is.
+    fn gather(&mut self, union: &[Seq], out: &mut Effects) {
+        let Some(attempt) = &self.attempt else { return };
+        let mut missing: Vec<(NodeId, Body)> = Vec::new();
+        let holdings = self.stream.as_ref().map(crate::stream::Stream::holdings).unwrap_or_default();
+        for (rank, (have, want)) in holdings.iter().zip(union).enumerate() {
+            if have < want {
+                let holder = attempt.coordinator.holders(rank, *want).find(|node| *node != self.me.node);
+                let body = Body::Fetch { rank, from: have.next(), through: *want };
+                missing.extend(holder.map(|node| (node, body)));
+            }
+        }
+        if holdings.iter().zip(union).any(|(have, want)| have < want) {
+            let view = self.view_id();
+            missing.into_iter().for_each(|(node, body)| self.post(node, view, body, out));
+            return;
+        }
+        self.propose(union.to_vec(), out);
+    }
+
+    fn propose(&mut self, union: Vec<Seq>, out: &mut Effects) {
+        let cut = self.stream.as_ref().map_or(Cut(Vec::new()), |s| s.closed_under_causality(&union));
+        let Some(next) = self.next_view() else { return };
+        let deadline = self.now + self.config.timing.round();
+        let Some(attempt) = &mut self.attempt else { return };
+        if next.members.is_empty() {
+            // Everybody leaves: there is nobody to open a view for, so this one ends with us.
+            self.attempt = None;
+            self.leave_now(out);
+            return;
+        }
+        attempt.coordinator.gathered(cut, next);
+        attempt.deadline = deadline;
+        self.ask(out);
+    }
+
+    /// Those who answered, less those who go, plus those who come.
+    fn next_view(&self) -> Option<View> {
+        let (attempt, view) = (self.attempt.as_ref()?, self.view.as_ref()?);
+        let stays = |m: &Member| !attempt.coordinator.plan().excluded.contains(m);
+        let mut members: Vec<Member> = attempt.coordinator.answered().into_iter().filter(stays).collect();
+        let witnesses: Vec<Member> = attempt.coordinator.witnesses().into_iter().filter(stays).collect();
+        let mut changes = Vec::new();
+        if view.id.is_genesis() {
+            changes.extend(members.iter().chain(&witnesses).map(|m| (*m, Change::Founded)));
+        } else {
+            let gone = view.acceptors().filter(|m| !members.contains(m) && !witnesses.contains(m));
+            changes.extend(gone.map(|m| (m, attempt.why.get(&m).copied().unwrap_or(Change::Unreachable))));
+            let comes = |(m, change): (&Member, &Change)| (*change == Change::Joined).then_some(*m);
+            for newcomer in attempt.why.iter().filter_map(comes) {
+                if !members.iter().any(|m| m.node == newcomer.node) {
+                    members.push(newcomer);
+                    changes.push((newcomer, Change::Joined));
+                }
+            }
+        }
+        let lineage = if view.id.is_genesis() { self.new_lineage() } else { view.id.lineage };
+        Some(View { id: ViewId { lineage, epoch: view.id.epoch + 1 }, members, witnesses, changes })
+    }
+
+    pub(super) fn on_promise(&mut self, from: Member, promise: Promise, out: &mut Effects) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let step = attempt.coordinator.on_promise(from, promise);
+        self.take(step, out);
+    }
+
+    pub(super) fn on_holding(&mut self, from: Member, ballot: Ballot, out: &mut Effects) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let step = attempt.coordinator.on_holding(from, ballot);
+        self.take(step, out);
+    }
+
+    pub(super) fn on_accepted(&mut self, from: Member, ballot: Ballot, out: &mut Effects) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let step = attempt.coordinator.on_accepted(from, ballot);
+        self.take(step, out);
+    }
+
+    fn take(&mut self, step: Step, out: &mut Effects) {
+        match step {
+            Step::Wait => {}
+            Step::Gather | Step::Vote => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.deadline = self.now + self.config.timing.round();
+                }
+                self.ask(out);
+            }
+            Step::Decided(decree) => self.tell_decided(&decree, out),
+        }
+    }
+
+    fn tell_decided(&mut self, decree: &Decree, out: &mut Effects) {
+        self.attempt = None;
+        let old = self.view.iter().flat_map(View::acceptors);
+        let all: Vec<NodeId> = old.chain(decree.view.acceptors()).map(|m| m.node).collect();
+        self.post_all(all, decree.closes, Body::Decided(decree.clone()), out);
+    }
+
+    /// A higher ballot is about: let its coordinator finish, and try again later if it does not.
+    pub(super) fn on_refused(&mut self, promised: Ballot) {
+        self.highest_round = self.highest_round.max(promised.round);
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.coordinator.ballot() < promised) {
+            self.attempt = None;
+            self.not_before = self.now + self.config.timing.round();
+        }
+    }
+
+    /// What arrived may complete what the coordinator was gathering.
+    pub(super) fn go_on_gathering(&mut self, out: &mut Effects) {
+        let Some(Phase::Gathering { union, .. }) =
+            self.attempt.as_ref().map(|a| a.coordinator.phase().clone())
+        else {
+            return;
+        };
+        let lacks =
+            |s: &crate::stream::Stream| s.holdings().iter().zip(&union).any(|(have, want)| have < want);
+        if !self.stream.as_ref().is_some_and(lacks) {
+            self.gather(&union, out);
+        }
+    }
+
+    pub(super) fn tick_attempt(&mut self, out: &mut Effects) {
+        let fit = self.coordinator().is_some_and(|member| member.node == self.me.node);
+        let Some(attempt) = &mut self.attempt else { return };
+        if !fit {
+            self.attempt = None; // a coordinator that no majority reaches stops
+            return;
+        }
+        if self.now < attempt.deadline {
+            self.ask(out);
+            return;
+        }
+        let last = match attempt.coordinator.phase() {
+            Phase::Preparing => attempt.coordinator.choose(),
+            Phase::Holding(_) => attempt.coordinator.vote(),
+            Phase::Gathering { .. } | Phase::Accepting(_) => Step::Wait,
+        };
+        if last == Step::Wait {
+            // Stuck: somebody died or was cut off on the way. Start again, with the evidence of now.
+            self.attempt = None;
+        } else {
+            self.take(last, out);
+        }
+        if self.config.breach == Some(Breach::AcceptWithoutHolding) {
+            self.ask(out);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What all members of a group agree on.
+
+use quorate_membership::{GroupId, NodeId, Timing, agreement::Breach};
+
+use crate::Order;
+
+/// A group's settings; every member must be started with the same.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// Which group this is.
+    pub group: GroupId,
+    /// The nodes that found the group; a majority of them and of the witnesses together decides
+    /// the first view. A node that is not among them joins later.
+    pub founders: Vec<NodeId>,
+    /// Founding nodes that vote on views and hold no data.
+    pub witnesses: Vec<NodeId>,
+    /// The order of delivery. Default: uniform.
+    pub order: Order,
+    /// All time-outs, derived from one detection time.
+    pub timing: Timing,
+    /// Bytes of one's own messages that wait or that some member may still lack. At the bound
+    /// submissions are refused. Default 8 MiB; more hides longer round trips and costs memory at
+    /// every member.
+    pub window_bytes: usize,
+    /// Bytes of messages at which a frame is closed. Default 64 KiB: larger ones gain nothing.
+    pub batch_bytes: usize,
+    /// Own frames on the way at once. Default 8: while they are, further messages gather in the
+    /// next frame, so that batches grow with the load.
+    pub frames_in_flight: u64,
+    /// A rule to break on purpose, for tests of the tests.
+    #[doc(hidden)]
+    pub breach: Option<Breach>,
+}
+
+impl GroupConfig {
+    /// The settings of a group in uniform order with these founders, and defaults for the rest.
+    pub fn new(group: GroupId, founders: Vec<NodeId>) -> Self {
+        Self {
+            group,
+            founders,
+            witnesses: Vec::new(),
+            order: Order::Uniform,
+            timing: Timing::DEFAULT,
+            window_bytes: 8 << 20,
+            batch_bytes: 64 << 10,
+            frames_in_flight: 8,
+            breach: None,
+        }
+    }
+}

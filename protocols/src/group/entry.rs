@@ -1,0 +1,229 @@
+//! Ways into a group and out of it: founding, joining, being removed, leaving, losing a lineage.
+
+use std::collections::BTreeSet;
+
+use quorate_membership::{Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
+
+use super::{Body, Effect, Effects, Event, Fate, Group};
+
+/// A node that asks to be admitted.
+#[derive(Debug)]
+pub(super) struct Joiner {
+    member: Member,
+    pub(super) at: Time,
+    hears: BTreeSet<NodeId>,
+}
+
+impl Group {
+    /// A declared founder starts in the genesis: the declared nodes are its acceptors.
+    pub(super) fn enter_genesis(&mut self) {
+        let declared = |nodes: &[NodeId]| -> Vec<Member> {
+            nodes.iter().map(|node| Member::new(*node, Incarnation::UNKNOWN)).collect()
+        };
+        let members = declared(&self.config.founders);
+        let witnesses = declared(&self.config.witnesses);
+        let genesis = View { id: ViewId::GENESIS, members, witnesses, changes: Vec::new() };
+        self.view = genesis.is_acceptor(self.me).then_some(genesis);
+        self.acceptor = Acceptor::new(self.config.breach);
+        self.sealed_at = None;
+        self.born = self.now;
+        self.reset_evidence();
+    }
+
+    /// Founded once all declared nodes are here, or a majority of them has waited long enough.
+    pub(super) fn may_found(&self, view: &View) -> bool {
+        let here = |m: &Member| m.node == self.me.node || self.reachable.contains(&m.node);
+        let count = view.acceptors().filter(here).count();
+        let patient = self.now < self.born + self.config.timing.founding();
+        count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
+    }
+
+    /// A founding is named after its coordinator's life, which no other founding shares.
+    pub(super) const fn new_lineage(&self) -> u64 {
+        self.me.incarnation.get() ^ self.me.node.get().rotate_left(48)
+    }
+
+    pub(super) fn on_join(&mut self, from: Member, hears: Vec<NodeId>, out: &mut Effects) {
+        let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
+        if view.is_acceptor(from) {
+            // It is in the view, never entered it, and went outside: it enters on being told.
+            let entry = self.past.back().map(|past| past.decree.clone()).filter(|d| d.view.id == view.id);
+            if let Some(decree) = entry {
+                self.post(from.node, decree.closes, Body::Decided(decree), out);
+            }
+            return;
+        }
+        if self.is_superseded(from) || view.has_node(from.node) && !self.is_newer(view, from) {
+            return;
+        }
+        let view = view.clone();
+        self.joiners
+            .insert(from.node, Joiner { member: from, at: self.now, hears: hears.into_iter().collect() });
+        self.post(from.node, view.id, Body::Current(view), out);
+    }
+
+    fn is_newer(&self, view: &View, member: Member) -> bool {
+        view.acceptors().any(|m| m.node == member.node && m.incarnation < member.incarnation)
+    }
+
+    /// Newcomers that every member of the view and they hear mutually: admitting one that some
+    /// member does not reach would only lead to its removal.
+    pub(super) fn admissible<'a>(&'a self, view: &'a View) -> impl Iterator<Item = Member> + 'a {
+        let hears = |joiner: &Joiner| {
+            view.acceptors().all(|m| joiner.hears.contains(&m.node) || !self.stays(m))
+                && self.reachable.contains(&joiner.member.node)
+        };
+        let clash = |joiner: &Joiner| view.has_node(joiner.member.node);
+        let fit = self.joiners.values().filter(move |joiner| hears(joiner) && !clash(joiner));
+        fit.filter(|joiner| !self.is_superseded(joiner.member)).map(|joiner| joiner.member)
+    }
+
+    fn stays(&self, member: Member) -> bool {
+        member.node == self.me.node || self.reachable.contains(&member.node)
+    }
+
+    pub(super) fn on_current(&mut self, view: &View, out: &mut Effects) {
+        let mine = self.view_id();
+        if view.id.is_genesis() {
+            return;
+        }
+        let Some(present) = &self.view else {
+            self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+            return;
+        };
+        let newer = view.id.lineage == mine.lineage && view.id.epoch > mine.epoch;
+        if !(newer || present.id.is_genesis()) || self.installing.is_some() {
+            return;
+        }
+        // Too far behind to be told step by step.
+        let founding = present.id.is_genesis();
+        self.forget_unsettled(Fate::Unknown, out);
+        if founding && view.is_acceptor(self.me) && view.id.epoch == 1 && self.is_new(view.id) {
+            self.enter(view.clone(), None, out);
+        } else {
+            self.go_outside(view, out);
+        }
+    }
+
+    /// Whether this member was neither in this view nor told that it went on without it. An old
+    /// proof of decision that arrives late must not lead back.
+    pub(super) fn is_new(&self, view: ViewId) -> bool {
+        view.lineage != self.floor.lineage || view.epoch > self.floor.epoch
+    }
+
+    pub(super) fn forget_unsettled(&mut self, fate: Fate, out: &mut Effects) {
+        self.until_everywhere.clear();
+        for (_, ticket) in self.until_uniform.drain(..) {
+            out.push(Effect::Fate { ticket, fate });
+        }
+    }
+
+    /// Goes on as a newcomer, knowing whom to ask.
+    pub(super) fn go_outside(&mut self, next: &View, out: &mut Effects) {
+        let was_member = !self.view_id().is_genesis();
+        self.floor = if next.id.lineage == self.floor.lineage { self.floor.max(next.id) } else { next.id };
+        self.view = None;
+        self.stream = None;
+        self.acceptor = Acceptor::new(self.config.breach);
+        self.sealed_at = None;
+        self.attempt = None;
+        self.hold = None;
+        self.installing = None;
+        self.wedged = false;
+        self.joiners.clear();
+        self.leaving.clear();
+        self.early.clear();
+        self.seen.clear();
+        self.reset_evidence();
+        self.contacts.extend(next.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+        if was_member {
+            out.push(Effect::Deliver(Event::Removed { view: next.id }));
+        }
+        self.ask_to_join(out);
+    }
+
+    fn ask_to_join(&mut self, out: &mut Effects) {
+        let hears = self.reachable.iter().copied().collect();
+        let contacts: Vec<NodeId> = self.contacts.iter().copied().collect();
+        self.post_all(contacts, ViewId::GENESIS, Body::Join { hears }, out);
+    }
+
+    /// If so many members were replaced by newer lives that the rest is no majority, this lineage
+    /// can never decide anything again.
+    pub(super) fn give_up_dead_lineage(&mut self, out: &mut Effects) {
+        let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
+        let alive = view.acceptors().filter(|m| !self.is_superseded(*m)).count();
+        if alive >= view.agreement_quorum() {
+            return;
+        }
+        let last = view.clone();
+        self.forget_unsettled(Fate::Unknown, out);
+        self.go_outside(&last, out);
+        out.push(Effect::Deliver(Event::LineageLost));
+        self.past.clear();
+        self.enter_genesis();
+    }
+
+    pub(super) fn on_leave(&mut self, out: &mut Effects) {
+        self.wants_out = true;
+        if self.view.as_ref().is_none_or(|view| view.id.is_genesis()) {
+            self.leave_now(out);
+            return;
+        }
+        self.leaving.insert(self.me);
+        self.ask_to_leave(out);
+    }
+
+    fn ask_to_leave(&mut self, out: &mut Effects) {
+        let Some(view) = &self.view else { return };
+        let peers: Vec<NodeId> = view.acceptors().map(|m| m.node).filter(|n| *n != self.me.node).collect();
+        self.post_all(peers, self.view_id(), Body::Leave, out);
+    }
+
+    pub(super) fn leave_now(&mut self, out: &mut Effects) {
+        self.forget_unsettled(Fate::Unknown, out);
+        for (ticket, _) in self.outbox.drain(..) {
+            out.push(Effect::Fate { ticket, fate: Fate::Lost });
+        }
+        self.outbox_bytes = 0;
+        self.left = true;
+        self.view = None;
+        self.stream = None;
+        self.attempt = None;
+        out.push(Effect::Deliver(Event::Left));
+    }
+
+    pub(super) fn tick_entry(&mut self, out: &mut Effects) {
+        if self.left {
+            return;
+        }
+        self.retire_past();
+        let mine = self.view_id();
+        if self.view.is_none() {
+            self.ask_to_join(out);
+        } else if mine.is_genesis() {
+            // Whoever has gone on already says so.
+            let contacts: Vec<NodeId> = self.contacts.iter().copied().collect();
+            self.post_all(contacts, mine, Body::Where, out);
+        } else if let Some((from, _)) = self.early.first() {
+            let ahead = from.node;
+            self.post(ahead, mine, Body::Where, out);
+        }
+        if self.wants_out {
+            self.ask_to_leave(out);
+        }
+        self.remind_unseen(out);
+    }
+
+    /// The senior member makes sure that everybody in the view knows of it.
+    fn remind_unseen(&mut self, out: &mut Effects) {
+        if self.coordinator().is_none_or(|member| member.node != self.me.node) {
+            return;
+        }
+        let Some(decree) = self.past.back().map(|past| past.decree.clone()) else { return };
+        let unseen: Vec<NodeId> = self.unseen().map(|m| m.node).collect();
+        if decree.view.id == self.view_id() {
+            self.post_all(unseen, decree.closes, Body::Decided(decree), out);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Who has lost whom, and who therefore coordinates and who has to go.
+//!
+//! A suspicion is evidence, not a verdict. Every member tells the others whom it has lost; from
+//! the same evidence all of them work out who coordinates: the senior member that a majority
+//! reaches. That one removes a member when two have lost it, or when a broken link between two
+//! members that others reach has lasted too long: then the junior of the two has to go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_membership::{Change, Member, NodeId, Time, View};
+
+use super::{Body, Effect, Effects, Event, Group, WedgeReason};
+
+/// What a member says of the others.
+#[derive(Debug)]
+pub(super) struct Opinion {
+    at: Time,
+    /// Whom it has lost, and since when it says so.
+    lost: BTreeMap<NodeId, Time>,
+    pub(super) sealed: bool,
+}
+
+impl Group {
+    pub(super) fn on_reachable(&mut self, member: Member, out: &mut Effects) {
+        self.meet(member, out);
+        self.reachable.insert(member.node);
+        self.lost_since.remove(&member.node);
+        self.watch_majority(out);
+    }
+
+    pub(super) fn on_unreachable(&mut self, node: NodeId, out: &mut Effects) {
+        self.reachable.remove(&node);
+        self.joiners.remove(&node);
+        if self.view.as_ref().is_some_and(|view| view.has_node(node)) {
+            self.lost_since.entry(node).or_insert(self.now);
+            self.tell_opinion(out);
+        }
+        self.watch_majority(out);
+    }
+
+    /// Remembers the latest life of a node; a newer one proves that the older has ended.
+    pub(super) fn meet(&mut self, member: Member, out: &mut Effects) {
+        let life = self.lives.entry(member.node).or_default();
+        if *life < member.incarnation {
+            *life = member.incarnation;
+            self.give_up_dead_lineage(out);
+        }
+    }
+
+    pub(super) fn is_superseded(&self, member: Member) -> bool {
+        self.lives.get(&member.node).is_some_and(|life| *life > member.incarnation)
+    }
+
+    /// Starts the count anew for a new view.
+    pub(super) fn reset_evidence(&mut self) {
+        self.opinions.clear();
+        self.lost_since.clear();
+        let Some(view) = &self.view else { return };
+        let lost = view.acceptors().map(|m| m.node);
+        let lost = lost.filter(|node| *node != self.me.node && !self.reachable.contains(node));
+        self.lost_since.extend(lost.map(|node| (node, self.now)));
+    }
+
+    pub(super) fn on_opinion(&mut self, from: Member, lost: Vec<NodeId>, sealed: bool) {
+        let before = self.opinions.remove(&from.node).map(|opinion| opinion.lost).unwrap_or_default();
+        let since = |node: &NodeId| before.get(node).copied().unwrap_or(self.now);
+        let lost = lost.iter().map(|node| (*node, since(node))).collect();
+        self.opinions.insert(from.node, Opinion { at: self.now, lost, sealed });
+    }
+
+    pub(super) fn tick_evidence(&mut self, out: &mut Effects) {
+        let oldest = self.now - self.config.timing.detect();
+        self.opinions.retain(|_, opinion| opinion.at >= oldest);
+        self.joiners.retain(|_, joiner| joiner.at >= oldest);
+        if !self.lost_since.is_empty() || self.is_sealed() {
+            self.tell_opinion(out);
+        }
+        self.watch_majority(out);
+    }
+
+    fn tell_opinion(&mut self, out: &mut Effects) {
+        let Some(view) = self.view.as_ref().filter(|view| view.is_acceptor(self.me)) else { return };
+        let peers: Vec<NodeId> = view.acceptors().map(|m| m.node).filter(|n| *n != self.me.node).collect();
+        let body =
+            Body::Opinion { lost: self.lost_since.keys().copied().collect(), sealed: self.is_sealed() };
+        self.post_all(peers, self.view_id(), body, out);
+    }
+
+    /// Stands still while no majority of the view is in reach, and goes on when it is again.
+    pub(super) fn watch_majority(&mut self, out: &mut Effects) {
+        let Some(view) = &self.view else { return };
+        let reached = view.acceptors().filter(|m| self.reaches(*m)).count();
+        let alone = reached < view.agreement_quorum();
+        if view.id.is_genesis() || alone == self.wedged {
+            return;
+        }
+        self.wedged = alone;
+        out.push(Effect::Deliver(if alone {
+            Event::Wedged(WedgeReason::NoMajority)
+        } else {
+            Event::Resumed
+        }));
+    }
+
+    fn reaches(&self, member: Member) -> bool {
+        member.node == self.me.node || self.reachable.contains(&member.node) && !self.is_superseded(member)
+    }
+
+    /// Whether `by` has lost `node`, as far as is known here, and since when.
+    fn lost_by(&self, by: Member, node: NodeId) -> Option<Time> {
+        if by.node == self.me.node {
+            return self.lost_since.get(&node).copied();
+        }
+        self.opinions.get(&by.node)?.lost.get(&node).copied()
+    }
+
+    /// The senior data member that a majority reaches.
+    pub(super) fn coordinator(&self) -> Option<Member> {
+        let view = self.view.as_ref()?;
+        view.members.iter().copied().find(|candidate| self.is_fit(view, *candidate))
+    }
+
+    fn is_fit(&self, view: &View, candidate: Member) -> bool {
+        if self.is_superseded(candidate) {
+            return false;
+        }
+        let reaches = |by: &Member| {
+            by.node != candidate.node && self.reaches(*by) && self.lost_by(*by, candidate.node).is_none()
+        };
+        let others = view.acceptors().filter(reaches).count();
+        let itself = others > 0 || candidate.node == self.me.node;
+        others + usize::from(itself) >= view.agreement_quorum()
+    }
+
+    /// Whom the evidence condemns, with the reason.
+    pub(super) fn condemned(&self) -> BTreeMap<Member, Change> {
+        let Some(view) = &self.view else { return BTreeMap::new() };
+        let mut gone = BTreeMap::new();
+        let members: Vec<Member> = view.acceptors().collect();
+        for member in &members {
+            let witnesses =
+                members.iter().filter(|by| self.reaches(**by) && self.lost_by(**by, member.node).is_some());
+            if self.is_superseded(*member) {
+                gone.insert(*member, Change::Superseded);
+            } else if member.node != self.me.node && witnesses.count() >= 2 {
+                gone.insert(*member, Change::Unreachable);
+            }
+        }
+        for (senior, junior) in self.broken_links(&members) {
+            if !gone.contains_key(&senior) && !gone.contains_key(&junior) {
+                gone.insert(junior, Change::Unreachable);
+            }
+        }
+        gone
+    }
+
+    /// Pairs of members that have not heard each other for too long, the one to keep first.
+    fn broken_links(&self, members: &[Member]) -> BTreeSet<(Member, Member)> {
+        let limit = self.now - self.config.timing.broken_link();
+        let mut pairs = BTreeSet::new();
+        for (rank, senior) in members.iter().enumerate() {
+            for junior in &members[rank + 1..] {
+                let lost = [self.lost_by(*senior, junior.node), self.lost_by(*junior, senior.node)];
+                if !lost.into_iter().flatten().any(|since| since <= limit) {
+                    continue;
+                }
+                // The coordinator keeps itself: whom it does not reach it cannot take along.
+                let pair = if junior.node == self.me.node { (*junior, *senior) } else { (*senior, *junior) };
+                pairs.insert(pair);
+            }
+        }
+        pairs
+    }
+}

@@ -1,0 +1,123 @@
+//! What members of a group say to each other.
+
+use bytes::Bytes;
+use quorate_membership::{
+    Decree, Member, NodeId, Seq, View, ViewId,
+    agreement::{Ballot, Promise},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Frame, Row};
+
+/// Anything one member sends to another. The lane names the group, the link names the sender and
+/// its life, and the message names the view it speaks of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The view that the body speaks of.
+    pub view: ViewId,
+    /// What is said.
+    pub body: Body,
+}
+
+/// The kinds of messages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Body {
+    /// The sender's next frame: `row.sent` is its position, `row.clock` its stamp.
+    Data {
+        /// The sender's counters as it sent the frame.
+        row: Row,
+        /// The messages. They travel as raw payload behind the encoded header.
+        #[serde(skip)]
+        batch: Vec<Bytes>,
+    },
+    /// The sender's counters alone.
+    Status {
+        /// The counters.
+        row: Row,
+        /// Whether the receiver is asked for its own.
+        probe: bool,
+    },
+    /// Asks for frames of a sender, from the one through the other.
+    Fetch {
+        /// The sender's rank.
+        rank: usize,
+        /// The first frame wanted.
+        from: Seq,
+        /// The last frame wanted.
+        through: Seq,
+    },
+    /// Frames of a sender, from whoever holds them.
+    Refill {
+        /// The sender's rank.
+        rank: usize,
+        /// The frames, in order.
+        frames: Vec<Frame>,
+    },
+    /// Whom the sender has lost, and whether it waits for a view change to end.
+    Opinion {
+        /// Nodes of the view that the sender and they do not both hear.
+        lost: Vec<NodeId>,
+        /// Whether the sender has sealed the view.
+        sealed: bool,
+    },
+    /// Asks to seal the view.
+    Prepare {
+        /// The attempt.
+        ballot: Ballot,
+    },
+    /// The view is sealed.
+    Promise(Promise),
+    /// The attempt came too late.
+    Refused {
+        /// What was promised to somebody else.
+        promised: Ballot,
+    },
+    /// Asks a member of the next view to hold everything under the cut.
+    Hold {
+        /// The attempt.
+        ballot: Ballot,
+        /// What is going to be put to the vote.
+        decree: Decree,
+    },
+    /// Everything under the cut is held.
+    Holding {
+        /// The attempt.
+        ballot: Ballot,
+    },
+    /// Asks for a vote.
+    Accept {
+        /// The attempt.
+        ballot: Ballot,
+        /// What is voted on.
+        decree: Decree,
+    },
+    /// A vote.
+    Accepted {
+        /// The attempt.
+        ballot: Ballot,
+    },
+    /// A majority has accepted.
+    Decided(Decree),
+    /// Asks how it went on after the message's view.
+    Where,
+    /// The sender's view, for those who cannot be told every step.
+    Current(View),
+    /// Asks to be admitted.
+    Join {
+        /// The nodes of the view that the newcomer and they both hear.
+        hears: Vec<NodeId>,
+    },
+    /// Asks to be let go.
+    Leave,
+}
+
+impl Message {
+    /// Whether the message must not wait behind data.
+    pub fn is_urgent(&self) -> bool {
+        !matches!(self.body, Body::Data { .. } | Body::Refill { .. })
+    }
+}
+
+/// The life of a member and the message it sent.
+pub(crate) type Parcel = (Member, Message);

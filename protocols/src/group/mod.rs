@@ -1,0 +1,440 @@
+//! One group at one node: views, agreement and order joined into one state machine.
+//!
+//! The shell feeds inputs with [`Group::handle`], any number of them, then calls
+//! [`Group::flush`] once: batching comes from what has queued up, never from a delay.
+
+mod closing;
+mod config;
+mod effect;
+mod entry;
+mod evidence;
+mod message;
+mod sealing;
+mod traffic;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use quorate_membership::{
+    Decree, Incarnation, Member, NodeId, Seq, Time, View, ViewId,
+    agreement::{Acceptor, Ballot},
+};
+
+pub use config::GroupConfig;
+pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Ticket, WedgeReason};
+pub use message::{Body, Message};
+
+use crate::stream::Stream;
+use closing::Attempt;
+use entry::Joiner;
+use evidence::Opinion;
+use message::Parcel;
+
+/// Closed views that are remembered, for members that are behind.
+const PAST_VIEWS_MAX: usize = 32;
+/// Messages of views still to come that are kept.
+const EARLY_MAX: usize = 4096;
+
+/// A closed view: how it ended, and its frames while a member of the next may lack some.
+#[derive(Debug)]
+struct Past {
+    decree: Decree,
+    stream: Option<Stream>,
+}
+
+/// What the coordinator of an attempt asked this member to hold.
+#[derive(Debug)]
+struct HoldRequest {
+    ballot: Ballot,
+    asker: NodeId,
+    decree: Decree,
+}
+
+/// A group as one of its members sees it.
+///
+/// Invariants: (G1) `stream` is there exactly if this member is a data member of a view past the
+/// genesis; (G2) after its promise a member sends neither data nor rows in that view; (G3) views
+/// are installed in epoch order, each only from its proof of decision.
+#[derive(Debug)]
+pub struct Group {
+    config: GroupConfig,
+    me: Member,
+    now: Time,
+    /// `None`: outside, wanting in.
+    view: Option<View>,
+    left: bool,
+    stream: Option<Stream>,
+    acceptor: Acceptor,
+    /// When the view was sealed here.
+    sealed_at: Option<Time>,
+    highest_round: u64,
+    attempt: Option<Attempt>,
+    not_before: Time,
+    hold: Option<HoldRequest>,
+    /// Decided, and waiting for what is missing under its cut.
+    installing: Option<(Decree, Time)>,
+    past: VecDeque<Past>,
+    /// Members of the view from which something was heard in it.
+    seen: BTreeSet<NodeId>,
+    early: Vec<Parcel>,
+    outbox: VecDeque<(Ticket, Bytes)>,
+    outbox_bytes: usize,
+    until_uniform: VecDeque<(Seq, Ticket)>,
+    until_everywhere: VecDeque<(Seq, Ticket)>,
+    row_due: bool,
+    wedged: bool,
+    lives: BTreeMap<NodeId, Incarnation>,
+    reachable: BTreeSet<NodeId>,
+    lost_since: BTreeMap<NodeId, Time>,
+    opinions: BTreeMap<NodeId, Opinion>,
+    joiners: BTreeMap<NodeId, Joiner>,
+    leaving: BTreeSet<Member>,
+    wants_out: bool,
+    contacts: BTreeSet<NodeId>,
+    /// The latest view entered, or known to go on without this member.
+    floor: ViewId,
+    born: Time,
+    next_tick: Option<Time>,
+    loopback: VecDeque<Message>,
+}
+
+impl Group {
+    /// Starts this node's part in a group: as a founder if it is declared as one, else as a
+    /// newcomer that asks its contacts to be admitted.
+    pub fn new(config: GroupConfig, me: Member, now: Time) -> Self {
+        let mut group = Self {
+            acceptor: Acceptor::new(config.breach),
+            config,
+            me,
+            now,
+            view: None,
+            left: false,
+            stream: None,
+            sealed_at: None,
+            highest_round: 0,
+            attempt: None,
+            not_before: Time::ZERO,
+            hold: None,
+            installing: None,
+            past: VecDeque::new(),
+            seen: BTreeSet::new(),
+            early: Vec::new(),
+            outbox: VecDeque::new(),
+            outbox_bytes: 0,
+            until_uniform: VecDeque::new(),
+            until_everywhere: VecDeque::new(),
+            row_due: false,
+            wedged: false,
+            lives: BTreeMap::new(),
+            reachable: BTreeSet::new(),
+            lost_since: BTreeMap::new(),
+            opinions: BTreeMap::new(),
+            joiners: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            wants_out: false,
+            contacts: BTreeSet::new(),
+            floor: ViewId::GENESIS,
+            born: now,
+            next_tick: None,
+            loopback: VecDeque::new(),
+        };
+        group.contacts.extend(group.config.founders.iter().chain(&group.config.witnesses));
+        group.contacts.remove(&me.node);
+        group.enter_genesis();
+        group
+    }
+
+    /// Feeds one input. Call [`Self::flush`] after the last of a batch.
+    ///
+    /// # Errors
+    /// A [`Refusal`] says who is to blame; the group is as it was before.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Effects) -> Result<(), Refusal> {
+        self.now = now;
+        let done = match input {
+            Input::Received { from, message } => self.on_message(from, message, out),
+            Input::Submit { ticket, payload } => self.on_submit(ticket, payload),
+            Input::Reachable(member) => {
+                self.on_reachable(member, out);
+                Ok(())
+            }
+            Input::Unreachable(node) => {
+                self.on_unreachable(node, out);
+                Ok(())
+            }
+            Input::Contacts(nodes) => {
+                self.contacts.extend(nodes.into_iter().filter(|node| *node != self.me.node));
+                Ok(())
+            }
+            Input::Leave => {
+                self.on_leave(out);
+                Ok(())
+            }
+            Input::Wake => {
+                self.on_wake(out);
+                Ok(())
+            }
+        };
+        self.drain_loopback(out);
+        done
+    }
+
+    /// Delivers what may be delivered, sends what has gathered, and asks for the next wake.
+    pub fn flush(&mut self, now: Time, out: &mut Effects) {
+        self.now = now;
+        self.consider(out);
+        self.drain_loopback(out);
+        self.deliver(out);
+        self.send_frames(out);
+        self.send_row(out);
+        self.settle_fates(out);
+        if self.next_tick.is_none() && self.needs_tick() {
+            let at = self.now + self.config.timing.resend();
+            self.next_tick = Some(at);
+            out.push(Effect::WakeAt(at));
+        }
+    }
+
+    /// The present view; `None` while outside the group, the genesis while it is being founded.
+    pub const fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// Who this member is.
+    pub const fn me(&self) -> Member {
+        self.me
+    }
+
+    /// Whether deliveries stand still for want of a majority.
+    pub const fn is_wedged(&self) -> bool {
+        self.wedged
+    }
+
+    /// Whether the view is being closed here.
+    pub const fn is_sealed(&self) -> bool {
+        self.acceptor.is_sealed()
+    }
+
+    /// Whether this member has left.
+    pub const fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// Bytes that may still be submitted before the window is full.
+    pub fn room(&self) -> usize {
+        self.config.window_bytes.saturating_sub(self.waiting_bytes())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.outbox_bytes + self.stream.as_ref().map_or(0, Stream::unfreed_bytes)
+    }
+
+    fn view_id(&self) -> ViewId {
+        self.view.as_ref().map_or(ViewId::GENESIS, |view| view.id)
+    }
+
+    /// Whether this member may send and acknowledge in its view.
+    fn is_open(&self) -> bool {
+        !self.is_sealed() && self.installing.is_none()
+    }
+
+    fn on_wake(&mut self, out: &mut Effects) {
+        if self.next_tick.is_some_and(|at| self.now < at) {
+            return;
+        }
+        self.next_tick = None;
+        self.tick_evidence(out);
+        self.tick_attempt(out);
+        self.tick_sealed(out);
+        self.tick_entry(out);
+        self.tick_traffic(out);
+    }
+
+    fn needs_tick(&self) -> bool {
+        if self.left {
+            return false;
+        }
+        let Some(view) = &self.view else { return true };
+        view.id.is_genesis()
+            || self.is_sealed()
+            || self.attempt.is_some()
+            || self.installing.is_some()
+            || !self.lost_since.is_empty()
+            || !self.joiners.is_empty()
+            || !self.leaving.is_empty()
+            || self.wants_out
+            || !self.early.is_empty()
+            || self.unseen().next().is_some()
+            || self.stream.as_ref().is_some_and(Stream::is_waiting)
+    }
+
+    /// Acceptors of the view from which nothing was heard in it yet.
+    fn unseen(&self) -> impl Iterator<Item = Member> + '_ {
+        let all = self.view.iter().flat_map(View::acceptors);
+        all.filter(|m| m.node != self.me.node && !self.seen.contains(&m.node))
+    }
+
+    fn post(&mut self, to: NodeId, view: ViewId, body: Body, out: &mut Effects) {
+        let message = Message { view, body };
+        if to == self.me.node {
+            self.loopback.push_back(message);
+        } else {
+            out.push(Effect::Send { to: Arc::from([to]), message });
+        }
+    }
+
+    fn post_all(
+        &mut self,
+        to: impl IntoIterator<Item = NodeId>,
+        view: ViewId,
+        body: Body,
+        out: &mut Effects,
+    ) {
+        let all: BTreeSet<NodeId> = to.into_iter().collect();
+        let message = Message { view, body };
+        if all.contains(&self.me.node) {
+            self.loopback.push_back(message.clone());
+        }
+        let others: Arc<[NodeId]> = all.into_iter().filter(|node| *node != self.me.node).collect();
+        if !others.is_empty() {
+            out.push(Effect::Send { to: others, message });
+        }
+    }
+
+    /// What this member says to itself goes the way of all messages.
+    fn drain_loopback(&mut self, out: &mut Effects) {
+        while let Some(message) = self.loopback.pop_front() {
+            let said = self.on_message(self.me, message, out);
+            debug_assert!(said.is_ok(), "a member refuses itself: {said:?}");
+        }
+    }
+
+    fn on_message(&mut self, from: Member, message: Message, out: &mut Effects) -> Result<(), Refusal> {
+        if self.left {
+            return self.on_message_after_leaving(from, &message, out);
+        }
+        self.meet(from, out);
+        match message.body {
+            Body::Join { hears } => {
+                self.on_join(from, hears, out);
+                return Ok(());
+            }
+            Body::Current(view) => {
+                self.on_current(&view, out);
+                return Ok(());
+            }
+            Body::Where => {
+                self.answer_where(from.node, message.view, out);
+                return Ok(());
+            }
+            Body::Decided(decree) => {
+                self.on_decided(from, decree, out);
+                return Ok(());
+            }
+            Body::Hold { ballot, decree } if self.view.is_none() => {
+                self.on_hold_outside(from, ballot, &decree, out);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some(view) = &self.view else {
+            self.keep_early(from, message);
+            return Ok(());
+        };
+        if message.view != view.id {
+            self.on_other_view(from, message, out);
+            return Ok(());
+        }
+        // A newcomer says that it holds the cut before the view that lists it stands.
+        let newcomer = matches!(message.body, Body::Holding { .. });
+        let stale = !view.is_acceptor(from) && !newcomer;
+        let tolerated = self.config.breach == Some(quorate_membership::agreement::Breach::StaleIncarnation)
+            && view.has_node(from.node);
+        if stale && !tolerated {
+            return Err(Refusal::NotMember { from, view: view.id });
+        }
+        if view.has_node(from.node) {
+            self.seen.insert(from.node);
+        }
+        self.on_body(from, message.body, out)
+    }
+
+    fn on_body(&mut self, from: Member, body: Body, out: &mut Effects) -> Result<(), Refusal> {
+        match body {
+            Body::Data { row, batch } => self.on_data(from, row, batch),
+            Body::Status { row, probe } => self.on_status(from, &row, probe),
+            Body::Fetch { rank, from: first, through } => {
+                let view = self.view_id();
+                self.on_fetch(from, view, rank, (first, through), out);
+                Ok(())
+            }
+            Body::Refill { rank, frames } => self.on_refill(from, rank, frames, out),
+            Body::Opinion { lost, sealed } => {
+                self.on_opinion(from, lost, sealed);
+                Ok(())
+            }
+            Body::Prepare { ballot } => {
+                self.on_prepare(from, ballot, out);
+                Ok(())
+            }
+            Body::Promise(promise) => {
+                self.on_promise(from, promise, out);
+                Ok(())
+            }
+            Body::Refused { promised } => {
+                self.on_refused(promised);
+                Ok(())
+            }
+            Body::Hold { ballot, decree } => {
+                self.on_hold(from, ballot, decree, out);
+                Ok(())
+            }
+            Body::Holding { ballot } => {
+                self.on_holding(from, ballot, out);
+                Ok(())
+            }
+            Body::Accept { ballot, decree } => {
+                self.on_accept(from, ballot, decree, out);
+                Ok(())
+            }
+            Body::Accepted { ballot } => {
+                self.on_accepted(from, ballot, out);
+                Ok(())
+            }
+            Body::Leave => {
+                self.leaving.insert(from);
+                Ok(())
+            }
+            Body::Join { .. } | Body::Current(_) | Body::Where | Body::Decided(_) => Ok(()),
+        }
+    }
+
+    /// A message of a view that is not the present one here.
+    fn on_other_view(&mut self, from: Member, message: Message, out: &mut Effects) {
+        let mine = self.view_id();
+        if message.view.lineage == mine.lineage && message.view.epoch > mine.epoch
+            || mine.is_genesis() && !message.view.is_genesis()
+        {
+            let asked = self.early.iter().any(|(other, _)| *other == from);
+            self.keep_early(from, message);
+            if !asked {
+                self.post(from.node, mine, Body::Where, out);
+            }
+        } else if let Body::Fetch { rank, from: first, through } = message.body {
+            self.on_fetch(from, message.view, rank, (first, through), out);
+        } else if matches!(
+            message.body,
+            Body::Opinion { .. } | Body::Prepare { .. } | Body::Status { probe: true, .. }
+        ) {
+            self.answer_where(from.node, message.view, out);
+        }
+    }
+
+    fn keep_early(&mut self, from: Member, message: Message) {
+        if self.early.len() < EARLY_MAX {
+            self.early.push((from, message));
+        }
+    }
+}

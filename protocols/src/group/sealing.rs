@@ -1,0 +1,304 @@
+//! A member's part in closing a view: promise, hold, vote, and install what was decided.
+
+use std::sync::Arc;
+
+use quorate_membership::{
+    Cut, Decree, Member, NodeId, View, ViewId,
+    agreement::{Acceptor, Ballot, Breach, Promise},
+};
+
+use super::{Body, Effect, Effects, Event, Fate, Group, HoldRequest, Message, PAST_VIEWS_MAX, Past};
+use crate::stream::Stream;
+
+impl Group {
+    /// Seals the view: from here on nothing is acknowledged, sent or delivered in it.
+    pub(super) fn on_prepare(&mut self, from: Member, ballot: Ballot, out: &mut Effects) {
+        self.highest_round = self.highest_round.max(ballot.round);
+        let view = self.view_id();
+        if self.installing.is_some() {
+            self.answer_where(from.node, view, out);
+            return;
+        }
+        let body = match self.acceptor.promise(ballot) {
+            Ok(accepted) => {
+                self.seal();
+                Body::Promise(Promise {
+                    ballot,
+                    accepted,
+                    activated: true,
+                    holdings: self.stream.as_ref().map(Stream::holdings).unwrap_or_default(),
+                })
+            }
+            Err(outbid) => Body::Refused { promised: outbid.0 },
+        };
+        self.post(from.node, view, body, out);
+    }
+
+    fn seal(&mut self) {
+        self.sealed_at = Some(self.now);
+        let higher = |attempt: &super::Attempt| {
+            self.acceptor.promised().is_some_and(|promised| promised > attempt.ballot())
+        };
+        if self.attempt.as_ref().is_some_and(higher) {
+            self.attempt = None;
+        }
+    }
+
+    pub(super) fn on_hold(&mut self, from: Member, ballot: Ballot, decree: Decree, out: &mut Effects) {
+        if self.acceptor.promised().is_some_and(|promised| promised > ballot) {
+            return;
+        }
+        if self.stream.as_ref().is_some_and(|stream| stream.members() != decree.cut.0.len()) {
+            return; // no correct coordinator cuts a view of another size
+        }
+        self.hold = Some(HoldRequest { ballot, asker: from.node, decree });
+        self.go_on_holding(out);
+    }
+
+    /// A newcomer holds a cut that it has nothing to deliver of.
+    pub(super) fn on_hold_outside(
+        &mut self,
+        from: Member,
+        ballot: Ballot,
+        decree: &Decree,
+        out: &mut Effects,
+    ) {
+        if decree.view.is_acceptor(self.me) && self.is_new(decree.view.id) {
+            self.post(from.node, decree.closes, Body::Holding { ballot }, out);
+        }
+    }
+
+    /// Something arrived, or time has passed: answer if everything is here, ask for the rest if not.
+    pub(super) fn go_on_holding(&mut self, out: &mut Effects) {
+        self.go_on_gathering(out);
+        if let Some((decree, _)) = &self.installing {
+            let cut = decree.cut.clone();
+            if self.holds(&cut) {
+                self.install(out);
+            }
+            return;
+        }
+        let Some(request) = &self.hold else { return };
+        let (ballot, asker, cut) = (request.ballot, request.asker, request.decree.cut.clone());
+        if self.holds(&cut) {
+            self.hold = None;
+            self.post(asker, self.view_id(), Body::Holding { ballot }, out);
+        } else {
+            self.fetch_cut(&cut, asker, out);
+        }
+    }
+
+    fn holds(&self, cut: &Cut) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.holds(cut))
+    }
+
+    fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
+        let Some(stream) = &self.stream else { return };
+        let lacks =
+            stream.holdings().into_iter().zip(&cut.0).enumerate().filter(|(_, (have, want))| have < want);
+        let asks: Vec<Body> = lacks
+            .map(|(rank, (have, want))| Body::Fetch { rank, from: have.next(), through: *want })
+            .collect();
+        let view = self.view_id();
+        asks.into_iter().for_each(|body| self.post(donor, view, body, out));
+    }
+
+    pub(super) fn on_accept(&mut self, from: Member, ballot: Ballot, decree: Decree, out: &mut Effects) {
+        self.highest_round = self.highest_round.max(ballot.round);
+        let body = match self.acceptor.accept(ballot, decree.clone()) {
+            Ok(()) => {
+                self.seal();
+                Body::Accepted { ballot }
+            }
+            Err(outbid) => Body::Refused { promised: outbid.0 },
+        };
+        self.post(from.node, self.view_id(), body, out);
+        if self.config.breach == Some(Breach::InstallUndecided) {
+            self.on_decided(from, decree, out);
+        }
+    }
+
+    /// The proof of decision has come: the only way into a view.
+    pub(super) fn on_decided(&mut self, from: Member, decree: Decree, out: &mut Effects) {
+        let mine = self.view_id();
+        let Some(view) = &self.view else {
+            if decree.view.is_acceptor(self.me) && self.is_new(decree.view.id) {
+                self.enter(decree.view.clone(), Some(decree), out);
+            }
+            return;
+        };
+        if decree.closes != view.id {
+            let ahead = decree.closes.epoch > mine.epoch && decree.closes.lineage == mine.lineage;
+            if ahead || mine.is_genesis() && !decree.closes.is_genesis() {
+                self.post(from.node, mine, Body::Where, out);
+            }
+            return;
+        }
+        if self.installing.is_some() {
+            return;
+        }
+        self.attempt = None;
+        self.hold = None;
+        self.installing = Some((decree, self.now));
+        self.go_on_with_install(out);
+    }
+
+    fn go_on_with_install(&mut self, out: &mut Effects) {
+        let Some((decree, since)) = &self.installing else { return };
+        let stays = decree.view.is_acceptor(self.me);
+        let patient = self.now < *since + self.config.timing.round();
+        let cut = decree.cut.clone();
+        let goes = !stays && !(self.wants_out && patient);
+        if self.holds(&cut) {
+            self.install(out);
+        } else if goes {
+            self.step_out(out); // removed while it was away: what it missed it will not get
+        } else {
+            let ticks = (self.now.since(*since).as_nanos() / self.config.timing.resend().as_nanos()) as usize;
+            let donors: Vec<NodeId> =
+                decree.view.members.iter().map(|m| m.node).filter(|n| *n != self.me.node).collect();
+            if let Some(donor) = donors.get(ticks % donors.len().max(1)).copied() {
+                self.fetch_cut(&cut, donor, out);
+            }
+        }
+    }
+
+    pub(super) fn tick_sealed(&mut self, out: &mut Effects) {
+        if self.installing.is_some() {
+            self.go_on_with_install(out);
+        } else {
+            self.go_on_holding(out);
+        }
+    }
+
+    /// Delivers the rest of the old view up to the cut, then the new view.
+    fn install(&mut self, out: &mut Effects) {
+        let Some((decree, _)) = self.installing.take() else { return };
+        if self.stream.is_some() {
+            while let Some(passed) = self.stream.as_mut().and_then(|s| s.deliver_up_to(&decree.cut)) {
+                self.announce(passed, out);
+            }
+            debug_assert!(
+                self.stream.as_ref().is_none_or(|s| s.delivered_all(&decree.cut)),
+                "the cut is closed"
+            );
+        }
+        self.settle_at_cut(&decree, out);
+        if decree.view.is_acceptor(self.me) {
+            self.enter(decree.view.clone(), Some(decree), out);
+        } else {
+            self.installing = Some((decree, self.now));
+            self.step_out(out);
+        }
+    }
+
+    /// Own messages below the cut are delivered by all; own messages above it by nobody.
+    fn settle_at_cut(&mut self, decree: &Decree, out: &mut Effects) {
+        let rank = self.view.as_ref().and_then(|view| view.rank(self.me));
+        let through = rank.and_then(|rank| decree.cut.0.get(rank)).copied().unwrap_or_default();
+        self.settle_through(through, through, out);
+        self.until_everywhere.clear();
+        for (_, ticket) in self.until_uniform.drain(..) {
+            out.push(Effect::Fate { ticket, fate: Fate::Lost });
+        }
+    }
+
+    /// The group went on without this member: it leaves for good if it asked to, else it comes back.
+    fn step_out(&mut self, out: &mut Effects) {
+        let Some((decree, _)) = self.installing.take() else { return };
+        self.settle_at_cut(&decree, out);
+        let next = decree.view.clone();
+        self.remember(decree);
+        if self.wants_out {
+            self.leave_now(out);
+        } else {
+            self.go_outside(&next, out);
+        }
+    }
+
+    /// Begins a view.
+    pub(super) fn enter(&mut self, view: View, decree: Option<Decree>, out: &mut Effects) {
+        if let Some(decree) = decree {
+            self.remember(decree);
+        }
+        let rank = view.rank(self.me);
+        let (order, breach) = (self.config.order, self.config.breach);
+        self.stream = rank.map(|rank| Stream::new(order, view.members.len(), rank, breach));
+        self.acceptor = Acceptor::new(breach);
+        self.sealed_at = None;
+        self.attempt = None;
+        self.hold = None;
+        self.not_before = self.now;
+        self.seen.clear();
+        self.until_uniform.clear();
+        self.until_everywhere.clear();
+        self.joiners.retain(|node, _| !view.has_node(*node));
+        self.leaving.retain(|member| view.is_acceptor(*member));
+        self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+        self.wedged = false;
+        self.row_due = true;
+        self.floor = view.id;
+        self.view = Some(view.clone());
+        self.reset_evidence();
+        out.push(Effect::Deliver(Event::View(Arc::new(view))));
+        self.watch_majority(out);
+        self.replay_early(out);
+    }
+
+    fn remember(&mut self, decree: Decree) {
+        self.past.push_back(Past { decree, stream: self.stream.take() });
+        while self.past.len() > PAST_VIEWS_MAX {
+            self.past.pop_front();
+        }
+    }
+
+    /// Frees the frames of closed views once every member of the present one has entered it.
+    pub(super) fn retire_past(&mut self) {
+        if self.unseen().next().is_none() {
+            self.past.iter_mut().for_each(|past| past.stream = None);
+        }
+    }
+
+    fn replay_early(&mut self, out: &mut Effects) {
+        let epoch = self.view_id().epoch;
+        for (from, message) in std::mem::take(&mut self.early) {
+            if message.view.epoch >= epoch {
+                // What is refused here would have been refused when it came.
+                let _ = self.on_message(from, message, out);
+            }
+        }
+    }
+
+    pub(super) fn answer_where(&mut self, to: NodeId, have: ViewId, out: &mut Effects) {
+        let next =
+            self.past.iter().rev().find(|past| past.decree.closes == have).map(|past| past.decree.clone());
+        let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(|d| d.closes == have);
+        let (view, body) = match (next.or(pending), &self.view) {
+            (Some(decree), _) => (have, Body::Decided(decree)),
+            (None, Some(view)) if view.id != have && !view.id.is_genesis() => {
+                (view.id, Body::Current(view.clone()))
+            }
+            _ => return,
+        };
+        self.post(to, view, body, out);
+    }
+
+    /// After leaving, the node still tells others how the view it left was decided.
+    pub(super) fn on_message_after_leaving(
+        &mut self,
+        from: Member,
+        message: &Message,
+        out: &mut Effects,
+    ) -> Result<(), super::Refusal> {
+        match message.body {
+            Body::Prepare { .. } | Body::Where | Body::Opinion { .. } | Body::Accept { .. } => {
+                self.answer_where(from.node, message.view, out);
+            }
+            Body::Fetch { rank, from: first, through } => {
+                self.on_fetch(from, message.view, rank, (first, through), out);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Messages of the open view: sending, receiving, asking for what is missing, delivering.
+
+use bytes::Bytes;
+use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
+
+use super::{Body, Effect, Effects, Event, Fate, Group, Refusal, Ticket};
+use crate::{
+    Frame, Row,
+    stream::{Passed, Stream, StreamError},
+};
+
+/// Bytes of frames that are sent again at one request.
+const REFILL_BYTES: usize = 256 << 10;
+
+impl Group {
+    pub(super) fn on_submit(&mut self, ticket: Ticket, payload: Bytes) -> Result<(), Refusal> {
+        if self.left || self.wants_out {
+            return Err(Refusal::Left);
+        }
+        if self.config.witnesses.contains(&self.me.node) {
+            return Err(Refusal::Witness);
+        }
+        let waiting = self.waiting_bytes();
+        if waiting > 0 && waiting + payload.len() > self.config.window_bytes {
+            return Err(Refusal::WouldBlock { waiting, window: self.config.window_bytes });
+        }
+        self.outbox_bytes += payload.len();
+        self.outbox.push_back((ticket, payload));
+        Ok(())
+    }
+
+    /// Makes frames out of what waits, unless the view is being closed: then it waits for the next.
+    pub(super) fn send_frames(&mut self, out: &mut Effects) {
+        let may = self.is_open() || self.config.breach == Some(Breach::SealedSends);
+        while may && !self.wedged && !self.outbox.is_empty() {
+            let Some(stream) = &mut self.stream else { return };
+            if stream.in_flight() >= self.config.frames_in_flight {
+                return;
+            }
+            let (mut batch, mut tickets, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while bytes < self.config.batch_bytes {
+                let Some((ticket, payload)) = self.outbox.pop_front() else { break };
+                bytes += payload.len();
+                tickets.push(ticket);
+                batch.push(payload);
+            }
+            self.outbox_bytes -= bytes;
+            let seq = stream.send(batch.clone()).seq;
+            let row = stream.row();
+            self.until_uniform.extend(tickets.iter().map(|ticket| (seq, *ticket)));
+            self.until_everywhere.extend(tickets.into_iter().map(|ticket| (seq, ticket)));
+            self.row_due = false;
+            let peers = self.peers();
+            self.post_all(peers, self.view_id(), Body::Data { row, batch }, out);
+        }
+    }
+
+    /// Says what was received, if that is news and no frame has said it.
+    pub(super) fn send_row(&mut self, out: &mut Effects) {
+        if !std::mem::take(&mut self.row_due) || !self.may_acknowledge() {
+            return;
+        }
+        if let Some(stream) = &self.stream {
+            let row = stream.row();
+            let peers = self.peers();
+            self.post_all(peers, self.view_id(), Body::Status { row, probe: false }, out);
+        }
+    }
+
+    pub(super) fn on_data(&mut self, from: Member, row: Row, batch: Vec<Bytes>) -> Result<(), Refusal> {
+        let Some((rank, open)) = self.sender(from) else { return Ok(()) };
+        let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
+        stream
+            .on_row(rank, &Row { sent: row.sent.previous(), ..row.clone() }.before_frame(rank))
+            .map_err(faulty(from))?;
+        let frame = Frame { seq: row.sent, clock: row.clock, after: row.delivered, batch };
+        self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+        Ok(())
+    }
+
+    pub(super) fn on_status(&mut self, from: Member, row: &Row, probe: bool) -> Result<(), Refusal> {
+        let Some((rank, open)) = self.sender(from) else { return Ok(()) };
+        let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
+        stream.on_row(rank, row).map_err(faulty(from))?;
+        self.row_due |= probe;
+        Ok(())
+    }
+
+    pub(super) fn on_refill(
+        &mut self,
+        from: Member,
+        rank: usize,
+        frames: Vec<Frame>,
+        out: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        if rank >= stream.members() {
+            return Err(Refusal::Faulty { from, what: format!("rank {rank} does not exist") });
+        }
+        for frame in frames {
+            self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+        }
+        self.go_on_holding(out);
+        Ok(())
+    }
+
+    /// Serves frames of the present view or of a closed one.
+    pub(super) fn on_fetch(
+        &mut self,
+        from: Member,
+        view: ViewId,
+        rank: usize,
+        (first, through): (Seq, Seq),
+        out: &mut Effects,
+    ) {
+        let past = || self.past.iter().find(|past| past.decree.closes == view)?.stream.as_ref();
+        let stream = if view == self.view_id() { self.stream.as_ref() } else { past() };
+        let Some(stream) = stream.filter(|stream| rank < stream.members()) else { return };
+        let frames = stream.frames(rank, first, through, REFILL_BYTES);
+        if !frames.is_empty() {
+            self.post(from.node, view, Body::Refill { rank, frames }, out);
+        }
+    }
+
+    /// Delivers what the order allows.
+    pub(super) fn deliver(&mut self, out: &mut Effects) {
+        let may = self.is_open() || self.config.breach == Some(Breach::SealLeaks);
+        while may && !self.wedged {
+            let Some(passed) = self.stream.as_mut().and_then(Stream::deliver_next) else { return };
+            self.announce(passed, out);
+        }
+    }
+
+    pub(super) fn announce(&self, passed: Passed, out: &mut Effects) {
+        let Some(view) = &self.view else { return };
+        for (index, payload) in passed.batch.into_iter().enumerate() {
+            out.push(Effect::Deliver(Event::Message {
+                view: view.id,
+                sender: view.members[passed.sender],
+                seq: passed.seq,
+                index: index as u32,
+                payload,
+            }));
+        }
+    }
+
+    pub(super) fn settle_fates(&mut self, out: &mut Effects) {
+        let Some(stream) = &self.stream else { return };
+        let (uniform, everywhere) = (stream.uniform(), stream.stable());
+        self.settle_through(uniform, everywhere, out);
+    }
+
+    /// Tells the submitters how far their messages have come.
+    pub(super) fn settle_through(&mut self, uniform: Seq, everywhere: Seq, out: &mut Effects) {
+        while let Some((_, ticket)) = self.until_uniform.pop_front_if(|(seq, _)| *seq <= uniform) {
+            out.push(Effect::Fate { ticket, fate: Fate::Uniform });
+        }
+        let everywhere = everywhere.min(uniform);
+        while let Some((_, ticket)) = self.until_everywhere.pop_front_if(|(seq, _)| *seq <= everywhere) {
+            out.push(Effect::Fate { ticket, fate: Fate::Everywhere });
+        }
+    }
+
+    /// Asks for what is missing, and for the rows of those that others wait for.
+    pub(super) fn tick_traffic(&mut self, out: &mut Effects) {
+        let unseen = self.unseen().next().is_some();
+        let Some(stream) = &self.stream else { return };
+        if !self.may_acknowledge() || !(stream.is_waiting() || unseen) {
+            return;
+        }
+        let (row, gaps) = (stream.row(), stream.gaps());
+        for (rank, from) in gaps {
+            self.fetch_gap(rank, from, out);
+        }
+        let peers = self.peers();
+        self.post_all(peers, self.view_id(), Body::Status { row, probe: true }, out);
+    }
+
+    /// Asks the sender itself, or whoever is known to have the frame if the sender is out of reach.
+    fn fetch_gap(&mut self, rank: usize, from: Seq, out: &mut Effects) {
+        let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return };
+        let has = |other: &usize| {
+            *other == rank || stream.row_of(*other).received.get(rank).is_some_and(|seq| *seq >= from)
+        };
+        let reach = |other: &usize| self.reachable.contains(&view.members[*other].node);
+        let ranks = std::iter::once(rank).chain(0..view.members.len());
+        let Some(donor) = ranks.filter(has).find(reach) else { return };
+        let donor = view.members[donor].node;
+        let body = Body::Fetch { rank, from, through: Seq::new(u64::MAX) };
+        self.post(donor, self.view_id(), body, out);
+    }
+
+    pub(super) fn peers(&self) -> Vec<NodeId> {
+        let all = self.view.iter().flat_map(|view| view.members.iter().map(|m| m.node));
+        all.filter(|node| *node != self.me.node).collect()
+    }
+
+    /// The rank of the sender, and whether what it sends still counts here.
+    fn sender(&self, from: Member) -> Option<(usize, bool)> {
+        let view = self.view.as_ref()?;
+        let tolerant = self.config.breach == Some(Breach::StaleIncarnation);
+        let by_node = || view.members.iter().position(|m| m.node == from.node).filter(|_| tolerant);
+        let rank = view.rank(from).or_else(by_node)?;
+        Some((rank, self.may_acknowledge()))
+    }
+
+    fn may_acknowledge(&self) -> bool {
+        self.is_open() || self.config.breach == Some(Breach::SealLeaks)
+    }
+}
+
+impl Row {
+    /// The sender's counters as they were just before its last frame, which is still to be taken in.
+    fn before_frame(mut self, rank: usize) -> Self {
+        self.clock = self.clock.saturating_sub(1);
+        if let Some(own) = self.received.get_mut(rank) {
+            *own = (*own).min(self.sent);
+        }
+        if let Some(own) = self.delivered.get_mut(rank) {
+            *own = (*own).min(self.sent);
+        }
+        self
+    }
+}
+
+fn faulty(from: Member) -> impl Fn(StreamError) -> Refusal {
+    move |error| Refusal::Faulty { from, what: error.to_string() }
+}

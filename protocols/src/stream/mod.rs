@@ -1,0 +1,311 @@
+//! One stream per member of a view, and the gate that turns the streams into deliveries.
+//!
+//! Every member sends frames of batched messages, numbered from 1 in each view and stamped with a
+//! Lamport time that is not below anything its sender has received. Every member keeps a row of
+//! counters about itself ([`Row`]) and remembers the latest row of every other.
+//!
+//! Source: Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System" (CACM
+//! 1978) for the total order; Birman, Schiper and Stephenson, "Lightweight Causal and Atomic Group
+//! Multicast" (TOCS 1991), section 5, for the causal gate.
+
+mod gate;
+mod log;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use quorate_membership::{Cut, Seq, agreement::Breach, majority};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use log::SenderLog;
+
+use crate::Order;
+
+/// What a member says of itself. All counters only grow within a view.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its Lamport clock: its later frames have larger stamps.
+    pub clock: u64,
+    /// Its last frame so far.
+    pub sent: Seq,
+    /// Per sender, in rank order, the last frame it received without a gap.
+    pub received: Vec<Seq>,
+    /// Per sender, in rank order, the last frame it delivered.
+    pub delivered: Vec<Seq>,
+}
+
+/// A batch of one sender's messages, with what it knew when it sent them.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Position in the sender's stream.
+    pub seq: Seq,
+    /// Lamport time stamp.
+    pub clock: u64,
+    /// What the sender had delivered before it sent this, per sender in rank order.
+    pub after: Vec<Seq>,
+    /// The messages, oldest first.
+    pub batch: Vec<Bytes>,
+}
+
+impl Frame {
+    /// Bytes of all messages in the frame.
+    pub fn payload_bytes(&self) -> usize {
+        self.batch.iter().map(Bytes::len).sum()
+    }
+}
+
+/// What a peer sent does not fit the view: the peer is faulty. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StreamError {
+    /// A vector has not one entry per data member.
+    #[error("a vector of {got} counters in a view of {want} members")]
+    Ragged {
+        /// Entries sent.
+        got: usize,
+        /// Members of the view.
+        want: usize,
+    },
+    /// A row or frame claims frames that their sender has not sent.
+    #[error("counters claim frames that were never sent")]
+    Impossible,
+    /// Position 0, or a frame beyond the receiver's window.
+    #[error("frame {0} is outside the window")]
+    OutsideWindow(Seq),
+}
+
+/// The streams of one view, as one of its data members sees them.
+///
+/// Invariants, checked in debug builds: (T1) `delivered <= received` for every sender; (T2) what
+/// is freed is delivered here and received everywhere; (T3) a row never goes back.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    order: Order,
+    me: usize,
+    clock: u64,
+    logs: Vec<SenderLog>,
+    rows: Vec<Row>,
+    delivered: Vec<Seq>,
+    breach: Option<Breach>,
+}
+
+impl Stream {
+    pub(crate) fn new(order: Order, members: usize, me: usize, breach: Option<Breach>) -> Self {
+        let row = Row {
+            clock: 0,
+            sent: Seq::NONE,
+            received: vec![Seq::NONE; members],
+            delivered: vec![Seq::NONE; members],
+        };
+        Self {
+            order,
+            me,
+            clock: 0,
+            logs: vec![SenderLog::default(); members],
+            rows: vec![row; members],
+            delivered: vec![Seq::NONE; members],
+            breach,
+        }
+    }
+
+    pub(crate) fn members(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// This member's own row.
+    pub(crate) fn row(&self) -> Row {
+        Row {
+            clock: self.clock,
+            sent: self.logs[self.me].received(),
+            received: self.holdings(),
+            delivered: self.delivered.clone(),
+        }
+    }
+
+    /// Per sender the last frame received without a gap.
+    pub(crate) fn holdings(&self) -> Vec<Seq> {
+        self.logs.iter().map(SenderLog::received).collect()
+    }
+
+    /// The latest row of the member with this rank.
+    pub(crate) fn row_of(&self, rank: usize) -> &Row {
+        &self.rows[rank]
+    }
+
+    /// Makes the next frame of this member out of a batch.
+    pub(crate) fn send(&mut self, batch: Vec<Bytes>) -> Frame {
+        self.clock += 1;
+        let seq = self.logs[self.me].received().next();
+        let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), batch };
+        self.logs[self.me].insert(frame.clone());
+        self.note_own_row();
+        frame
+    }
+
+    /// Takes in a frame of the sender with this rank. Returns whether anything was new.
+    pub(crate) fn receive(&mut self, rank: usize, frame: Frame) -> Result<bool, StreamError> {
+        if frame.after.len() != self.members() {
+            return Err(StreamError::Ragged { got: frame.after.len(), want: self.members() });
+        }
+        if frame.seq == Seq::NONE || rank == self.me && frame.seq > self.logs[rank].received() {
+            return Err(StreamError::OutsideWindow(frame.seq));
+        }
+        if frame.seq <= self.logs[rank].received() {
+            return Ok(false);
+        }
+        let stamp = frame.clock;
+        if !self.logs[rank].insert(frame) {
+            return Err(StreamError::OutsideWindow(self.logs[rank].received()));
+        }
+        // The clock may run ahead of what has arrived without a gap: it only has to be high enough.
+        self.clock = self.clock.max(stamp).max(self.logs[rank].clock());
+        self.note_own_row();
+        Ok(true)
+    }
+
+    /// Takes in what a member says of itself. Returns whether it has sent frames that are missing here.
+    pub(crate) fn on_row(&mut self, rank: usize, row: &Row) -> Result<bool, StreamError> {
+        let (received, delivered) = (row.received.len(), row.delivered.len());
+        if received != self.members() || delivered != self.members() {
+            return Err(StreamError::Ragged { got: received.min(delivered), want: self.members() });
+        }
+        let mine = self.logs[self.me].received();
+        let ahead = row.delivered.iter().zip(&row.received).any(|(d, r)| d > r);
+        if ahead || row.received[self.me] > mine || row.received[rank] > row.sent {
+            return Err(StreamError::Impossible);
+        }
+        let known = &mut self.rows[rank];
+        known.clock = known.clock.max(row.clock);
+        known.sent = known.sent.max(row.sent);
+        raise(&mut known.received, &row.received);
+        raise(&mut known.delivered, &row.delivered);
+        let gapless = self.breach == Some(Breach::ClockOverGap);
+        self.logs[rank].on_clock(row.clock, row.sent, gapless);
+        self.free();
+        Ok(self.logs[rank].received() < row.sent)
+    }
+
+    /// Frames of the sender with this rank from `from` on, up to about `bytes`.
+    pub(crate) fn frames(&self, rank: usize, from: Seq, through: Seq, bytes: usize) -> Vec<Frame> {
+        let mut left = bytes;
+        let fits = |frame: &&Frame| {
+            let fits = left > 0;
+            left = left.saturating_sub(frame.payload_bytes().max(64));
+            fits
+        };
+        self.logs[rank].held(from, through).take_while(fits).cloned().collect()
+    }
+
+    /// Per sender with a hole or a tail known to be missing: its rank and the first missing frame.
+    pub(crate) fn gaps(&self) -> Vec<(usize, Seq)> {
+        let behind = |rank: &usize| {
+            *rank != self.me
+                && (self.logs[*rank].has_hole() || self.logs[*rank].received() < self.rows[*rank].sent)
+        };
+        (0..self.members()).filter(behind).map(|rank| (rank, self.logs[rank].received().next())).collect()
+    }
+
+    /// Bytes of this member's own frames that some member may still need.
+    pub(crate) fn unfreed_bytes(&self) -> usize {
+        self.logs[self.me].bytes()
+    }
+
+    /// Number of own frames that not every member is known to have.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.logs[self.me].received().get() - self.everywhere(self.me).get()
+    }
+
+    /// The last own frame that every member is known to have.
+    pub(crate) fn stable(&self) -> Seq {
+        self.everywhere(self.me)
+    }
+
+    /// The last own frame that a majority is known to have and that was delivered here.
+    pub(crate) fn uniform(&self) -> Seq {
+        self.held_by_majority(self.me).min(self.delivered[self.me])
+    }
+
+    /// Whether anything here waits for another member.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.logs.iter().any(|log| log.bytes() > 0 || !log.is_empty())
+            || self.logs.iter().zip(&self.delivered).any(|(log, d)| log.received() > *d)
+            || !self.gaps().is_empty()
+    }
+
+    fn note_own_row(&mut self) {
+        let row = self.row();
+        self.logs[self.me].on_clock(row.clock, row.sent, false);
+        self.rows[self.me] = row;
+    }
+
+    fn everywhere(&self, sender: usize) -> Seq {
+        self.rows.iter().map(|row| row.received[sender]).min().unwrap_or_default()
+    }
+
+    fn held_by_majority(&self, sender: usize) -> Seq {
+        let needed = match self.breach {
+            Some(Breach::UniformTooEarly) => 1,
+            _ => majority(self.members()),
+        };
+        nth_highest(self.rows.iter().map(|row| row.received[sender]), needed)
+    }
+
+    /// Forgets frames that every member has and that were delivered here.
+    fn free(&mut self) {
+        for sender in 0..self.members() {
+            let everywhere = match self.breach {
+                Some(Breach::FreeTooEarly) => self.held_by_majority(sender),
+                _ => self.everywhere(sender),
+            };
+            self.logs[sender].free(everywhere.min(self.delivered[sender]));
+        }
+    }
+
+    /// The largest part of `union` in which no frame lacks what its sender had delivered before it.
+    ///
+    /// Everything up to `union` must be held here. FIFO promises no causality, and what was
+    /// delivered must not be cut off, so there the union is the cut.
+    pub(crate) fn closed_under_causality(&self, union: &[Seq]) -> Cut {
+        let mut cut = union.to_vec();
+        let mut changed = self.order > Order::Fifo && self.breach != Some(Breach::OpenCut);
+        while changed {
+            changed = false;
+            for sender in 0..cut.len() {
+                let closed = |frame: &&Frame| frame.after.iter().zip(&cut).all(|(needs, has)| needs <= has);
+                let open = self.logs[sender].held(Seq::NONE, cut[sender]).find(|frame| !closed(frame));
+                if let Some(first) = open {
+                    cut[sender] = first.seq.previous();
+                    changed = true;
+                }
+            }
+        }
+        Cut(cut)
+    }
+
+    fn check(&self) {
+        for rank in 0..self.members() {
+            debug_assert!(self.delivered[rank] <= self.logs[rank].received(), "T1 for rank {rank}");
+        }
+    }
+}
+
+/// A message that has passed the gate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Passed {
+    pub(crate) sender: usize,
+    pub(crate) seq: Seq,
+    pub(crate) batch: VecDeque<Bytes>,
+}
+
+fn raise(known: &mut [Seq], heard: &[Seq]) {
+    for (known, heard) in known.iter_mut().zip(heard) {
+        *known = (*known).max(*heard);
+    }
+}
+
+/// The `n`-th highest of the values: the highest that at least `n` of them reach.
+fn nth_highest(values: impl Iterator<Item = Seq>, n: usize) -> Seq {
+    let mut sorted: Vec<Seq> = values.collect();
+    sorted.sort_unstable_by(|a, b| b.cmp(a));
+    sorted.get(n - 1).copied().unwrap_or_default()
+}
