@@ -38,9 +38,12 @@ impl Group {
         count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
     }
 
-    /// A founding is named after its coordinator's life, which no other founding shares.
+    /// Names a founding after its coordinator's life and the attempt: no other founding has both.
+    /// The odd constants spread the three numbers over the whole word.
     pub(super) const fn new_lineage(&self) -> u64 {
-        self.me.incarnation.get() ^ self.me.node.get().rotate_left(48)
+        let life = self.me.incarnation.get().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let node = self.me.node.get().wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+        life ^ node.rotate_left(21) ^ self.highest_round.wrapping_mul(0x1656_67b1_9e37_79f9).rotate_left(42)
     }
 
     pub(super) fn on_join(&mut self, from: Member, hears: Vec<NodeId>, out: &mut Effects) {
@@ -89,6 +92,8 @@ impl Group {
         }
         let Some(present) = &self.view else {
             self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+            self.known = Some(view.clone());
+            self.give_up_dead_lineage(out);
             return;
         };
         let newer = view.id.lineage == mine.lineage && view.id.epoch > mine.epoch;
@@ -121,6 +126,16 @@ impl Group {
     /// Goes on as a newcomer, knowing whom to ask.
     pub(super) fn go_outside(&mut self, next: &View, out: &mut Effects) {
         let was_member = !self.view_id().is_genesis();
+        self.step_outside(next);
+        self.known = Some(next.clone());
+        if was_member {
+            out.push(Effect::Deliver(Event::Removed { view: next.id }));
+        }
+        self.ask_to_join(out);
+        self.give_up_dead_lineage(out);
+    }
+
+    fn step_outside(&mut self, next: &View) {
         self.floor = if next.id.lineage == self.floor.lineage { self.floor.max(next.id) } else { next.id };
         self.view = None;
         self.stream = None;
@@ -136,10 +151,6 @@ impl Group {
         self.seen.clear();
         self.reset_evidence();
         self.contacts.extend(next.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
-        if was_member {
-            out.push(Effect::Deliver(Event::Removed { view: next.id }));
-        }
-        self.ask_to_join(out);
     }
 
     fn ask_to_join(&mut self, out: &mut Effects) {
@@ -151,15 +162,20 @@ impl Group {
     /// If so many members were replaced by newer lives that the rest is no majority, this lineage
     /// can never decide anything again.
     pub(super) fn give_up_dead_lineage(&mut self, out: &mut Effects) {
-        let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
+        let last = self.view.as_ref().or(self.known.as_ref());
+        let Some(view) = last.filter(|view| !view.id.is_genesis()) else { return };
         let alive = view.acceptors().filter(|m| !self.is_superseded(*m)).count();
         if alive >= view.agreement_quorum() {
             return;
         }
         let last = view.clone();
+        let member = self.view.is_some();
+        self.known = None;
         self.forget_unsettled(Fate::Unknown, out);
-        self.go_outside(&last, out);
-        out.push(Effect::Deliver(Event::LineageLost));
+        self.step_outside(&last);
+        if member {
+            out.push(Effect::Deliver(Event::LineageLost));
+        }
         self.past.clear();
         self.enter_genesis();
     }

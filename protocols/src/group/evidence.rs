@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_membership::{Change, Member, NodeId, Time, View};
+use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View};
 
 use super::{Body, Effect, Effects, Event, Group, WedgeReason};
 
@@ -48,7 +48,8 @@ impl Group {
     }
 
     pub(super) fn is_superseded(&self, member: Member) -> bool {
-        self.lives.get(&member.node).is_some_and(|life| *life > member.incarnation)
+        let declared = member.incarnation == Incarnation::UNKNOWN;
+        !declared && self.lives.get(&member.node).is_some_and(|life| *life > member.incarnation)
     }
 
     /// Starts the count anew for a new view.

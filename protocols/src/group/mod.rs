@@ -96,6 +96,8 @@ pub struct Group {
     contacts: BTreeSet<NodeId>,
     /// The latest view entered, or known to go on without this member.
     floor: ViewId,
+    /// While outside: the latest view known to have gone on without this member.
+    known: Option<View>,
     born: Time,
     next_tick: Option<Time>,
     loopback: VecDeque<Message>,
@@ -137,12 +139,14 @@ impl Group {
             wants_out: false,
             contacts: BTreeSet::new(),
             floor: ViewId::GENESIS,
+            known: None,
             born: now,
             next_tick: None,
             loopback: VecDeque::new(),
         };
         group.contacts.extend(group.config.founders.iter().chain(&group.config.witnesses));
         group.contacts.remove(&me.node);
+        group.lives.insert(me.node, me.incarnation);
         group.enter_genesis();
         group
     }

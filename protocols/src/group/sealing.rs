@@ -127,7 +127,7 @@ impl Group {
             }
             return;
         };
-        if decree.closes != view.id {
+        if decree.closes != view.id || !self.is_new(decree.view.id) {
             let ahead = decree.closes.epoch > mine.epoch && decree.closes.lineage == mine.lineage;
             if ahead || mine.is_genesis() && !decree.closes.is_genesis() {
                 self.post(from.node, mine, Body::Where, out);
@@ -270,8 +270,9 @@ impl Group {
     }
 
     pub(super) fn answer_where(&mut self, to: NodeId, have: ViewId, out: &mut Effects) {
-        let next =
-            self.past.iter().rev().find(|past| past.decree.closes == have).map(|past| past.decree.clone());
+        // The genesis is the same for every founding, so only the view that follows it now counts.
+        let follows = |d: &&Decree| d.closes == have && (!have.is_genesis() || d.view.id == self.view_id());
+        let next = self.past.iter().rev().map(|past| &past.decree).find(follows).cloned();
         let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(|d| d.closes == have);
         let (view, body) = match (next.or(pending), &self.view) {
             (Some(decree), _) => (have, Body::Decided(decree)),

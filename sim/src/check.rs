@@ -1,0 +1,215 @@
+//! What must hold at every step, whatever the network and the nodes do.
+//!
+//! | property | in one sentence |
+//! |---|---|
+//! | V1 | a message is delivered only in the view in which it was sent |
+//! | V2 | members that go from one view to the next together deliver the same in the first, in the same order where the order is total |
+//! | V3 | what anybody delivered in uniform order, and what any sender was told is uniform, is delivered by all who close that view |
+//! | V4 | no two views with the same number differ, and numbers have no gaps |
+//! | V6 | nothing out of nothing, nothing twice, per-sender order always, causal order where promised |
+//!
+//! Source of the properties: Birman and Joseph, "Exploiting virtual synchrony in distributed
+//! systems" (SOSP 1987); Chockler, Keidar and Vitenberg, "Group communication specifications"
+//! (ACM Computing Surveys 2001), section 4.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use quorate_membership::{Member, Seq, View, ViewId};
+use quorate_protocols::Order;
+
+/// Names a message: the view, the sender, the frame and the place in it.
+type Name = (Member, Seq, u32);
+
+/// A property that did not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// The property's short name.
+    pub property: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+/// What one life of a node has seen.
+#[derive(Debug, Default)]
+struct Life {
+    view: Option<View>,
+    /// What it delivered in its view, in order.
+    delivered: Vec<Name>,
+    /// The last frame and place delivered per sender.
+    last: BTreeMap<Member, (Seq, u32)>,
+}
+
+/// What a message's sender had delivered when it submitted: the view, and per sender a frame.
+#[derive(Clone, Debug)]
+struct Past {
+    view: ViewId,
+    delivered: BTreeMap<Member, Seq>,
+}
+
+/// Watches all deliveries and views of one group.
+#[derive(Debug)]
+pub struct Checker {
+    order: Order,
+    lives: BTreeMap<Member, Life>,
+    views: BTreeMap<ViewId, View>,
+    /// What those who closed a view had delivered in it.
+    closings: BTreeMap<ViewId, (Member, Vec<Name>)>,
+    /// What must be in a view's closing, and who says so.
+    promised: BTreeMap<ViewId, BTreeMap<Name, Member>>,
+    submitted: BTreeMap<Bytes, Past>,
+    seen: BTreeMap<Bytes, (ViewId, Name)>,
+    violation: Option<Violation>,
+}
+
+impl Checker {
+    /// Watches a group of this order.
+    pub const fn new(order: Order) -> Self {
+        Self {
+            order,
+            lives: BTreeMap::new(),
+            views: BTreeMap::new(),
+            closings: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            submitted: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            violation: None,
+        }
+    }
+
+    /// The first property that did not hold.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Number of different views installed.
+    pub fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    fn fail(&mut self, property: &'static str, what: String) {
+        self.violation.get_or_insert(Violation { property, what });
+    }
+
+    /// A member submits a message whose payload nobody else uses.
+    pub fn on_submit(&mut self, by: Member, payload: Bytes) {
+        let life = self.lives.entry(by).or_default();
+        let view = life.view.as_ref().map_or(ViewId::GENESIS, |view| view.id);
+        let delivered = life.last.iter().map(|(sender, (seq, _))| (*sender, *seq)).collect();
+        self.submitted.insert(payload, Past { view, delivered });
+    }
+
+    /// A member enters a view.
+    pub fn on_view(&mut self, at: Member, view: &View) {
+        let known = self.views.entry(view.id).or_insert_with(|| view.clone());
+        if known != view {
+            let what = format!("{at} entered {view}, but others {known}");
+            return self.fail("V4 one view per number", what);
+        }
+        if view.rank(at).is_none() && !view.witnesses.contains(&at) {
+            return self.fail("V4 one view per number", format!("{at} entered {view} and is not in it"));
+        }
+        let life = self.lives.entry(at).or_default();
+        let before = life.view.replace(view.clone());
+        let delivered = std::mem::take(&mut life.delivered);
+        life.last.clear();
+        if let Some(before) = before {
+            if before.id.lineage == view.id.lineage && before.id.epoch + 1 != view.id.epoch {
+                return self.fail("V4 no gaps", format!("{at} went from {} to {}", before.id, view.id));
+            }
+            if before.rank(at).is_some() {
+                self.close(at, before.id, delivered);
+            }
+        }
+    }
+
+    /// A member was removed, or its lineage was lost: it has closed nothing.
+    pub fn on_outside(&mut self, at: Member) {
+        let life = self.lives.entry(at).or_default();
+        life.view = None;
+        life.delivered.clear();
+        life.last.clear();
+    }
+
+    /// Two who close the same view have the same decree (V4), so they must have delivered the same.
+    fn close(&mut self, at: Member, view: ViewId, mut delivered: Vec<Name>) {
+        if !self.order.is_total() {
+            delivered.sort_unstable();
+        }
+        if let Some((other, theirs)) = self.closings.get(&view) {
+            if *theirs != delivered {
+                let differs = theirs.iter().zip(&delivered).position(|(a, b)| a != b);
+                let what = format!(
+                    "{at} closed {view} with {} messages, {other} with {}; first difference at {differs:?}",
+                    delivered.len(),
+                    theirs.len()
+                );
+                self.fail("V2 same messages", what);
+            }
+            return;
+        }
+        let all: BTreeSet<&Name> = delivered.iter().collect();
+        let promised = self.promised.get(&view);
+        let missing = promised.and_then(|p| p.iter().find(|(name, _)| !all.contains(name)));
+        if let Some((name, by)) = missing {
+            let what = format!("{at} closed {view} without {name:?}, which was uniform at {by}");
+            return self.fail("V3 uniform", what);
+        }
+        self.closings.insert(view, (at, delivered));
+    }
+
+    /// A member delivers a message.
+    pub fn on_message(&mut self, at: Member, view: ViewId, name: Name, payload: &Bytes) {
+        let causal = self.order > Order::Fifo;
+        let life = self.lives.entry(at).or_default();
+        if life.view.as_ref().map(|v| v.id) != Some(view) {
+            let what = format!("{at} delivered {name:?} of {view} in {:?}", life.view);
+            return self.fail("V1 sending view", what);
+        }
+        let place = (name.1, name.2);
+        if life.last.get(&name.0).is_some_and(|last| *last >= place) {
+            return self.fail("V6 once, in sender order", format!("{at} delivered {name:?} again or late"));
+        }
+        let Some(past) = self.submitted.get(payload) else {
+            return self
+                .fail("V6 nothing out of nothing", format!("{at} delivered {name:?}, never submitted"));
+        };
+        let lacks = |(sender, seq): (&Member, &Seq)| {
+            *sender != name.0 && life.last.get(sender).is_none_or(|(last, _)| last < seq)
+        };
+        if causal && past.view == view && past.delivered.iter().any(lacks) {
+            return self.fail("V6 causal order", format!("{at} delivered {name:?} before what caused it"));
+        }
+        life.last.insert(name.0, place);
+        life.delivered.push(name);
+        if *self.seen.entry(payload.clone()).or_insert((view, name)) != (view, name) {
+            return self.fail("V6 once", format!("{at} delivered {name:?} in {view} under a second name"));
+        }
+        if self.order == Order::Uniform {
+            self.promise(at, view, name);
+        }
+    }
+
+    /// A sender was told that its message is uniform.
+    pub fn on_uniform(&mut self, at: Member, payload: &Bytes) {
+        match self.seen.get(payload).copied() {
+            Some((view, name)) => self.promise(at, view, name),
+            None => self.fail("V3 uniform", format!("{at} was told that an undelivered message is uniform")),
+        }
+    }
+
+    fn promise(&mut self, at: Member, view: ViewId, name: Name) {
+        if let Some((by, closing)) = self.closings.get(&view) {
+            let held = if self.order.is_total() {
+                closing.contains(&name)
+            } else {
+                closing.binary_search(&name).is_ok()
+            };
+            if !held {
+                let what = format!("{name:?} became uniform at {at} though {by} closed {view} without it");
+                return self.fail("V3 uniform", what);
+            }
+        }
+        self.promised.entry(view).or_default().insert(name, at);
+    }
+}

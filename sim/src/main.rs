@@ -1,0 +1,137 @@
+//! `quorate-sim`: runs seeds until one breaks a rule, and shows how to see it again.
+
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use clap::Parser;
+use indicatif::ProgressBar;
+use quorate_protocols::Order;
+use quorate_sim::{Settings, run, shrink};
+
+/// Attacks the group cores with seeded faults and checks that every promise holds.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Replay this one seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Number of seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed; without it a fresh one is taken from the clock, and printed.
+    #[arg(long)]
+    from: Option<u64>,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
+    /// Data members.
+    #[arg(long, default_value_t = 5)]
+    nodes: u64,
+    /// Add a witness.
+    #[arg(long)]
+    witness: bool,
+    /// The order; without it each seed chooses.
+    #[arg(long)]
+    order: Option<Order>,
+    /// Simulated seconds of faults per seed.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// With --seed: print views and faults of the smallest failing schedule as they happen.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+impl Args {
+    fn settings(&self, seed: u64) -> Settings {
+        Settings {
+            nodes: self.nodes,
+            witness: self.witness,
+            order: self.order,
+            faults_for: Duration::from_secs(self.seconds),
+            ..Settings::new(seed)
+        }
+    }
+
+    fn replay_command(&self, seed: u64) -> String {
+        let witness = if self.witness { " --witness" } else { "" };
+        let order = self.order.map(|order| format!(" --order {order}")).unwrap_or_default();
+        let (nodes, seconds) = (self.nodes, self.seconds);
+        format!(
+            "cargo run --release -p quorate-sim -- --seed {seed} --nodes {nodes} --seconds {seconds}{witness}{order}"
+        )
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
+    let first = args.seed.or(args.from).unwrap_or(clock);
+    let count = if args.seed.is_some() { 1 } else { args.seeds };
+    println!("seeds {first} to {}", first + count - 1);
+    let bar = ProgressBar::new(count);
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    let totals = [const { AtomicU64::new(0) }; 4];
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs.max(1) {
+            scope.spawn(|| {
+                while failed.load(Ordering::Relaxed) == u64::MAX {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        return;
+                    }
+                    let settings = args.settings(first + index);
+                    let outcome = run(&settings, &settings.schedule());
+                    if outcome.violation.is_some() {
+                        failed.fetch_min(first + index, Ordering::Relaxed);
+                    }
+                    let tally = outcome.tally;
+                    for (total, value) in totals.iter().zip([
+                        tally.delivered,
+                        tally.uniform,
+                        tally.faults,
+                        outcome.views as u64,
+                    ]) {
+                        total.fetch_add(value, Ordering::Relaxed);
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let [delivered, uniform, faults, views] = totals.map(AtomicU64::into_inner);
+    println!("{delivered} deliveries, {uniform} uniform messages, {views} views, {faults} faults");
+    match failed.into_inner() {
+        u64::MAX if delivered == 0 || views == 0 => {
+            println!("nothing happened: this proves nothing");
+            ExitCode::FAILURE
+        }
+        u64::MAX => {
+            println!("every promise held");
+            ExitCode::SUCCESS
+        }
+        seed => {
+            show(&args, seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(args: &Args, seed: u64) {
+    let settings = args.settings(seed);
+    let schedule = settings.schedule();
+    let outcome = run(&settings, &schedule);
+    let Some(violation) = outcome.violation else { return };
+    println!("violation: {} at {}: {}", violation.property, outcome.at, violation.what);
+    println!("replay:    {}", args.replay_command(seed));
+    println!("smallest schedule that breaks the same rule:");
+    let smallest = shrink(&settings, &schedule, violation.property);
+    for (begin, end, fault) in &smallest.0 {
+        println!("  {begin} to {end}: {fault}");
+    }
+    if args.trace {
+        run(&Settings { trace: true, ..settings }, &smallest);
+    }
+}

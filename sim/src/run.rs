@@ -1,0 +1,107 @@
+//! One run from one seed, and the search for the smallest schedule that still fails.
+
+use std::time::Duration;
+
+use quorate_membership::{GroupId, NodeId, Time, agreement::Breach};
+use quorate_protocols::{GroupConfig, Order};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use crate::{Schedule, Tally, Violation, World};
+
+/// What a run is made of; everything else follows from the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Decides everything.
+    pub seed: u64,
+    /// Number of data members.
+    pub nodes: u64,
+    /// Whether a witness takes part.
+    pub witness: bool,
+    /// The order; `None` lets the seed choose.
+    pub order: Option<Order>,
+    /// How long faults go on, in simulated time.
+    pub faults_for: Duration,
+    /// Print what happens.
+    pub trace: bool,
+    /// A rule to break on purpose.
+    pub breach: Option<Breach>,
+}
+
+impl Settings {
+    /// Five nodes under faults for 30 simulated seconds, in an order that the seed chooses.
+    pub const fn new(seed: u64) -> Self {
+        let faults_for = Duration::from_secs(30);
+        Self { seed, nodes: 5, witness: false, order: None, faults_for, trace: false, breach: None }
+    }
+
+    /// The fault schedule that the seed decides.
+    pub fn schedule(&self) -> Schedule {
+        let config = self.config();
+        let nodes: Vec<NodeId> = config.founders.iter().chain(&config.witnesses).copied().collect();
+        Schedule::random(&mut SmallRng::seed_from_u64(self.seed ^ 0x5eed), &nodes, self.faults_for)
+    }
+
+    fn config(&self) -> GroupConfig {
+        let founders = (1..=self.nodes).map(NodeId::new).collect();
+        let mut config = GroupConfig::new(GroupId::new(7), founders);
+        let drawn = SmallRng::seed_from_u64(self.seed ^ 0x0_4de4).random_range(0..Order::ALL.len());
+        config.order = self.order.unwrap_or(Order::ALL[drawn]);
+        config.witnesses = if self.witness { vec![NodeId::new(self.nodes + 1)] } else { Vec::new() };
+        config.breach = self.breach;
+        config
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// When it was noticed, or the run's end.
+    pub at: Time,
+    /// What happened on the way.
+    pub tally: Tally,
+    /// Number of different views.
+    pub views: usize,
+}
+
+/// Runs the seed's schedule, heals, and checks that all work gets finished.
+pub fn run(settings: &Settings, schedule: &Schedule) -> Outcome {
+    let faults_end = Time::ZERO + settings.faults_for;
+    let healed = schedule.0.iter().map(|(_, end, _)| *end).max().unwrap_or(faults_end).max(faults_end);
+    let mut world = World::new(settings.seed, settings.config(), schedule.clone(), healed);
+    if settings.trace {
+        world.trace();
+    }
+    world.run_until(healed);
+    let (mut at, mut left) = (healed, None);
+    // Twenty seconds are forty detection times: whatever is not done then is stuck.
+    for _ in 0..40 {
+        at = at + Duration::from_millis(500);
+        world.run_until(at);
+        left = world.unfinished();
+        if left.is_none() || world.checker().violation().is_some() {
+            break;
+        }
+    }
+    let stuck = left.map(|what| Violation { property: "I9 liveness after healing", what });
+    let violation = world.checker().violation().cloned().or(stuck);
+    Outcome { violation, at, tally: world.tally(), views: world.checker().views() }
+}
+
+/// Drops fault after fault as long as the same property stays broken.
+pub fn shrink(settings: &Settings, schedule: &Schedule, property: &str) -> Schedule {
+    let mut smallest = schedule.clone();
+    let mut index = 0;
+    while index < smallest.0.len() {
+        let mut fewer = smallest.clone();
+        fewer.0.remove(index);
+        let still = run(settings, &fewer).violation.is_some_and(|v| v.property == property);
+        if still {
+            smallest = fewer;
+        } else {
+            index += 1;
+        }
+    }
+    smallest
+}

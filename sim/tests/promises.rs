@@ -1,0 +1,80 @@
+//! The promises hold under faults, runs replay exactly, and broken rules are noticed.
+
+use quorate_membership::agreement::Breach;
+use quorate_protocols::Order;
+use quorate_sim::{Schedule, Settings, run};
+
+fn assert_holds(settings: Settings) -> quorate_sim::Outcome {
+    let outcome = run(&settings, &settings.schedule());
+    assert_eq!(outcome.violation, None, "{settings:?}");
+    outcome
+}
+
+#[test]
+fn promises_hold_in_every_order_and_every_run_is_about_something() {
+    let (mut uniform, mut views) = (0, 0);
+    for seed in 1..=40 {
+        let outcome = assert_holds(Settings::new(seed));
+        uniform += outcome.tally.uniform;
+        views += outcome.views;
+    }
+    assert!(uniform > 10_000 && views > 200, "too little happened: {uniform} messages, {views} views");
+}
+
+#[test]
+fn promises_hold_with_two_members_and_a_witness() {
+    for seed in 1..=20 {
+        assert_holds(Settings { nodes: 2, witness: true, ..Settings::new(seed) });
+    }
+}
+
+#[test]
+fn promises_hold_with_three_members() {
+    for seed in 1..=20 {
+        assert_holds(Settings { nodes: 3, ..Settings::new(seed) });
+    }
+}
+
+#[test]
+fn a_quiet_cluster_founds_one_view_of_all() {
+    let settings = Settings { order: Some(Order::Uniform), ..Settings::new(3) };
+    let outcome = run(&settings, &Schedule::default());
+    assert_eq!(outcome.violation, None);
+    assert_eq!(outcome.views, 1);
+}
+
+#[test]
+fn two_runs_of_one_seed_are_the_same() {
+    let settings = Settings::new(11);
+    let (a, b) = (run(&settings, &settings.schedule()), run(&settings, &settings.schedule()));
+    assert_eq!(a.tally, b.tally);
+}
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    let breaches = [
+        Breach::InstallUndecided,
+        Breach::CloseByMinority,
+        Breach::MinimumCut,
+        Breach::OpenCut,
+        Breach::UniformTooEarly,
+        Breach::FreeTooEarly,
+        Breach::ForgetAccepted,
+        Breach::SealLeaks,
+        Breach::SealedSends,
+        Breach::StaleIncarnation,
+        Breach::ClockOverGap,
+        Breach::BreakPromise,
+        Breach::AcceptWithoutHolding,
+    ];
+    let missed: Vec<Breach> = breaches.into_iter().filter(|breach| !is_noticed(*breach)).collect();
+    assert_eq!(missed, [], "no run noticed these");
+}
+
+fn is_noticed(breach: Breach) -> bool {
+    (1..=400).any(|seed| {
+        let settings = Settings { breach: Some(breach), ..Settings::new(seed) };
+        let broken = std::panic::catch_unwind(|| run(&settings, &settings.schedule()).violation.is_some());
+        broken.unwrap_or(true)
+    })
+}
