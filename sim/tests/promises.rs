@@ -72,7 +72,7 @@ fn every_broken_rule_is_noticed() {
 }
 
 fn is_noticed(breach: Breach) -> bool {
-    (1..=400).any(|seed| {
+    (1..=60).any(|seed| {
         let settings = Settings { breach: Some(breach), ..Settings::new(seed) };
         let broken = std::panic::catch_unwind(|| run(&settings, &settings.schedule()).violation.is_some());
         broken.unwrap_or(true)

@@ -56,6 +56,7 @@ impl Group {
             }
             return;
         }
+        self.gone.remove(&from); // it comes as a newcomer, with no say in what was before
         if self.is_superseded(from) || view.has_node(from.node) && !self.is_newer(view, from) {
             return;
         }
@@ -89,6 +90,9 @@ impl Group {
         let mine = self.view_id();
         if view.id.is_genesis() {
             return;
+        }
+        if self.given_up == Some(view.id.lineage) && view.id.epoch > self.floor.epoch {
+            self.given_up = None; // it went on by a view that was not known here
         }
         let Some(present) = &self.view else {
             self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
@@ -131,7 +135,7 @@ impl Group {
         if was_member {
             out.push(Effect::Deliver(Event::Removed { view: next.id }));
         }
-        self.ask_to_join(out);
+        // It asks to join at its next tick, not at once: every answer could send it outside again.
         self.give_up_dead_lineage(out);
     }
 
@@ -156,7 +160,7 @@ impl Group {
     fn ask_to_join(&mut self, out: &mut Effects) {
         let hears = self.reachable.iter().copied().collect();
         let contacts: Vec<NodeId> = self.contacts.iter().copied().collect();
-        self.post_all(contacts, ViewId::GENESIS, Body::Join { hears }, out);
+        self.post_all(contacts, self.floor, Body::Join { hears }, out);
     }
 
     /// If so many members were replaced by newer lives that the rest is no majority, this lineage
@@ -177,7 +181,18 @@ impl Group {
             out.push(Effect::Deliver(Event::LineageLost));
         }
         self.past.clear();
+        self.gone.clear();
+        self.given_up = Some(last.id.lineage);
         self.enter_genesis();
+    }
+
+    /// A member has given up a lineage; it will never vote in it again.
+    pub(super) fn on_gone(&mut self, from: Member, lineage: u64, out: &mut Effects) {
+        let last = self.view.as_ref().or(self.known.as_ref());
+        if last.is_some_and(|view| view.id.lineage == lineage && !view.id.is_genesis()) {
+            self.gone.insert(from);
+            self.give_up_dead_lineage(out);
+        }
     }
 
     pub(super) fn on_leave(&mut self, out: &mut Effects) {

@@ -48,6 +48,9 @@ impl Group {
     }
 
     pub(super) fn is_superseded(&self, member: Member) -> bool {
+        if self.gone.contains(&member) {
+            return true;
+        }
         let declared = member.incarnation == Incarnation::UNKNOWN;
         !declared && self.lives.get(&member.node).is_some_and(|life| *life > member.incarnation)
     }

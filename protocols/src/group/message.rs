@@ -103,6 +103,8 @@ pub enum Body {
     Where,
     /// The sender's view, for those who cannot be told every step.
     Current(View),
+    /// The sender has given up the lineage of the message's view: a majority of it is lost for good.
+    Gone,
     /// Asks to be admitted.
     Join {
         /// The nodes of the view that the newcomer and they both hear.

@@ -98,6 +98,10 @@ pub struct Group {
     floor: ViewId,
     /// While outside: the latest view known to have gone on without this member.
     known: Option<View>,
+    /// The lineage that this member has given up last.
+    given_up: Option<u64>,
+    /// Members that have given up the lineage this one still knows.
+    gone: BTreeSet<Member>,
     born: Time,
     next_tick: Option<Time>,
     loopback: VecDeque<Message>,
@@ -140,6 +144,8 @@ impl Group {
             contacts: BTreeSet::new(),
             floor: ViewId::GENESIS,
             known: None,
+            given_up: None,
+            gone: BTreeSet::new(),
             born: now,
             next_tick: None,
             loopback: VecDeque::new(),
@@ -320,6 +326,9 @@ impl Group {
             return self.on_message_after_leaving(from, &message, out);
         }
         self.meet(from, out);
+        if self.given_up == Some(message.view.lineage) && message.body != Body::Gone {
+            self.post(from.node, message.view, Body::Gone, out);
+        }
         match message.body {
             Body::Join { hears } => {
                 self.on_join(from, hears, out);
@@ -327,6 +336,10 @@ impl Group {
             }
             Body::Current(view) => {
                 self.on_current(&view, out);
+                return Ok(());
+            }
+            Body::Gone => {
+                self.on_gone(from, message.view.lineage, out);
                 return Ok(());
             }
             Body::Where => {
@@ -411,7 +424,7 @@ impl Group {
                 self.leaving.insert(from);
                 Ok(())
             }
-            Body::Join { .. } | Body::Current(_) | Body::Where | Body::Decided(_) => Ok(()),
+            Body::Join { .. } | Body::Gone | Body::Current(_) | Body::Where | Body::Decided(_) => Ok(()),
         }
     }
 

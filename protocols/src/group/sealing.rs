@@ -237,7 +237,11 @@ impl Group {
         self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
         self.wedged = false;
         self.row_due = true;
+        if self.floor.lineage != view.id.lineage {
+            self.gone.clear();
+        }
         self.floor = view.id;
+        self.known = None;
         self.view = Some(view.clone());
         self.reset_evidence();
         out.push(Effect::Deliver(Event::View(Arc::new(view))));
