@@ -4,6 +4,7 @@
 //! arguments, and what is to be done comes out as effects. There is no socket, clock, thread or
 //! file here.
 
+mod detector;
 mod ids;
 mod time;
 mod timing;
@@ -12,6 +13,7 @@ mod view;
 /// How the members of a view agree on the next one.
 pub mod agreement;
 
+pub use detector::{Beat, Detector, DetectorEffect};
 pub use ids::{GroupId, Incarnation, Member, NodeId, NotANode};
 pub use time::Time;
 pub use timing::{BadTiming, Timing};

@@ -23,7 +23,7 @@ impl Timing {
     /// The shortest detection time that scheduling noise allows.
     pub const DETECT_MIN: Duration = Duration::from_millis(50);
     /// The longest one that is still a detection.
-    pub const DETECT_MAX: Duration = Duration::from_secs(60);
+    pub const DETECT_MAX: Duration = Duration::from_mins(1);
     /// The default: half a second.
     pub const DEFAULT: Self = Self { detect_within: Duration::from_millis(500) };
 

@@ -26,11 +26,13 @@ impl Seq {
     }
 
     /// The position after this one.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
     /// The position before this one; `NONE` has none and stays.
+    #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }

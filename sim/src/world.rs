@@ -42,7 +42,7 @@ struct Node {
 }
 
 enum What {
-    Arrive { from: Member, to: NodeId, message: Message },
+    Arrive { from: Member, to: NodeId, message: Box<Message> },
     Wake { life: Member },
     Scan { node: NodeId },
     Submit { node: NodeId },
@@ -193,7 +193,9 @@ impl World {
             return;
         }
         match what {
-            What::Arrive { from, message, .. } => self.feed(node, vec![Input::Received { from, message }]),
+            What::Arrive { from, message, .. } => {
+                self.feed(node, vec![Input::Received { from, message: *message }]);
+            }
             What::Wake { life } if life == state.life => self.feed(node, vec![Input::Wake]),
             What::Wake { .. } | What::Begin(_) | What::End(_) => {}
             What::Scan { .. } => self.scan(node),
@@ -278,7 +280,7 @@ impl World {
         for _ in 0..copies {
             let micros = if self.rng.random_range(0..50) == 0 { 20_000 } else { 400 };
             let delay = Duration::from_micros(50 + self.rng.random_range(0..micros));
-            self.at(delay, What::Arrive { from, to, message: message.clone() });
+            self.at(delay, What::Arrive { from, to, message: Box::new(message.clone()) });
         }
     }
 
@@ -393,7 +395,9 @@ impl World {
                 let Some(state) = self.nodes.get_mut(&node) else { return };
                 state.paused = false;
                 let waiting = std::mem::take(&mut state.waiting);
-                waiting.into_iter().for_each(|what| self.happen(what));
+                for what in waiting {
+                    self.happen(what);
+                }
             }
             _ => {}
         }

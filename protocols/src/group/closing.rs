@@ -87,14 +87,16 @@ impl Group {
         }
         if holdings.iter().zip(union).any(|(have, want)| have < want) {
             let view = self.view_id();
-            missing.into_iter().for_each(|(node, body)| self.post(node, view, body, out));
+            for (node, body) in missing {
+                self.post(node, view, body, out);
+            }
             return;
         }
-        self.propose(union.to_vec(), out);
+        self.propose(union, out);
     }
 
-    fn propose(&mut self, union: Vec<Seq>, out: &mut Effects) {
-        let cut = self.stream.as_ref().map_or(Cut(Vec::new()), |s| s.closed_under_causality(&union));
+    fn propose(&mut self, union: &[Seq], out: &mut Effects) {
+        let cut = self.stream.as_ref().map_or(Cut(Vec::new()), |s| s.closed_under_causality(union));
         let Some(next) = self.next_view() else { return };
         let deadline = self.now + self.config.timing.round();
         let Some(attempt) = &mut self.attempt else { return };

@@ -57,17 +57,13 @@ impl Group {
             return;
         }
         self.gone.remove(&from); // it comes as a newcomer, with no say in what was before
-        if self.is_superseded(from) || view.has_node(from.node) && !self.is_newer(view, from) {
+        if self.is_superseded(from) || view.has_node(from.node) && !is_newer(view, from) {
             return;
         }
         let view = view.clone();
         self.joiners
             .insert(from.node, Joiner { member: from, at: self.now, hears: hears.into_iter().collect() });
         self.post(from.node, view.id, Body::Current(view), out);
-    }
-
-    fn is_newer(&self, view: &View, member: Member) -> bool {
-        view.acceptors().any(|m| m.node == member.node && m.incarnation < member.incarnation)
     }
 
     /// Newcomers that every member of the view and they hear mutually: admitting one that some
@@ -257,4 +253,8 @@ impl Group {
             self.post_all(unseen, decree.closes, Body::Decided(decree), out);
         }
     }
+}
+
+fn is_newer(view: &View, member: Member) -> bool {
+    view.acceptors().any(|m| m.node == member.node && m.incarnation < member.incarnation)
 }

@@ -65,7 +65,7 @@ impl Group {
         self.lost_since.extend(lost.map(|node| (node, self.now)));
     }
 
-    pub(super) fn on_opinion(&mut self, from: Member, lost: Vec<NodeId>, sealed: bool) {
+    pub(super) fn on_opinion(&mut self, from: Member, lost: &[NodeId], sealed: bool) {
         let before = self.opinions.remove(&from.node).map(|opinion| opinion.lost).unwrap_or_default();
         let since = |node: &NodeId| before.get(node).copied().unwrap_or(self.now);
         let lost = lost.iter().map(|node| (*node, since(node))).collect();

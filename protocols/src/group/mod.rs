@@ -323,7 +323,8 @@ impl Group {
 
     fn on_message(&mut self, from: Member, message: Message, out: &mut Effects) -> Result<(), Refusal> {
         if self.left {
-            return self.on_message_after_leaving(from, &message, out);
+            self.on_message_after_leaving(from, &message, out);
+            return Ok(());
         }
         self.meet(from, out);
         if self.given_up == Some(message.view.lineage) && message.body != Body::Gone {
@@ -389,7 +390,7 @@ impl Group {
             }
             Body::Refill { rank, frames } => self.on_refill(from, rank, frames, out),
             Body::Opinion { lost, sealed } => {
-                self.on_opinion(from, lost, sealed);
+                self.on_opinion(from, &lost, sealed);
                 Ok(())
             }
             Body::Prepare { ballot } => {

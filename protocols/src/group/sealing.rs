@@ -100,7 +100,9 @@ impl Group {
             .map(|(rank, (have, want))| Body::Fetch { rank, from: have.next(), through: *want })
             .collect();
         let view = self.view_id();
-        asks.into_iter().for_each(|body| self.post(donor, view, body, out));
+        for body in asks {
+            self.post(donor, view, body, out);
+        }
     }
 
     pub(super) fn on_accept(&mut self, from: Member, ballot: Ballot, decree: Decree, out: &mut Effects) {
@@ -148,7 +150,7 @@ impl Group {
         let stays = decree.view.is_acceptor(self.me);
         let patient = self.now < *since + self.config.timing.round();
         let cut = decree.cut.clone();
-        let goes = !stays && !(self.wants_out && patient);
+        let goes = !(stays || self.wants_out && patient);
         if self.holds(&cut) {
             self.install(out);
         } else if goes {
@@ -289,12 +291,7 @@ impl Group {
     }
 
     /// After leaving, the node still tells others how the view it left was decided.
-    pub(super) fn on_message_after_leaving(
-        &mut self,
-        from: Member,
-        message: &Message,
-        out: &mut Effects,
-    ) -> Result<(), super::Refusal> {
+    pub(super) fn on_message_after_leaving(&mut self, from: Member, message: &Message, out: &mut Effects) {
         match message.body {
             Body::Prepare { .. } | Body::Where | Body::Opinion { .. } | Body::Accept { .. } => {
                 self.answer_where(from.node, message.view, out);
@@ -304,6 +301,5 @@ impl Group {
             }
             _ => {}
         }
-        Ok(())
     }
 }

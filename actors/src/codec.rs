@@ -1,0 +1,143 @@
+//! Group messages as bytes: a short header, and payloads that are never copied into it.
+
+use bytes::Bytes;
+use quorate_protocols::{Body, Message};
+use serde::{Deserialize, Serialize};
+
+/// An encoded group message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Packet {
+    /// What [`decode`] needs to cut the body into payloads.
+    pub header: Bytes,
+    /// The payloads, to be sent back to back behind the header.
+    pub body: Vec<Bytes>,
+}
+
+/// Why bytes from a peer are no group message. Close the link they came on: the peer is faulty.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The header is not what this version writes.
+    #[error("malformed header of a group message; check that both nodes run the same version")]
+    Header(#[from] rmp_serde::decode::Error),
+    /// Bytes follow the header.
+    #[error("{0} bytes follow the header of a group message")]
+    Trailing(usize),
+    /// The lengths do not add up to the body.
+    #[error("the header announces {announced} bytes of payload, {present} came")]
+    Length {
+        /// What the header says.
+        announced: u64,
+        /// What there is.
+        present: usize,
+    },
+    /// The payloads do not fit the kind of message.
+    #[error("the header lists payloads of {listed} frames, the message has {present}")]
+    Frames {
+        /// Frames with payloads by the header.
+        listed: usize,
+        /// Frames in the message.
+        present: usize,
+    },
+}
+
+/// Why a message cannot be encoded: it was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A payload is longer than four GiB. Split it.
+    #[error("a payload of {0} bytes is longer than a header can say; split it")]
+    TooLong(usize),
+    /// The header could not be written.
+    #[error("the header of a group message could not be written")]
+    Header(#[from] rmp_serde::encode::Error),
+}
+
+/// Lengths of the payloads, per frame, and the message without them.
+#[derive(Deserialize, Serialize)]
+struct Header(Vec<Vec<u32>>, Message);
+
+/// Encodes a message; its payloads are shared, not copied.
+///
+/// # Errors
+/// [`EncodeError`] if a payload is too long to be described.
+pub fn encode(mut message: Message) -> Result<Packet, EncodeError> {
+    let batches = match &mut message.body {
+        Body::Data { batch, .. } => vec![std::mem::take(batch)],
+        Body::Refill { frames, .. } => frames.iter_mut().map(|f| std::mem::take(&mut f.batch)).collect(),
+        _ => Vec::new(),
+    };
+    let lengths = batches.iter().map(|batch| batch.iter().map(length).collect());
+    let header = Header(lengths.collect::<Result<_, _>>()?, message);
+    let header = rmp_serde::to_vec(&header)?.into();
+    Ok(Packet { header, body: batches.into_iter().flatten().collect() })
+}
+
+fn length(payload: &Bytes) -> Result<u32, EncodeError> {
+    u32::try_from(payload.len()).map_err(|_| EncodeError::TooLong(payload.len()))
+}
+
+/// Decodes what [`encode`] made; `body` is all payloads back to back, which become slices of it.
+///
+/// # Errors
+/// [`DecodeError`] for any other bytes.
+pub fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeError> {
+    let mut rest = header;
+    let Header(lengths, mut message) = rmp_serde::from_read(&mut rest)?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Trailing(rest.len()));
+    }
+    let announced: u64 = lengths.iter().flatten().map(|n| u64::from(*n)).sum();
+    if announced != body.len() as u64 {
+        return Err(DecodeError::Length { announced, present: body.len() });
+    }
+    let frames = match &message.body {
+        Body::Data { .. } => 1,
+        Body::Refill { frames, .. } => frames.len(),
+        _ => 0,
+    };
+    if frames != lengths.len() {
+        return Err(DecodeError::Frames { listed: lengths.len(), present: frames });
+    }
+    let mut batches =
+        lengths.into_iter().map(|batch| batch.into_iter().map(|n| body.split_to(n as usize)).collect());
+    match &mut message.body {
+        Body::Data { batch, .. } => *batch = batches.next().unwrap_or_default(),
+        Body::Refill { frames, .. } => frames.iter_mut().zip(batches).for_each(|(f, batch)| f.batch = batch),
+        _ => {}
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quorate_membership::{Seq, ViewId};
+    use quorate_protocols::{Frame, Row};
+
+    use super::*;
+
+    fn payloads() -> impl Strategy<Value = Vec<Bytes>> {
+        let payload = proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+        proptest::collection::vec(payload, 0..5)
+    }
+
+    proptest! {
+        #[test]
+        fn data_and_refills_come_back_as_they_were(batches in proptest::collection::vec(payloads(), 1..4)) {
+            let data = Body::Data { row: Row::default(), batch: batches[0].clone() };
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], batch };
+            let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
+            for body in [data, refill, Body::Where] {
+                let message = Message { view: ViewId { lineage: 5, epoch: 2 }, body };
+                let packet = encode(message.clone()).unwrap();
+                prop_assert_eq!(decode(&packet.header, packet.body.concat().into()).unwrap(), message);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
+            let _ = decode(&header, body.into());
+        }
+    }
+}

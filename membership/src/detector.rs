@@ -1,0 +1,400 @@
+//! Which peers can be talked to right now: mutual heartbeats, once per node for all its groups.
+//!
+//! A heartbeat carries the number of the latest one heard from its addressee, so each side knows
+//! whether it is heard, and a cut in one direction is noticed at both ends. What is said here is
+//! evidence about a link, not a verdict about a member: only a view removes a member.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Incarnation, Member, NodeId, Time, Timing};
+
+/// A heartbeat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Number of this heartbeat; strictly increasing within one life of the sender.
+    pub sequence: u64,
+    /// The highest number that this life of the sender has heard from the addressee's present
+    /// life; zero if none.
+    pub echo: u64,
+}
+
+/// What the shell has to do, or to know, in the order pushed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DetectorEffect {
+    /// Send a heartbeat; it may be lost, and must not be queued behind other traffic.
+    Send {
+        /// The addressee.
+        to: NodeId,
+        /// The heartbeat.
+        beat: Beat,
+    },
+    /// The peer and this node hear each other.
+    Reachable {
+        /// The peer in its present life.
+        member: Member,
+    },
+    /// The peer is silent, does not hear this node, or was never heard within the detection time.
+    Unreachable {
+        /// The peer.
+        node: NodeId,
+    },
+    /// The peer lives anew. `old` is gone for good; `new` is neither reachable nor unreachable yet.
+    Superseded {
+        /// The life that ended.
+        old: Member,
+        /// The life that goes on.
+        new: Member,
+    },
+    /// This process stood still: what it believes about its peers and its views may be outdated.
+    Stalled {
+        /// How much later than asked it went on.
+        late_by: Duration,
+    },
+    /// Call [`Detector::on_wake`] at this moment; replaces the moment asked for before.
+    WakeAt(Time),
+}
+
+/// What was reported last about the present life of a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    Pending,
+    Reachable,
+    Unreachable,
+}
+
+#[derive(Clone, Debug)]
+struct Peer {
+    /// Unknown until the first heartbeat.
+    life: Option<Incarnation>,
+    /// Highest number heard from that life.
+    heard: u64,
+    standing: Standing,
+    /// Unless it stands as unreachable already, the peer does so from this moment on.
+    deadline: Time,
+    /// Our own heartbeats to it within the last detection time, oldest first.
+    sent: VecDeque<(u64, Time)>,
+}
+
+/// Detects which of the watched nodes this node hears and is heard by.
+///
+/// A peer is reachable when a heartbeat from it came within [`Timing::detect`], and the latest one
+/// echoed, when it came, one of ours sent no longer than [`Timing::detect`] before. Both nodes have
+/// to watch each other: heartbeats from a node that is not watched are ignored.
+///
+/// Invariants: (I1) reports about one life of a peer alternate between reachable and unreachable;
+/// (I2) a wake is asked for exactly while a node is watched; (I3) own heartbeats are kept no longer
+/// than the detection time, hence a handful per peer.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    me: Member,
+    timing: Timing,
+    sequence: u64,
+    peers: BTreeMap<NodeId, Peer>,
+    next_round: Time,
+    /// The wake last asked for.
+    due: Option<Time>,
+    /// Until then an old echo accuses nobody: it may be old because we did not send.
+    lenient_until: Time,
+}
+
+impl Detector {
+    /// Starts with nobody watched.
+    pub fn new(me: Member, timing: Timing) -> Self {
+        Self {
+            me,
+            timing,
+            // Lives count in ranges of their own, so that an echo of what an earlier life sent,
+            // still under way, is not taken for one of ours.
+            sequence: me.incarnation.get() << 32,
+            peers: BTreeMap::new(),
+            next_round: Time::ZERO,
+            due: None,
+            lenient_until: Time::ZERO,
+        }
+    }
+
+    /// Starts to exchange heartbeats with `node`. Watching twice, or oneself, changes nothing.
+    pub fn watch(&mut self, now: Time, node: NodeId, out: &mut Vec<DetectorEffect>) {
+        if node == self.me.node || self.peers.contains_key(&node) {
+            return;
+        }
+        self.notice_stall(now, out);
+        if self.peers.is_empty() {
+            self.next_round = now + self.timing.heartbeat();
+        }
+        let (standing, deadline) = (Standing::Pending, now + self.timing.detect());
+        let mut peer = Peer { life: None, heard: 0, standing, deadline, sent: VecDeque::new() };
+        self.sequence += 1;
+        out.push(peer.beat(node, self.sequence, now, self.timing.detect()));
+        self.peers.insert(node, peer);
+        self.ask_again(out);
+    }
+
+    /// Forgets `node`: nothing is sent to it or said about it any more.
+    pub fn unwatch(&mut self, node: NodeId) {
+        self.peers.remove(&node);
+        if self.peers.is_empty() {
+            self.due = None;
+        }
+    }
+
+    /// The nodes last reported reachable, in their present lives, in the order of their names.
+    pub fn reachable(&self) -> impl Iterator<Item = Member> + '_ {
+        let stands = self.peers.iter().filter(|(_, peer)| peer.standing == Standing::Reachable);
+        stands.filter_map(|(&node, peer)| Some(Member::new(node, peer.life?)))
+    }
+
+    /// Takes in a heartbeat whose sender the link has authenticated.
+    ///
+    /// One from a node that is not watched or from an earlier life is ignored, and so is one that
+    /// was overtaken or repeated: it proves nothing about the present.
+    pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<DetectorEffect>) {
+        // What queued up while this process stood still comes before the wake that would say so.
+        self.notice_stall(now, out);
+        let detect = self.timing.detect();
+        let lenient = now < self.lenient_until;
+        let Some(peer) = self.peers.get_mut(&from.node) else { return };
+        match peer.life {
+            Some(life) if from.incarnation < life => return,
+            Some(life) if from.incarnation > life => {
+                out.push(DetectorEffect::Superseded { old: Member::new(from.node, life), new: from });
+                peer.heard = 0;
+                peer.standing = Standing::Pending;
+                peer.deadline = now + detect;
+            }
+            _ => {}
+        }
+        peer.life = Some(from.incarnation);
+        if beat.sequence <= peer.heard {
+            return;
+        }
+        peer.heard = beat.sequence;
+        let echoed = peer.sent.iter().find(|(sequence, _)| *sequence == beat.echo);
+        let heard_back = echoed.is_some_and(|&(_, at)| now.since(at) <= detect);
+        if heard_back {
+            peer.deadline = now + detect;
+            if peer.standing != Standing::Reachable {
+                peer.standing = Standing::Reachable;
+                out.push(DetectorEffect::Reachable { member: from });
+            }
+        } else if peer.standing == Standing::Reachable && !lenient {
+            peer.standing = Standing::Unreachable;
+            out.push(DetectorEffect::Unreachable { node: from.node });
+        }
+        self.ask_again(out);
+    }
+
+    /// Sends what is due and reports who fell silent. A wake too early or for nothing does no harm.
+    pub fn on_wake(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
+        self.notice_stall(now, out);
+        for (&node, peer) in &mut self.peers {
+            if peer.standing != Standing::Unreachable && peer.deadline <= now {
+                peer.standing = Standing::Unreachable;
+                out.push(DetectorEffect::Unreachable { node });
+            }
+        }
+        if self.next_round <= now {
+            for (&node, peer) in &mut self.peers {
+                self.sequence += 1;
+                out.push(peer.beat(node, self.sequence, now, self.timing.detect()));
+            }
+            // Keep the pace after a slightly late wake, but do not make up for missed rounds.
+            let next = self.next_round + self.timing.heartbeat();
+            let soon = next.since(now) < self.timing.heartbeat() / 2;
+            self.next_round = if soon { now + self.timing.heartbeat() } else { next };
+        }
+        self.due = None;
+        self.ask_again(out);
+    }
+
+    /// If the wake asked for is overdue beyond measure, says so and gives everybody, whom this node
+    /// could not have heard or answered meanwhile, a fresh detection time.
+    fn notice_stall(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
+        let Some(due) = self.due else { return };
+        let late_by = now.since(due);
+        if late_by <= self.timing.stall() {
+            return;
+        }
+        out.push(DetectorEffect::Stalled { late_by });
+        self.lenient_until = now + self.timing.detect();
+        for peer in self.peers.values_mut() {
+            peer.deadline = self.lenient_until;
+        }
+        // The overdue wake is still to come: it must not count as a second stall.
+        self.next_round = self.next_round.max(now);
+        self.due = Some(now);
+    }
+
+    fn ask_again(&mut self, out: &mut Vec<DetectorEffect>) {
+        let unjudged = self.peers.values().filter(|peer| peer.standing != Standing::Unreachable);
+        let next = unjudged.map(|peer| peer.deadline).chain([self.next_round]).min();
+        if let Some(next) = next.filter(|next| !self.peers.is_empty() && self.due != Some(*next)) {
+            self.due = Some(next);
+            out.push(DetectorEffect::WakeAt(next));
+        }
+    }
+}
+
+impl Peer {
+    fn beat(&mut self, to: NodeId, sequence: u64, now: Time, detect: Duration) -> DetectorEffect {
+        while self.sent.front().is_some_and(|&(_, at)| now.since(at) > detect) {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((sequence, now));
+        DetectorEffect::Send { to, beat: Beat { sequence, echo: self.heard } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use DetectorEffect::{Reachable, Send, Stalled, Superseded, Unreachable, WakeAt};
+
+    use super::*;
+
+    const A: usize = 0;
+    const B: usize = 1;
+    const A_MET: DetectorEffect = Reachable { member: member(A, 1) };
+    const B_MET: DetectorEffect = Reachable { member: member(B, 1) };
+    const A_LOST: DetectorEffect = Unreachable { node: NodeId::new(0) };
+    const B_LOST: DetectorEffect = Unreachable { node: NodeId::new(1) };
+
+    const fn member(index: usize, life: u64) -> Member {
+        Member::new(NodeId::new(index as u64), Incarnation::new(life))
+    }
+
+    fn ms(millis: u64) -> Time {
+        Time::from_nanos(millis * 1_000_000)
+    }
+
+    /// Two nodes that watch each other over links of a millisecond; detection in 500 ms.
+    struct Pair {
+        nodes: [Detector; 2],
+        awake: [bool; 2],
+        wakes: [Time; 2],
+        flying: Vec<(usize, Member, Beat)>,
+        reports: Vec<(usize, DetectorEffect)>,
+        now: u64,
+    }
+
+    impl Pair {
+        /// Two nodes that have met.
+        fn met() -> Self {
+            let nodes = [A, B].map(|index| Detector::new(member(index, 1), Timing::DEFAULT));
+            let wakes = [ms(0); 2];
+            let mut pair = Self { nodes, awake: [true; 2], wakes, flying: vec![], reports: vec![], now: 0 };
+            pair.restart(A, 1);
+            pair.restart(B, 1);
+            pair.run(1000, |_, _| true);
+            pair.assert_reports(&[(B, A_MET), (A, B_MET)]);
+            pair
+        }
+
+        fn restart(&mut self, index: usize, life: u64) {
+            self.nodes[index] = Detector::new(member(index, life), Timing::DEFAULT);
+            self.step(index, |it, now, out| it.watch(now, member(1 - index, 0).node, out));
+        }
+
+        fn step(&mut self, index: usize, act: impl FnOnce(&mut Detector, Time, &mut Vec<DetectorEffect>)) {
+            let mut out = Vec::new();
+            act(&mut self.nodes[index], ms(self.now), &mut out);
+            for effect in out {
+                match effect {
+                    WakeAt(at) => self.wakes[index] = at,
+                    Send { beat, .. } => self.flying.push((1 - index, self.nodes[index].me, beat)),
+                    report => self.reports.push((index, report)),
+                }
+            }
+        }
+
+        /// Runs so many milliseconds; `passes` says whether the n-th heartbeat to a node arrives.
+        fn run(&mut self, millis: u64, passes: impl Fn(usize, u64) -> bool) {
+            for _ in 0..millis {
+                self.now += 1;
+                for (to, from, beat) in std::mem::take(&mut self.flying) {
+                    if !self.awake[to] {
+                        self.flying.push((to, from, beat));
+                    } else if passes(to, beat.sequence & 0xffff) {
+                        self.step(to, |it, now, out| it.on_beat(now, from, beat, out));
+                    }
+                }
+                for index in [A, B] {
+                    while self.awake[index] && self.wakes[index] <= ms(self.now) {
+                        self.step(index, Detector::on_wake);
+                    }
+                }
+            }
+        }
+
+        fn assert_reports(&mut self, expected: &[(usize, DetectorEffect)]) {
+            assert_eq!(std::mem::take(&mut self.reports), expected, "at {} ms", self.now);
+        }
+    }
+
+    #[test]
+    fn a_cut_in_one_direction_is_reported_once_by_both_sides_and_so_is_its_end() {
+        let mut pair = Pair::met();
+        pair.run(499, |_, _| true);
+        pair.run(610, |to, _| to != B);
+        pair.assert_reports(&[(A, B_LOST), (B, A_LOST)]);
+        pair.run(3000, |to, _| to != B);
+        pair.assert_reports(&[]);
+        pair.run(210, |_, _| true);
+        pair.assert_reports(&[(B, A_MET), (A, B_MET)]);
+    }
+
+    #[test]
+    fn four_lost_heartbeats_out_of_five_accuse_nobody() {
+        let mut pair = Pair::met();
+        pair.run(20_000, |to, nth| nth % 5 == if to == A { 0 } else { 2 });
+        pair.assert_reports(&[]);
+    }
+
+    #[test]
+    fn a_peer_never_heard_of_is_reported_unreachable_once() {
+        let mut alone = Pair::met();
+        alone.awake[B] = false;
+        alone.restart(A, 1);
+        alone.run(499, |_, _| true);
+        alone.assert_reports(&[]);
+        alone.run(3000, |_, _| true);
+        alone.assert_reports(&[(A, B_LOST)]);
+    }
+
+    #[test]
+    fn a_node_that_stood_still_says_so_and_accuses_nobody_for_a_detection_time() {
+        let mut pair = Pair::met();
+        pair.awake[A] = false;
+        pair.run(2000, |_, _| true);
+        pair.assert_reports(&[(B, A_LOST)]);
+        pair.awake[A] = true;
+        pair.run(1000, |_, _| true);
+        let stalled = Stalled { late_by: Duration::from_millis(1901) };
+        pair.assert_reports(&[(A, stalled), (B, A_MET)]);
+        (pair.awake, pair.flying) = ([false; 2], Vec::new());
+        pair.run(2000, |_, _| true);
+        pair.awake[A] = true; // B died meanwhile
+        pair.run(500, |_, _| true);
+        pair.assert_reports(&[(A, Stalled { late_by: Duration::from_secs(2) })]);
+        pair.run(1, |_, _| true);
+        pair.assert_reports(&[(A, B_LOST)]);
+    }
+
+    #[test]
+    fn a_restarted_peer_supersedes_its_former_life_whose_heartbeats_count_no_more() {
+        let mut pair = Pair::met();
+        pair.restart(B, 2);
+        pair.run(1000, |_, _| true);
+        let superseded = Superseded { old: member(B, 1), new: member(B, 2) };
+        pair.assert_reports(&[(A, superseded), (B, A_MET), (A, Reachable { member: member(B, 2) })]);
+        let stale = Beat { sequence: u64::MAX, echo: 0 };
+        pair.step(A, |it, now, out| it.on_beat(now, member(B, 1), stale, out));
+        pair.run(1000, |_, _| true);
+        pair.assert_reports(&[]);
+        assert_eq!(pair.nodes[A].reachable().collect::<Vec<_>>(), [member(B, 2)]);
+    }
+}
