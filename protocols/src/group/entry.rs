@@ -127,6 +127,9 @@ impl Group {
     pub(super) fn go_outside(&mut self, next: &View, out: &mut Effects) {
         let was_member = !self.view_id().is_genesis();
         self.step_outside(next);
+        if self.wants_out {
+            return self.leave_now(out);
+        }
         self.known = Some(next.clone());
         if was_member {
             out.push(Effect::Deliver(Event::Removed { view: next.id }));
@@ -175,6 +178,9 @@ impl Group {
         self.step_outside(&last);
         if member {
             out.push(Effect::Deliver(Event::LineageLost));
+        }
+        if self.wants_out {
+            return self.leave_now(out); // there is nothing left to leave in order
         }
         self.past.clear();
         self.gone.clear();
