@@ -86,9 +86,8 @@ struct Peer {
 /// echoed, when it came, one of ours sent no longer than [`Timing::detect`] before. Both nodes have
 /// to watch each other: heartbeats from a node that is not watched are ignored.
 ///
-/// Invariants: (I1) reports about one life of a peer alternate between reachable and unreachable;
-/// (I2) a wake is asked for exactly while a node is watched; (I3) own heartbeats are kept no longer
-/// than the detection time, hence a handful per peer.
+/// Invariants: (I1) no report about one life of a peer is repeated; (I2) a wake is asked for exactly
+/// while a node is watched; (I3) own heartbeats are kept no longer than the detection time.
 #[derive(Clone, Debug)]
 pub struct Detector {
     me: Member,

@@ -4,6 +4,7 @@
 //! arguments, and what is to be done comes out as effects. There is no socket, clock, thread or
 //! file here.
 
+mod cluster;
 mod detector;
 mod ids;
 mod time;
@@ -13,6 +14,7 @@ mod view;
 /// How the members of a view agree on the next one.
 pub mod agreement;
 
+pub use cluster::{Cluster, ClusterEffect, ClusterError, ClusterIdentity};
 pub use detector::{Beat, Detector, DetectorEffect};
 pub use ids::{GroupId, Incarnation, Member, NodeId, NotANode};
 pub use time::Time;

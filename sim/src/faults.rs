@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use quorate_membership::{NodeId, Time};
-use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,7 +73,7 @@ impl Schedule {
     }
 
     fn pick(rng: &mut SmallRng, nodes: &[NodeId]) -> Fault {
-        let mut two = nodes.choose_multiple(rng, 2).copied();
+        let mut two = nodes.sample(rng, 2).copied();
         let (a, b) = (two.next().unwrap_or(nodes[0]), two.next().unwrap_or(nodes[0]));
         match rng.random_range(0..100) {
             0..30 => Fault::Crash(a),
@@ -82,7 +82,7 @@ impl Schedule {
             55..70 => Fault::Cut(a, b),
             70..82 => {
                 let count = rng.random_range(1..nodes.len());
-                Fault::Partition(nodes.choose_multiple(rng, count).copied().collect())
+                Fault::Partition(nodes.sample(rng, count).copied().collect())
             }
             82..95 => Fault::Loss(rng.random_range(1..30)),
             _ => Fault::Leave(a),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_membership::{GroupId, NodeId, Time, agreement::Breach};
 use quorate_protocols::{GroupConfig, Order};
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Schedule, Tally, Violation, World};
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use quorate_membership::{Incarnation, Member, NodeId, Time};
 use quorate_protocols::{Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Ticket};
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Checker, Fault, Schedule};
 

@@ -1,0 +1,64 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use foca::Timer;
+
+use super::ClusterIdentity;
+use crate::{NodeId, Time};
+
+/// What is to happen at a later moment.
+#[derive(Clone, Debug)]
+pub(super) enum Alarm {
+    Swim(Timer<ClusterIdentity>),
+    /// Look for somebody to talk to.
+    Seek,
+}
+
+/// Alarms in the order of their time, then of their setting.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    set: BTreeMap<(Time, u64), Alarm>,
+    counter: u64,
+    /// The one alarm per node that forgets it; a node that comes and goes must not pile them up.
+    forgetting: BTreeMap<NodeId, (Time, u64)>,
+}
+
+impl Alarms {
+    pub(super) fn set(&mut self, at: Time, alarm: Alarm) {
+        self.counter += 1;
+        let key = (at, self.counter);
+        if let Alarm::Swim(Timer::RemoveDown(id)) = &alarm
+            && let Some(former) = self.forgetting.insert(id.member.node, key)
+        {
+            self.set.remove(&former);
+        }
+        self.set.insert(key, alarm);
+    }
+
+    pub(super) fn next(&self) -> Option<Time> {
+        self.set.keys().next().map(|key| key.0)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Alarm> {
+        let entry = self.set.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let (key, alarm) = entry.remove_entry();
+        if let Alarm::Swim(Timer::RemoveDown(id)) = &alarm
+            && self.forgetting.get(&id.member.node) == Some(&key)
+        {
+            self.forgetting.remove(&id.member.node);
+        }
+        Some(alarm)
+    }
+
+    /// Puts everything off by `span`, in the same order.
+    pub(super) fn postpone(&mut self, span: Duration) {
+        let all = std::mem::take(&mut self.set);
+        self.set = all.into_iter().map(|((at, number), alarm)| ((at + span, number), alarm)).collect();
+        for key in self.forgetting.values_mut() {
+            key.0 = key.0 + span;
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
