@@ -11,5 +11,5 @@ mod peer;
 
 pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::Frame;
-pub use link::{Lane, LaneReceiver, LaneSender, Link, Transport};
+pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};

@@ -29,6 +29,9 @@ impl fmt::Display for Lane {
     }
 }
 
+/// A lane that the peer has opened.
+pub type Incoming = (Lane, Box<dyn LaneReceiver>);
+
 /// Opens and accepts links to nodes that prove who they are.
 ///
 /// Dropping a transport closes it. All methods may be called from any thread of a tokio runtime.
@@ -65,7 +68,7 @@ pub trait Link: fmt::Debug + Send + Sync + 'static {
     fn open(&self, lane: Lane) -> BoxFuture<'_, Result<Box<dyn LaneSender>, LinkError>>;
 
     /// Waits for the next lane that the peer opens.
-    fn accept(&self) -> BoxFuture<'_, Result<(Lane, Box<dyn LaneReceiver>), LinkError>>;
+    fn accept(&self) -> BoxFuture<'_, Result<Incoming, LinkError>>;
 
     /// Sends a datagram, which may be lost, doubled or overtaken. It never waits.
     ///
