@@ -51,6 +51,14 @@ pub enum SendError {
         /// The configured maximum.
         limit: usize,
     },
+    /// The header exceeds what the transport's configuration lets it have. Describe less in it.
+    #[error("a header of {bytes} bytes exceeds the limit of {limit}")]
+    HeaderTooLarge {
+        /// Bytes of the header.
+        bytes: usize,
+        /// The configured maximum.
+        limit: usize,
+    },
     /// The link is gone.
     #[error(transparent)]
     Link(#[from] LinkError),

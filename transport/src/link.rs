@@ -93,7 +93,8 @@ pub trait LaneSender: fmt::Debug + Send {
     /// Cancelling the wait may break off a frame; the lane must then be dropped.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] names a frame that was taken out and not sent; the lane goes on.
+    /// [`SendError::TooLarge`] and [`SendError::HeaderTooLarge`] name a frame that was taken out and
+    /// not sent; the lane goes on.
     /// Otherwise the link is gone.
     fn send<'a>(&'a mut self, frames: &'a mut VecDeque<Frame>) -> BoxFuture<'a, Result<(), SendError>>;
 
