@@ -5,12 +5,18 @@
 //! them. What the frames mean is nobody's business here.
 
 mod config;
+mod credentials;
 mod error;
 mod frame;
 mod link;
 mod peer;
+#[expect(dead_code, reason = "the transports that use it follow")]
+mod tls;
 
 pub use config::{FrameConfig, FrameSettings, FrameSettingsError};
+pub use credentials::{
+    ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, Identity, Validity,
+};
 pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::Frame;
 pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
@@ -18,3 +24,4 @@ pub use peer::{Endpoint, Hello, PeerInfo, Role};
 
 /// For those who write a transport: frames and greetings as bytes.
 pub mod codec;
+pub use tls::Refusal;

@@ -1,0 +1,139 @@
+//! Why a peer is not let in.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::credentials::{ClusterName, Identity};
+
+/// Why a handshake came to nothing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The certificate is signed by somebody else. What it says of a cluster is unproved.
+    #[error("its certificate is not issued by the authority of this cluster{}", claim(claimed.as_ref()))]
+    UnknownAuthority {
+        /// Who the holder says it is.
+        claimed: Option<Identity>,
+    },
+    /// The certificate is of another cluster that has the same authority.
+    #[error("it belongs to cluster {theirs}, not to {ours}")]
+    OtherCluster {
+        /// Its cluster.
+        theirs: ClusterName,
+        /// This cluster.
+        ours: ClusterName,
+    },
+    /// The certificate has expired.
+    #[error("its certificate has expired")]
+    Expired,
+    /// The certificate is not valid yet.
+    #[error("its certificate is not valid yet: do the clocks agree?")]
+    NotYetValid,
+    /// The certificate does not entitle its holder to what it does, such as a client that listens.
+    #[error("its certificate is not one of a node: {0}")]
+    NotANode(String),
+    /// The certificate is in order but does not say who its holder is.
+    #[error("its certificate has no identity: {0}")]
+    NoIdentity(String),
+    /// It showed no certificate.
+    #[error("it showed no certificate")]
+    NoCertificate,
+    /// It does not speak this protocol.
+    #[error("it does not speak the protocol quorate/1")]
+    OtherProtocol,
+    /// It does not speak TLS 1.3, or nothing like it.
+    #[error("it does not speak TLS 1.3 as it should: {0}")]
+    NotTls(String),
+    /// The peer refused this side, for the reason in its alert.
+    #[error("it refused this side: {0}")]
+    RefusedByPeer(String),
+    /// It took too long.
+    #[error("it did not finish the handshake in time")]
+    TooSlow,
+    /// The hello after the handshake was no hello of this cluster.
+    #[error("its hello does not fit: {0}")]
+    BadHello(String),
+    /// Only nodes are let in here.
+    #[error("it is a client, and only nodes are let in here")]
+    ClientsNotWelcome,
+}
+
+impl Refusal {
+    /// Counts the peer at this address as refused, and logs why.
+    pub(crate) fn report(&self, addr: SocketAddr) {
+        metrics::counter!("quorate_peers_refused_total", "reason" => self.label()).increment(1);
+        tracing::warn!(%addr, reason = %self, "a peer was refused");
+    }
+
+    /// The word for it in metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownAuthority { .. } => "unknown_authority",
+            Self::OtherCluster { .. } => "other_cluster",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::NotANode(_) => "not_a_node",
+            Self::NoIdentity(_) => "no_identity",
+            Self::NoCertificate => "no_certificate",
+            Self::OtherProtocol => "other_protocol",
+            Self::NotTls(_) => "not_tls",
+            Self::RefusedByPeer(_) => "refused_by_peer",
+            Self::TooSlow => "too_slow",
+            Self::BadHello(_) => "bad_hello",
+            Self::ClientsNotWelcome => "clients_not_welcome",
+        }
+    }
+
+    /// What an error of rustls means, as far as the certificate's verifier has not said it.
+    pub(crate) fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Self::of_certificate_error(error, None),
+            rustls::Error::NoCertificatesPresented => Self::NoCertificate,
+            rustls::Error::NoApplicationProtocol => Self::OtherProtocol,
+            rustls::Error::AlertReceived(alert) => Self::of_alert(*alert),
+            other => Self::NotTls(other.to_string()),
+        }
+    }
+
+    /// What the alert of a peer means.
+    pub(crate) fn of_alert(alert: AlertDescription) -> Self {
+        let why = match alert {
+            AlertDescription::UnknownCA => "it does not know the authority of this side's certificate",
+            AlertDescription::CertificateExpired => "this side's certificate is not valid now",
+            AlertDescription::CertificateRequired => "it wants a certificate",
+            AlertDescription::NoApplicationProtocol => return Self::OtherProtocol,
+            AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+                "it does not accept this side's certificate"
+            }
+            other => return Self::RefusedByPeer(format!("{other:?}")),
+        };
+        Self::RefusedByPeer(why.to_owned())
+    }
+
+    pub(super) fn of_certificate_error(error: &CertificateError, claimed: Option<Identity>) -> Self {
+        use CertificateError as E;
+        match error {
+            E::Expired | E::ExpiredContext { .. } => Self::Expired,
+            E::NotValidYet | E::NotValidYetContext { .. } => Self::NotYetValid,
+            // A different authority of the same name gives a bad signature instead.
+            E::UnknownIssuer | E::BadSignature => Self::UnknownAuthority { claimed },
+            E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+                Self::NotANode("it is not made for accepting links".to_owned())
+            }
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                Self::NotANode("it does not name a node of this cluster".to_owned())
+            }
+            other => Self::NoIdentity(other.to_string()),
+        }
+    }
+
+    /// As an error of rustls, for what only the verifier here objects to.
+    pub(super) fn into_tls(self) -> rustls::Error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(self))))
+    }
+}
+
+fn claim(claimed: Option<&Identity>) -> String {
+    claimed.map(|identity| format!(" (it claims to be {identity})")).unwrap_or_default()
+}
