@@ -5,6 +5,8 @@ use std::{io, net::SocketAddr};
 use quorate_membership::NodeId;
 use serde::{Deserialize, Serialize};
 
+use crate::Lane;
+
 /// Why one side closed a link. Travels to the other side.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -59,6 +61,9 @@ pub enum SendError {
         /// The configured maximum.
         limit: usize,
     },
+    /// The peer has dropped its half of the lane; what it had not read is lost. Open it again.
+    #[error("the peer reads lane {0} no more")]
+    Stopped(Lane),
     /// The link is gone.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -9,6 +9,7 @@ mod credentials;
 mod error;
 mod frame;
 mod link;
+mod memory;
 mod peer;
 #[expect(dead_code, reason = "the transports that use it follow")]
 mod tls;
@@ -20,8 +21,12 @@ pub use credentials::{
 pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::Frame;
 pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
+pub use memory::{MemoryConfig, MemoryNetwork, MemoryTransport};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
+pub use tls::Refusal;
 
 /// For those who write a transport: frames and greetings as bytes.
 pub mod codec;
-pub use tls::Refusal;
+
+/// What every transport has to show that it keeps.
+pub mod conformance;

@@ -58,7 +58,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 /// A connection to one peer, whose identity is proved.
 ///
 /// It promises integrity and, while it lasts, order within a lane. It may break at any moment and
-/// lose a tail of what was sent. Dropping the last handle closes it.
+/// lose a tail of what was sent. Dropping the last handle, lanes included, closes it.
 pub trait Link: fmt::Debug + Send + Sync + 'static {
     /// Who is at the other end.
     fn peer(&self) -> &PeerInfo;
@@ -86,7 +86,8 @@ pub trait Link: fmt::Debug + Send + Sync + 'static {
     fn closed(&self) -> BoxFuture<'_, LinkError>;
 }
 
-/// The sending half of a lane.
+/// The sending half of a lane. Dropping it ends the lane too, but a tail of what was sent may be
+/// lost; a frame that was broken off is never seen by the receiver.
 pub trait LaneSender: fmt::Debug + Send {
     /// Sends frames, oldest first, taking each out of the queue once it is handed to the
     /// connection. Waits while the peer or the network takes no more: back-pressure, never loss.
@@ -95,14 +96,15 @@ pub trait LaneSender: fmt::Debug + Send {
     /// # Errors
     /// [`SendError::TooLarge`] and [`SendError::HeaderTooLarge`] name a frame that was taken out and
     /// not sent; the lane goes on.
-    /// Otherwise the link is gone.
+    /// [`SendError::Stopped`]: the receiver was dropped. Otherwise the link is gone.
     fn send<'a>(&'a mut self, frames: &'a mut VecDeque<Frame>) -> BoxFuture<'a, Result<(), SendError>>;
 
     /// Ends the lane: the receiver gets all that was sent, then the end.
     fn finish(&mut self) -> BoxFuture<'_, Result<(), LinkError>>;
 }
 
-/// The receiving half of a lane. While nobody calls [`Self::recv`], the sender is held back.
+/// The receiving half of a lane. While nobody calls [`Self::recv`], the sender is held back; once
+/// it is dropped, the sender's next frames are refused with [`SendError::Stopped`].
 pub trait LaneReceiver: fmt::Debug + Send {
     /// Waits for frames and appends all that are here already, at least one. Returns false at the
     /// end of the lane. Cancelling the wait loses nothing.

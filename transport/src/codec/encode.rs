@@ -78,7 +78,7 @@ impl FrameEncoder {
 
     fn encode(&mut self, frame: Frame) -> Result<(), SendError> {
         let (header, payload) = (frame.header.len(), frame.body_bytes());
-        check(header, payload, &self.config)?;
+        check_lengths(header, payload, &self.config)?;
         if header + payload <= self.config.frame_bytes_max() {
             self.prefix(Prefix::Whole { header, payload });
             self.append(frame.header);
@@ -131,8 +131,11 @@ impl FrameEncoder {
     }
 }
 
-/// Whether a frame is within the limits.
-pub(crate) fn check(header: usize, payload: usize, config: &FrameConfig) -> Result<(), SendError> {
+/// Checks that a frame is within the limits, as its sender has to.
+///
+/// # Errors
+/// [`SendError`] if its header or its payload is too large.
+pub fn check_lengths(header: usize, payload: usize, config: &FrameConfig) -> Result<(), SendError> {
     if payload > config.payload_bytes_max() {
         return Err(SendError::TooLarge { bytes: payload, limit: config.payload_bytes_max() });
     }

@@ -26,7 +26,7 @@ mod tests;
 
 pub use close::{CLOSE_BYTES_MAX, decode_close, encode_close};
 pub use decode::{FrameDecoder, FrameError, Need, ReassemblyBudget};
-pub use encode::FrameEncoder;
+pub use encode::{FrameEncoder, check_lengths};
 pub use hello::{
     Agreed, Disagreement, HELLO_BYTES_MAX, HELLO_PREFIX_BYTES, HelloError, agree, decode_hello, encode_hello,
     hello_bytes,
