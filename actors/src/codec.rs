@@ -1,7 +1,7 @@
 //! Group messages as bytes: a short header, and payloads that are never copied into it.
 
 use bytes::Bytes;
-use quorate_protocols::{Body, Message};
+use quorate_protocols::Message;
 use serde::{Deserialize, Serialize};
 
 /// An encoded group message.
@@ -62,11 +62,7 @@ struct Header(Vec<Vec<u32>>, Message);
 /// # Errors
 /// [`EncodeError`] if a payload is too long to be described.
 pub fn encode(mut message: Message) -> Result<Packet, EncodeError> {
-    let batches = match &mut message.body {
-        Body::Data { batch, .. } => vec![std::mem::take(batch)],
-        Body::Refill { frames, .. } => frames.iter_mut().map(|f| std::mem::take(&mut f.batch)).collect(),
-        _ => Vec::new(),
-    };
+    let batches: Vec<Vec<Bytes>> = message.body.batches_mut().into_iter().map(std::mem::take).collect();
     let lengths = batches.iter().map(|batch| batch.iter().map(length).collect());
     let header = Header(lengths.collect::<Result<_, _>>()?, message);
     let header = rmp_serde::to_vec(&header)?.into();
@@ -91,20 +87,13 @@ pub fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeError> {
     if announced != body.len() as u64 {
         return Err(DecodeError::Length { announced, present: body.len() });
     }
-    let frames = match &message.body {
-        Body::Data { .. } => 1,
-        Body::Refill { frames, .. } => frames.len(),
-        _ => 0,
-    };
+    let mut places = message.body.batches_mut();
+    let frames = places.len();
     if frames != lengths.len() {
         return Err(DecodeError::Frames { listed: lengths.len(), present: frames });
     }
-    let mut batches =
-        lengths.into_iter().map(|batch| batch.into_iter().map(|n| body.split_to(n as usize)).collect());
-    match &mut message.body {
-        Body::Data { batch, .. } => *batch = batches.next().unwrap_or_default(),
-        Body::Refill { frames, .. } => frames.iter_mut().zip(batches).for_each(|(f, batch)| f.batch = batch),
-        _ => {}
+    for (place, batch) in places.iter_mut().zip(lengths) {
+        **place = batch.into_iter().map(|n| body.split_to(n as usize)).collect();
     }
     Ok(message)
 }
@@ -113,7 +102,7 @@ pub fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeError> {
 mod tests {
     use proptest::prelude::*;
     use quorate_membership::{Seq, ViewId};
-    use quorate_protocols::{Frame, Row};
+    use quorate_protocols::{Body, Frame, Purpose, Row};
 
     use super::*;
 
@@ -125,10 +114,12 @@ mod tests {
     proptest! {
         #[test]
         fn data_and_refills_come_back_as_they_were(batches in proptest::collection::vec(payloads(), 1..4)) {
-            let data = Body::Data { row: Row::default(), batch: batches[0].clone() };
-            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], batch };
+            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], batch: batches[0].clone() };
+            let purposes = vec![Purpose::Answer(7); batches[0].len()];
+            let direct = Body::Direct { first: Seq::new(2), purposes, batch: batches[0].clone() };
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], batch };
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
-            for body in [data, refill, Body::Where] {
+            for body in [data, direct, refill, Body::Where] {
                 let message = Message { view: ViewId { lineage: 5, epoch: 2 }, body };
                 let packet = encode(message.clone()).unwrap();
                 prop_assert_eq!(decode(&packet.header, packet.body.concat().into()).unwrap(), message);

@@ -3,12 +3,15 @@
 //! Everything here is a pure state machine, like `quorate-membership` below it. [`Group`] is the
 //! composition that both the actors and the simulator drive.
 
+mod direct;
 mod group;
 mod order;
 mod stream;
 
+pub use direct::{Purpose, RequestId};
 pub use group::{
-    Body, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Refusal, Ticket, WedgeReason,
+    Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,
+    Refusal, Ticket, WedgeReason,
 };
 pub use order::Order;
 pub use stream::{Frame, Row};

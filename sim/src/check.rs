@@ -18,6 +18,8 @@ use bytes::Bytes;
 use quorate_membership::{Member, Seq, View, ViewId};
 use quorate_protocols::Order;
 
+use crate::Letters;
+
 /// Names a message: the view, the sender, the frame and the place in it.
 type Name = (Member, Seq, u32);
 
@@ -59,12 +61,14 @@ pub struct Checker {
     promised: BTreeMap<ViewId, BTreeMap<Name, Member>>,
     submitted: BTreeMap<Bytes, Past>,
     seen: BTreeMap<Bytes, (ViewId, Name)>,
+    /// Messages to one member, and requests.
+    pub letters: Letters,
     violation: Option<Violation>,
 }
 
 impl Checker {
     /// Watches a group of this order.
-    pub const fn new(order: Order) -> Self {
+    pub fn new(order: Order) -> Self {
         Self {
             order,
             lives: BTreeMap::new(),
@@ -73,13 +77,14 @@ impl Checker {
             promised: BTreeMap::new(),
             submitted: BTreeMap::new(),
             seen: BTreeMap::new(),
+            letters: Letters::default(),
             violation: None,
         }
     }
 
     /// The first property that did not hold.
     pub fn violation(&self) -> Option<&Violation> {
-        self.violation.as_ref()
+        self.violation.as_ref().or(self.letters.violation())
     }
 
     /// Number of different views installed.
@@ -101,6 +106,7 @@ impl Checker {
 
     /// A member enters a view.
     pub fn on_view(&mut self, at: Member, view: &View) {
+        self.letters.on_view(at, view.id);
         let known = self.views.entry(view.id).or_insert_with(|| view.clone());
         if known != view {
             let what = format!("{at} entered {view}, but others {known}");

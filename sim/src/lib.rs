@@ -5,10 +5,12 @@
 
 mod check;
 mod faults;
+mod letters;
 mod run;
 mod world;
 
 pub use check::{Checker, Violation};
 pub use faults::{Fault, Schedule};
+pub use letters::Letters;
 pub use run::{Outcome, Settings, run, shrink};
 pub use world::{Tally, World};

@@ -8,8 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use quorate_membership::{Incarnation, Member, NodeId, Time};
-use quorate_protocols::{Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Ticket};
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use quorate_protocols::{
+    Audience, Collect, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, RequestId, Ticket,
+};
+use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{Checker, Fault, Schedule};
 
@@ -20,6 +22,8 @@ pub struct Tally {
     pub submitted: u64,
     /// Messages delivered, counted at each member.
     pub delivered: u64,
+    /// Messages to one member that it delivered, and answers that came.
+    pub letters: u64,
     /// Messages whose sender was told that they are uniform.
     pub uniform: u64,
     /// Faults that began.
@@ -36,6 +40,7 @@ struct Node {
     paused: bool,
     waiting: Vec<What>,
     tickets: BTreeMap<Ticket, Bytes>,
+    asked: BTreeSet<Ticket>,
     /// Since when each other node has been out of touch, as the failure detector sees it.
     silent_since: BTreeMap<NodeId, Time>,
     reachable: BTreeMap<NodeId, Member>,
@@ -46,6 +51,7 @@ enum What {
     Wake { life: Member },
     Scan { node: NodeId },
     Submit { node: NodeId },
+    Answer { life: Member, request: RequestId, payload: Bytes },
     Begin(usize),
     End(usize),
 }
@@ -147,6 +153,9 @@ impl World {
             if !node.tickets.is_empty() {
                 return Some(format!("{id} waits for the fate of {} messages in {view}", node.tickets.len()));
             }
+            if !node.asked.is_empty() {
+                return Some(format!("{id} waits for answers to {} requests in {view}", node.asked.len()));
+            }
             views.insert(view.to_string());
         }
         (views.len() > 1).then(|| format!("views differ: {views:?}"))
@@ -172,6 +181,7 @@ impl World {
             paused: false,
             waiting: Vec::new(),
             tickets: BTreeMap::new(),
+            asked: BTreeSet::new(),
             silent_since: BTreeMap::new(),
             reachable: BTreeMap::new(),
         };
@@ -182,7 +192,7 @@ impl World {
     fn happen(&mut self, what: What) {
         let node = match &what {
             What::Arrive { to, .. } => *to,
-            What::Wake { life } => life.node,
+            What::Wake { life } | What::Answer { life, .. } => life.node,
             What::Scan { node } | What::Submit { node } => *node,
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
@@ -197,7 +207,10 @@ impl World {
                 self.feed(node, vec![Input::Received { from, message: *message }]);
             }
             What::Wake { life } if life == state.life => self.feed(node, vec![Input::Wake]),
-            What::Wake { .. } | What::Begin(_) | What::End(_) => {}
+            What::Answer { life, request, payload } if life == state.life => {
+                self.feed(node, vec![Input::Answer { request, payload }]);
+            }
+            What::Answer { .. } | What::Wake { .. } | What::Begin(_) | What::End(_) => {}
             What::Scan { .. } => self.scan(node),
             What::Submit { .. } => self.submit(node),
         }
@@ -208,9 +221,24 @@ impl World {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         let Some(group) = &mut state.group else { return };
         let mut effects = Effects::new();
+        let mut refused = Vec::new();
         for input in inputs {
+            let ticket = match &input {
+                Input::Submit { ticket, .. } | Input::SendTo { ticket, .. } | Input::Ask { ticket, .. } => {
+                    Some(*ticket)
+                }
+                _ => None,
+            };
             // Frames of earlier lives are refused here, as they must be.
-            let _ = group.handle(self.now, input, &mut effects);
+            if group.handle(self.now, input, &mut effects).is_err() {
+                refused.extend(ticket);
+            }
+        }
+        for ticket in refused {
+            state.tickets.remove(&ticket);
+            if state.asked.remove(&ticket) {
+                self.checker.letters.on_collected(state.life, ticket);
+            }
         }
         group.flush(self.now, &mut effects);
         let life = state.life;
@@ -233,9 +261,25 @@ impl World {
                     return;
                 }
                 let Some(payload) = state.tickets.remove(&ticket) else { return };
-                if fate == Fate::Uniform {
-                    self.tally.uniform += 1;
-                    self.checker.on_uniform(life, &payload);
+                match fate {
+                    Fate::Uniform => {
+                        self.tally.uniform += 1;
+                        self.checker.on_uniform(life, &payload);
+                    }
+                    Fate::Delivered | Fate::Lost => {
+                        self.checker.letters.on_fate(&payload, fate == Fate::Delivered);
+                    }
+                    _ => {}
+                }
+            }
+            Effect::Answer { ticket, from, payload } => {
+                self.tally.letters += 1;
+                self.checker.letters.on_answer(life, ticket, from, &payload);
+            }
+            Effect::Collected { ticket, .. } => {
+                self.checker.letters.on_collected(life, ticket);
+                if let Some(state) = self.nodes.get_mut(&life.node) {
+                    state.asked.remove(&ticket);
                 }
             }
             Effect::Deliver(event) => self.observe(life, event),
@@ -245,7 +289,7 @@ impl World {
 
     fn observe(&mut self, life: Member, event: Event) {
         match &event {
-            Event::Message { .. } => {}
+            Event::Message { .. } | Event::Direct { .. } | Event::Request { .. } => {}
             Event::View(view) => self.say(|| format!("{life} enters {view} {:?}", view.changes)),
             other => self.say(|| format!("{life} {other:?}")),
         }
@@ -258,6 +302,20 @@ impl World {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
                 self.checker.on_message(life, view, (sender, seq, index), &payload);
+            }
+            Event::Direct { view, from, payload } => {
+                self.tally.letters += 1;
+                self.checker.letters.on_letter(life, view, from, &payload);
+            }
+            Event::Request { view, request, place, payload } => {
+                match place {
+                    Some((seq, index)) => {
+                        self.checker.on_message(life, view, (request.asker, seq, index), &payload);
+                    }
+                    None => self.checker.letters.on_letter(life, view, request.asker, &payload),
+                }
+                let pause = Duration::from_micros(self.rng.random_range(0..30_000));
+                self.at(pause, What::Answer { life, request, payload });
             }
             Event::Removed { .. } | Event::LineageLost | Event::Left => self.checker.on_outside(life),
             _ => {}
@@ -346,9 +404,26 @@ impl World {
             self.tally.submitted += 1;
             let ticket = Ticket(self.tally.submitted);
             let payload = Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes());
-            self.checker.on_submit(state.life, payload.clone());
+            let kind = self.rng.random_range(0..20);
+            let members = state.group.as_ref().and_then(Group::view).map_or(&[][..], |view| &view.members);
+            let to = members.choose(&mut self.rng).copied();
+            let letter = to.filter(|_| kind < 4);
+            match letter {
+                Some(to) => self.checker.letters.on_send(state.life, to, payload.clone()),
+                None => self.checker.on_submit(state.life, payload.clone()),
+            }
             state.tickets.insert(ticket, payload.clone());
-            inputs.push(Input::Submit { ticket, payload });
+            if let 3..5 = kind {
+                state.asked.insert(ticket);
+                self.checker.letters.on_ask(state.life, ticket, payload.clone());
+                let to = letter.map_or(Audience::Group, Audience::One);
+                let collect = [Collect::First, Collect::Majority, Collect::All][count % 3];
+                inputs.push(Input::Ask { ticket, to, payload, collect });
+            } else if let Some(to) = letter {
+                inputs.push(Input::SendTo { ticket, to, payload });
+            } else {
+                inputs.push(Input::Submit { ticket, payload });
+            }
         }
         self.feed(node, inputs);
     }
@@ -362,6 +437,7 @@ impl World {
                 if let Some(state) = self.nodes.get_mut(&node) {
                     state.group = None;
                     state.tickets.clear();
+                    state.asked.clear();
                     // What has arrived dies with the process; the detector's and the
                     // application's own timers belong to the node, not to this life.
                     state.waiting.retain(|what| matches!(what, What::Scan { .. } | What::Submit { .. }));

@@ -116,7 +116,7 @@ impl Group {
         let (attempt, view) = (self.attempt.as_ref()?, self.view.as_ref()?);
         let stays = |m: &Member| !attempt.coordinator.plan().excluded.contains(m);
         let mut members: Vec<Member> = attempt.coordinator.answered().into_iter().filter(stays).collect();
-        let witnesses: Vec<Member> = attempt.coordinator.witnesses().into_iter().filter(stays).collect();
+        let mut witnesses: Vec<Member> = attempt.coordinator.witnesses().into_iter().filter(stays).collect();
         let mut changes = Vec::new();
         if view.id.is_genesis() {
             changes.extend(members.iter().chain(&witnesses).map(|m| (*m, Change::Founded)));
@@ -125,8 +125,10 @@ impl Group {
             changes.extend(gone.map(|m| (m, attempt.why.get(&m).copied().unwrap_or(Change::Unreachable))));
             let comes = |(m, change): (&Member, &Change)| (*change == Change::Joined).then_some(*m);
             for newcomer in attempt.why.iter().filter_map(comes) {
-                if !members.iter().any(|m| m.node == newcomer.node) {
-                    members.push(newcomer);
+                if !members.iter().chain(&witnesses).any(|m| m.node == newcomer.node) {
+                    // A witness that comes back is a witness again: it holds nothing.
+                    let votes_only = self.config.witnesses.contains(&newcomer.node);
+                    if votes_only { &mut witnesses } else { &mut members }.push(newcomer);
                     changes.push((newcomer, Change::Joined));
                 }
             }

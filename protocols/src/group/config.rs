@@ -27,6 +27,14 @@ pub struct GroupConfig {
     /// Own frames on the way at once. Default 8: while they are, further messages gather in the
     /// next frame, so that batches grow with the load.
     pub frames_in_flight: u64,
+    /// Bytes of messages to one other member that it has not acknowledged. At the bound messages to
+    /// it are refused. Default 4 MiB; it is counted per addressee, beside `window_bytes`.
+    pub direct_window_bytes: usize,
+    /// The longest message, in bytes. Default and maximum 64 MiB: a message travels in one frame,
+    /// and that is what the transport carries. One longer than the window passes when nothing waits.
+    pub message_bytes_max: usize,
+    /// Own requests whose answers are collected at once. Default 1024.
+    pub requests_max: usize,
     /// A rule to break on purpose, for tests of the tests.
     #[doc(hidden)]
     pub breach: Option<Breach>,
@@ -44,6 +52,9 @@ impl GroupConfig {
             window_bytes: 8 << 20,
             batch_bytes: 64 << 10,
             frames_in_flight: 8,
+            direct_window_bytes: 4 << 20,
+            message_bytes_max: 64 << 20,
+            requests_max: 1024,
             breach: None,
         }
     }

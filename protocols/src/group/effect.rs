@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, Time, View, ViewId};
 
-use super::Message;
+use super::{Audience, Collect, Collected, Message};
+use crate::RequestId;
 
 /// Names a submission; the submitter chooses it and finds it in the fate.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -28,6 +29,40 @@ pub enum Input {
         ticket: Ticket,
         /// The message.
         payload: Bytes,
+    },
+    /// The application sends to one member of the present view. Letters to one member are delivered
+    /// in the order in which they were sent, in the view in which they were sent or not at all;
+    /// they have no order with multicasts.
+    SendTo {
+        /// How its fate will be named.
+        ticket: Ticket,
+        /// The addressee, a data member of the present view.
+        to: Member,
+        /// The message.
+        payload: Bytes,
+    },
+    /// The application asks, and collects answers under the ticket until `Effect::Collected`.
+    Ask {
+        /// Names the request; must not be that of a request whose answers are still collected.
+        ticket: Ticket,
+        /// Who is asked.
+        to: Audience,
+        /// The request.
+        payload: Bytes,
+        /// How many answers end the collection.
+        collect: Collect,
+    },
+    /// The application answers a request that was delivered to it.
+    Answer {
+        /// Which request.
+        request: RequestId,
+        /// The answer.
+        payload: Bytes,
+    },
+    /// The application wants no more answers to this request; what becomes of it stays untold.
+    GiveUp {
+        /// Which request.
+        ticket: Ticket,
     },
     /// This node and another hear each other.
     Reachable(Member),
@@ -61,6 +96,29 @@ pub enum Effect {
         /// What became of it.
         fate: Fate,
     },
+    /// A member has answered a request.
+    Answer {
+        /// Which request.
+        ticket: Ticket,
+        /// Who answers.
+        from: Member,
+        /// The answer.
+        payload: Bytes,
+    },
+    /// A member that was asked is in the view no longer: it will not answer.
+    Absent {
+        /// Which request.
+        ticket: Ticket,
+        /// Who is gone.
+        member: Member,
+    },
+    /// The last word on a request.
+    Collected {
+        /// Which request.
+        ticket: Ticket,
+        /// How the collection ended.
+        outcome: Collected,
+    },
     /// Call again at this moment.
     WakeAt(Time),
 }
@@ -68,15 +126,23 @@ pub enum Effect {
 /// A list of effects.
 pub type Effects = Vec<Effect>;
 
-/// What became of a submission.
+/// What became of a submission that was accepted, which is when [`Group::handle`] returned `Ok`.
+///
+/// A multicast gets `Uniform` and then `Everywhere`, a message to one member `Delivered`, or
+/// either gets one of the two losses.
+///
+/// [`Group::handle`]: super::Group::handle
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fate {
     /// A majority of the view holds it and it was delivered here: it survives any view change.
     Uniform,
-    /// Every member of the view holds it. Comes after `Uniform`.
+    /// Every member of the view holds it, or all that went on to the next. Comes after `Uniform`.
     Everywhere,
-    /// It is not and will not be delivered to anybody: this member had to leave before.
+    /// The one member to whom it was sent has delivered it.
+    Delivered,
+    /// Nobody who stays in the group delivers it. In orders below uniform those who had to leave,
+    /// this member among them, may have delivered it.
     Lost,
     /// This member had to leave without learning whether the others have it.
     Unknown,
@@ -99,6 +165,26 @@ pub enum Event {
         /// Its place in the frame.
         index: u32,
         /// The message.
+        payload: Bytes,
+    },
+    /// A message from one member to this one alone.
+    Direct {
+        /// The view in which it was sent and is delivered.
+        view: ViewId,
+        /// Who sent it.
+        from: Member,
+        /// The message.
+        payload: Bytes,
+    },
+    /// A request; answer it with [`Input::Answer`], at any time while its asker is in the view.
+    Request {
+        /// The view in which it was sent and is delivered.
+        view: ViewId,
+        /// Names the request in the answer, and says who asks.
+        request: RequestId,
+        /// Frame and place in it, as for a message, if the request was multicast.
+        place: Option<(Seq, u32)>,
+        /// The request.
         payload: Bytes,
     },
     /// Deliveries stop and submissions wait until `Resumed`, or until the group went on without
@@ -136,6 +222,29 @@ pub enum Refusal {
         waiting: usize,
         /// The bound.
         window: usize,
+    },
+    /// The message is longer than the group carries. Split it.
+    #[error("a message of {size} bytes is longer than the {max} bytes that the group carries; split it")]
+    TooLarge {
+        /// Its length in bytes.
+        size: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The addressee is no data member of the present view, or there is no view.
+    #[error("{member} is not in the present view; look at the last view and send to its members")]
+    NotHere {
+        /// The addressee.
+        member: Member,
+    },
+    /// A request of this name is still being answered. Take another ticket.
+    #[error("request {} is still being answered; take another ticket", .0.0)]
+    TicketInUse(Ticket),
+    /// So many requests wait for answers already. Ask again once some have ended.
+    #[error("{max} requests wait for answers already; ask again once some have ended")]
+    TooManyRequests {
+        /// The bound.
+        max: usize,
     },
     /// This member has left the group. Join again to go on.
     #[error("this member has left the group")]

@@ -82,9 +82,13 @@ impl Group {
         member.node == self.me.node || self.reachable.contains(&member.node)
     }
 
-    pub(super) fn on_current(&mut self, view: &View, out: &mut Effects) {
+    pub(super) fn on_current(&mut self, from: Member, view: &View, out: &mut Effects) {
         let mine = self.view_id();
         if view.id.is_genesis() {
+            return;
+        }
+        if view.id == mine {
+            self.see(from);
             return;
         }
         if self.given_up == Some(view.id.lineage) && view.id.epoch > self.floor.epoch {
@@ -118,15 +122,15 @@ impl Group {
 
     pub(super) fn forget_unsettled(&mut self, fate: Fate, out: &mut Effects) {
         self.until_everywhere.clear();
-        for (_, ticket) in self.until_uniform.drain(..) {
-            out.push(Effect::Fate { ticket, fate });
+        for (_, ticket) in std::mem::take(&mut self.until_uniform) {
+            self.tell_fate(ticket, fate, out);
         }
     }
 
     /// Goes on as a newcomer, knowing whom to ask.
     pub(super) fn go_outside(&mut self, next: &View, out: &mut Effects) {
         let was_member = !self.view_id().is_genesis();
-        self.step_outside(next);
+        self.step_outside(next, out);
         if self.wants_out {
             return self.leave_now(out);
         }
@@ -138,7 +142,9 @@ impl Group {
         self.give_up_dead_lineage(out);
     }
 
-    fn step_outside(&mut self, next: &View) {
+    fn step_outside(&mut self, next: &View, out: &mut Effects) {
+        self.drop_directs(out);
+        self.drop_asks(out);
         self.floor = if next.id.lineage == self.floor.lineage { self.floor.max(next.id) } else { next.id };
         self.view = None;
         self.stream = None;
@@ -151,6 +157,7 @@ impl Group {
         self.joiners.clear();
         self.leaving.clear();
         self.early.clear();
+        self.early_bytes = 0;
         self.seen.clear();
         self.reset_evidence();
         self.contacts.extend(next.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
@@ -175,7 +182,7 @@ impl Group {
         let member = self.view.is_some();
         self.known = None;
         self.forget_unsettled(Fate::Unknown, out);
-        self.step_outside(&last);
+        self.step_outside(&last, out);
         if member {
             out.push(Effect::Deliver(Event::LineageLost));
         }
@@ -215,9 +222,11 @@ impl Group {
 
     pub(super) fn leave_now(&mut self, out: &mut Effects) {
         self.forget_unsettled(Fate::Unknown, out);
-        for (ticket, _) in self.outbox.drain(..) {
-            out.push(Effect::Fate { ticket, fate: Fate::Lost });
+        self.drop_directs(out);
+        for submission in std::mem::take(&mut self.outbox) {
+            self.tell_fate(submission.ticket, Fate::Lost, out);
         }
+        self.drop_asks(out);
         self.outbox_bytes = 0;
         self.left = true;
         self.view = None;
@@ -241,6 +250,10 @@ impl Group {
         } else if let Some((from, _)) = self.early.first() {
             let ahead = from.node;
             self.post(ahead, mine, Body::Where, out);
+        } else if self.stream.is_none() {
+            // A witness has no rows to exchange, so it asks.
+            let unseen: Vec<NodeId> = self.unseen().map(|m| m.node).collect();
+            self.post_all(unseen, mine, Body::Where, out);
         }
         if self.wants_out {
             self.ask_to_leave(out);

@@ -7,7 +7,7 @@ use quorate_membership::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Frame, Row};
+use crate::{Frame, Purpose, Row};
 
 /// Anything one member sends to another. The lane names the group, the link names the sender and
 /// its life, and the message names the view it speaks of.
@@ -27,6 +27,8 @@ pub enum Body {
     Data {
         /// The sender's counters as it sent the frame.
         row: Row,
+        /// Which of the messages are requests: the place in the batch and the sender's number.
+        requests: Vec<(u32, u64)>,
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
         batch: Vec<Bytes>,
@@ -53,6 +55,33 @@ pub enum Body {
         rank: usize,
         /// The frames, in order.
         frames: Vec<Frame>,
+    },
+    /// Messages from the sender to the receiver alone.
+    Direct {
+        /// Position of the first.
+        first: Seq,
+        /// What each of them is.
+        purposes: Vec<Purpose>,
+        /// The messages. They travel as raw payload behind the encoded header.
+        #[serde(skip)]
+        batch: Vec<Bytes>,
+    },
+    /// The receiver's messages to the sender alone were delivered through this position.
+    DirectDelivered {
+        /// The last one delivered.
+        through: Seq,
+    },
+    /// Asks how far the asker's messages to the receiver alone were delivered in a closed view.
+    AskDelivered {
+        /// The view.
+        closed: ViewId,
+    },
+    /// Answers that.
+    ToldDelivered {
+        /// The view.
+        closed: ViewId,
+        /// The last one delivered; `None` if that is not known any more.
+        through: Option<Seq>,
     },
     /// Whom the sender has lost, and whether it waits for a view change to end.
     Opinion {
@@ -114,10 +143,31 @@ pub enum Body {
     Leave,
 }
 
+impl Body {
+    /// All payloads of the body, in batches: a shell takes them out before it encodes the rest, and
+    /// puts them back after decoding.
+    pub fn batches_mut(&mut self) -> Vec<&mut Vec<Bytes>> {
+        match self {
+            Self::Data { batch, .. } | Self::Direct { batch, .. } => vec![batch],
+            Self::Refill { frames, .. } => frames.iter_mut().map(|frame| &mut frame.batch).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Bytes of all payloads.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Data { batch, .. } | Self::Direct { batch, .. } => batch.iter().map(Bytes::len).sum(),
+            Self::Refill { frames, .. } => frames.iter().map(Frame::payload_bytes).sum(),
+            _ => 0,
+        }
+    }
+}
+
 impl Message {
     /// Whether the message must not wait behind data.
     pub fn is_urgent(&self) -> bool {
-        !matches!(self.body, Body::Data { .. } | Body::Refill { .. })
+        !matches!(self.body, Body::Data { .. } | Body::Direct { .. } | Body::Refill { .. })
     }
 }
 

@@ -3,8 +3,10 @@
 //! The shell feeds inputs with [`Group::handle`], any number of them, then calls
 //! [`Group::flush`] once: batching comes from what has queued up, never from a delay.
 
+mod asking;
 mod closing;
 mod config;
+mod direct;
 mod effect;
 mod entry;
 mod evidence;
@@ -23,12 +25,15 @@ use quorate_membership::{
     agreement::{Acceptor, Ballot},
 };
 
+pub use asking::{Audience, Collect, Collected};
 pub use config::GroupConfig;
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Ticket, WedgeReason};
 pub use message::{Body, Message};
 
-use crate::stream::Stream;
+use crate::{direct::Letters, stream::Stream};
+use asking::Asking;
 use closing::Attempt;
+use direct::Directs;
 use entry::Joiner;
 use evidence::Opinion;
 use message::Parcel;
@@ -37,12 +42,25 @@ use message::Parcel;
 const PAST_VIEWS_MAX: usize = 32;
 /// Messages of views still to come that are kept.
 const EARLY_MAX: usize = 4096;
+/// Bytes of their payloads: more than a correct group has in flight by default.
+const EARLY_BYTES_MAX: usize = 128 << 20;
 
 /// A closed view: how it ended, and its frames while a member of the next may lack some.
 #[derive(Debug)]
 struct Past {
     decree: Decree,
     stream: Option<Stream>,
+    /// Per sender, how far its messages to this member alone were delivered.
+    direct: BTreeMap<Member, Seq>,
+}
+
+/// A multicast that waits for its frame.
+#[derive(Debug)]
+struct Submission {
+    ticket: Ticket,
+    payload: Bytes,
+    /// Whether answers to it are collected.
+    asks: bool,
 }
 
 /// What the coordinator of an attempt asked this member to hold.
@@ -80,10 +98,13 @@ pub struct Group {
     /// Members of the view from which something was heard in it.
     seen: BTreeSet<NodeId>,
     early: Vec<Parcel>,
-    outbox: VecDeque<(Ticket, Bytes)>,
+    early_bytes: usize,
+    outbox: VecDeque<Submission>,
     outbox_bytes: usize,
     until_uniform: VecDeque<(Seq, Ticket)>,
     until_everywhere: VecDeque<(Seq, Ticket)>,
+    directs: Directs,
+    asks: BTreeMap<Ticket, Asking>,
     row_due: bool,
     wedged: bool,
     lives: BTreeMap<NodeId, Incarnation>,
@@ -128,10 +149,13 @@ impl Group {
             past: VecDeque::new(),
             seen: BTreeSet::new(),
             early: Vec::new(),
+            early_bytes: 0,
             outbox: VecDeque::new(),
             outbox_bytes: 0,
             until_uniform: VecDeque::new(),
             until_everywhere: VecDeque::new(),
+            directs: Directs::default(),
+            asks: BTreeMap::new(),
             row_due: false,
             wedged: false,
             lives: BTreeMap::new(),
@@ -166,6 +190,13 @@ impl Group {
         let done = match input {
             Input::Received { from, message } => self.on_message(from, message, out),
             Input::Submit { ticket, payload } => self.on_submit(ticket, payload),
+            Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
+            Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
+            Input::Answer { request, payload } => self.on_answer(request, payload),
+            Input::GiveUp { ticket } => {
+                self.on_give_up(ticket);
+                Ok(())
+            }
             Input::Reachable(member) => {
                 self.on_reachable(member, out);
                 Ok(())
@@ -199,6 +230,8 @@ impl Group {
         self.deliver(out);
         self.send_frames(out);
         self.send_row(out);
+        self.send_letters(out);
+        self.drain_loopback(out);
         self.settle_fates(out);
         if self.next_tick.is_none() && self.needs_tick() {
             let at = self.now + self.config.timing.resend();
@@ -260,6 +293,7 @@ impl Group {
         self.tick_sealed(out);
         self.tick_entry(out);
         self.tick_traffic(out);
+        self.tick_letters(out);
     }
 
     fn needs_tick(&self) -> bool {
@@ -277,6 +311,7 @@ impl Group {
             || self.wants_out
             || !self.early.is_empty()
             || self.unseen().next().is_some()
+            || self.directs.is_waiting()
             || self.stream.as_ref().is_some_and(Stream::is_waiting)
     }
 
@@ -284,6 +319,13 @@ impl Group {
     fn unseen(&self) -> impl Iterator<Item = Member> + '_ {
         let all = self.view.iter().flat_map(View::acceptors);
         all.filter(|m| m.node != self.me.node && !self.seen.contains(&m.node))
+    }
+
+    /// Something was heard from a member in the present view.
+    fn see(&mut self, from: Member) {
+        if self.view.as_ref().is_some_and(|view| view.is_acceptor(from)) {
+            self.seen.insert(from.node);
+        }
     }
 
     fn post(&mut self, to: NodeId, view: ViewId, body: Body, out: &mut Effects) {
@@ -336,7 +378,7 @@ impl Group {
                 return Ok(());
             }
             Body::Current(view) => {
-                self.on_current(&view, out);
+                self.on_current(from, &view, out);
                 return Ok(());
             }
             Body::Gone => {
@@ -344,6 +386,9 @@ impl Group {
                 return Ok(());
             }
             Body::Where => {
+                if message.view == self.view_id() {
+                    self.see(from);
+                }
                 self.answer_where(from.node, message.view, out);
                 return Ok(());
             }
@@ -373,15 +418,25 @@ impl Group {
         if stale && !tolerated {
             return Err(Refusal::NotMember { from, view: view.id });
         }
-        if view.has_node(from.node) {
-            self.seen.insert(from.node);
-        }
+        self.see(from);
         self.on_body(from, message.body, out)
     }
 
     fn on_body(&mut self, from: Member, body: Body, out: &mut Effects) -> Result<(), Refusal> {
         match body {
-            Body::Data { row, batch } => self.on_data(from, row, batch),
+            Body::Data { row, requests, batch } => self.on_data(from, &row, requests, batch),
+            Body::Direct { first, purposes, batch } => {
+                self.on_direct(from, Letters { first, purposes, batch }, out)
+            }
+            Body::DirectDelivered { through } => self.on_direct_delivered(from, through, out),
+            Body::AskDelivered { closed } => {
+                self.on_ask_delivered(from, closed, out);
+                Ok(())
+            }
+            Body::ToldDelivered { closed, through } => {
+                self.on_told_delivered(from, closed, through, out);
+                Ok(())
+            }
             Body::Status { row, probe } => self.on_status(from, &row, probe),
             Body::Fetch { rank, from: first, through } => {
                 let view = self.view_id();
@@ -451,7 +506,9 @@ impl Group {
     }
 
     fn keep_early(&mut self, from: Member, message: Message) {
-        if self.early.len() < EARLY_MAX {
+        let bytes = message.body.payload_bytes();
+        if self.early.len() < EARLY_MAX && self.early_bytes + bytes <= EARLY_BYTES_MAX {
+            self.early_bytes += bytes;
             self.early.push((from, message));
         }
     }

@@ -200,8 +200,8 @@ impl Group {
         let through = rank.and_then(|rank| decree.cut.0.get(rank)).copied().unwrap_or_default();
         self.settle_through(through, through, out);
         self.until_everywhere.clear();
-        for (_, ticket) in self.until_uniform.drain(..) {
-            out.push(Effect::Fate { ticket, fate: Fate::Lost });
+        for (_, ticket) in std::mem::take(&mut self.until_uniform) {
+            self.tell_fate(ticket, Fate::Lost, out);
         }
     }
 
@@ -244,15 +244,20 @@ impl Group {
         }
         self.floor = view.id;
         self.known = None;
+        let closed = self.view_id();
         self.view = Some(view.clone());
         self.reset_evidence();
-        out.push(Effect::Deliver(Event::View(Arc::new(view))));
+        let view = Arc::new(view);
+        out.push(Effect::Deliver(Event::View(Arc::clone(&view))));
+        self.strike_absent(&view, out);
+        self.reopen_directs(closed, &view, out);
         self.watch_majority(out);
         self.replay_early(out);
     }
 
     fn remember(&mut self, decree: Decree) {
-        self.past.push_back(Past { decree, stream: self.stream.take() });
+        let direct = self.directs.take_delivered();
+        self.past.push_back(Past { decree, stream: self.stream.take(), direct });
         while self.past.len() > PAST_VIEWS_MAX {
             self.past.pop_front();
         }
@@ -267,6 +272,7 @@ impl Group {
 
     fn replay_early(&mut self, out: &mut Effects) {
         let epoch = self.view_id().epoch;
+        self.early_bytes = 0;
         for (from, message) in std::mem::take(&mut self.early) {
             if message.view.epoch >= epoch {
                 // What is refused here would have been refused when it came.
@@ -282,9 +288,7 @@ impl Group {
         let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(|d| d.closes == have);
         let (view, body) = match (next.or(pending), &self.view) {
             (Some(decree), _) => (have, Body::Decided(decree)),
-            (None, Some(view)) if view.id != have && !view.id.is_genesis() => {
-                (view.id, Body::Current(view.clone()))
-            }
+            (None, Some(view)) if !view.id.is_genesis() => (view.id, Body::Current(view.clone())),
             _ => return,
         };
         self.post(to, view, body, out);

@@ -1,11 +1,13 @@
 //! Messages of the open view: sending, receiving, asking for what is missing, delivering.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effect, Effects, Event, Fate, Group, Refusal, Ticket};
+use super::{Body, Effect, Effects, Event, Fate, Group, Refusal, Submission, Ticket};
 use crate::{
-    Frame, Row,
+    Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
 };
 
@@ -14,18 +16,29 @@ const REFILL_BYTES: usize = 256 << 10;
 
 impl Group {
     pub(super) fn on_submit(&mut self, ticket: Ticket, payload: Bytes) -> Result<(), Refusal> {
+        self.may_submit(&payload)?;
+        self.enqueue(Submission { ticket, payload, asks: false })
+    }
+
+    /// Whether this member may send such a message, be it to all or to one.
+    pub(super) fn may_submit(&self, payload: &Bytes) -> Result<(), Refusal> {
         if self.left || self.wants_out {
             return Err(Refusal::Left);
         }
         if self.config.witnesses.contains(&self.me.node) {
             return Err(Refusal::Witness);
         }
-        let waiting = self.waiting_bytes();
-        if waiting > 0 && waiting + payload.len() > self.config.window_bytes {
+        let (size, max) = (payload.len(), self.config.message_bytes_max);
+        if size > max { Err(Refusal::TooLarge { size, max }) } else { Ok(()) }
+    }
+
+    pub(super) fn enqueue(&mut self, submission: Submission) -> Result<(), Refusal> {
+        let (waiting, size) = (self.waiting_bytes(), submission.payload.len());
+        if waiting > 0 && waiting + size > self.config.window_bytes {
             return Err(Refusal::WouldBlock { waiting, window: self.config.window_bytes });
         }
-        self.outbox_bytes += payload.len();
-        self.outbox.push_back((ticket, payload));
+        self.outbox_bytes += size;
+        self.outbox.push_back(submission);
         Ok(())
     }
 
@@ -37,21 +50,22 @@ impl Group {
             if stream.in_flight() >= self.config.frames_in_flight {
                 return;
             }
-            let (mut batch, mut tickets, mut bytes) = (Vec::new(), Vec::new(), 0);
-            while bytes < self.config.batch_bytes {
-                let Some((ticket, payload)) = self.outbox.pop_front() else { break };
-                bytes += payload.len();
-                tickets.push(ticket);
-                batch.push(payload);
-            }
-            self.outbox_bytes -= bytes;
-            let seq = stream.send(batch.clone()).seq;
+            let submissions = next_batch(&mut self.outbox, self.config.batch_bytes);
+            let asks = |(place, s): (usize, &Submission)| s.asks.then_some((place as u32, s.ticket.0));
+            let requests: Vec<(u32, u64)> = submissions.iter().enumerate().filter_map(asks).collect();
+            let tickets: Vec<Ticket> = submissions.iter().map(|s| s.ticket).collect();
+            let batch: Vec<Bytes> = submissions.into_iter().map(|s| s.payload).collect();
+            self.outbox_bytes -= batch.iter().map(Bytes::len).sum::<usize>();
+            let seq = stream.send(requests.clone(), batch.clone()).seq;
             let row = stream.row();
             self.until_uniform.extend(tickets.iter().map(|ticket| (seq, *ticket)));
             self.until_everywhere.extend(tickets.into_iter().map(|ticket| (seq, ticket)));
+            for (_, number) in &requests {
+                self.call_roll(Ticket(*number));
+            }
             self.row_due = false;
             let peers = self.peers();
-            self.post_all(peers, self.view_id(), Body::Data { row, batch }, out);
+            self.post_all(peers, self.view_id(), Body::Data { row, requests, batch }, out);
         }
     }
 
@@ -67,14 +81,18 @@ impl Group {
         }
     }
 
-    pub(super) fn on_data(&mut self, from: Member, row: Row, batch: Vec<Bytes>) -> Result<(), Refusal> {
+    pub(super) fn on_data(
+        &mut self,
+        from: Member,
+        row: &Row,
+        requests: Vec<(u32, u64)>,
+        batch: Vec<Bytes>,
+    ) -> Result<(), Refusal> {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
-        stream
-            .on_row(rank, &Row { sent: row.sent.previous(), ..row.clone() }.before_frame(rank))
-            .map_err(faulty(from))?;
-        let frame = Frame { seq: row.sent, clock: row.clock, after: row.delivered, batch };
-        self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+        let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
+        let frame = Frame { seq, clock, after, requests, batch };
+        self.row_due |= stream.on_frame(rank, row, frame).map_err(faulty(from))?;
         Ok(())
     }
 
@@ -133,13 +151,16 @@ impl Group {
 
     pub(super) fn announce(&self, passed: Passed, out: &mut Effects) {
         let Some(view) = &self.view else { return };
+        let (view, sender, seq) = (view.id, view.members[passed.sender], passed.seq);
         for (index, payload) in passed.batch.into_iter().enumerate() {
-            out.push(Effect::Deliver(Event::Message {
-                view: view.id,
-                sender: view.members[passed.sender],
-                seq: passed.seq,
-                index: index as u32,
-                payload,
+            let index = index as u32;
+            let number = passed.requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
+            out.push(Effect::Deliver(match number {
+                None => Event::Message { view, sender, seq, index, payload },
+                Some(number) => {
+                    let request = RequestId { asker: sender, number };
+                    Event::Request { view, request, place: Some((seq, index)), payload }
+                }
             }));
         }
     }
@@ -153,11 +174,11 @@ impl Group {
     /// Tells the submitters how far their messages have come.
     pub(super) fn settle_through(&mut self, uniform: Seq, everywhere: Seq, out: &mut Effects) {
         while let Some((_, ticket)) = self.until_uniform.pop_front_if(|(seq, _)| *seq <= uniform) {
-            out.push(Effect::Fate { ticket, fate: Fate::Uniform });
+            self.tell_fate(ticket, Fate::Uniform, out);
         }
         let everywhere = everywhere.min(uniform);
         while let Some((_, ticket)) = self.until_everywhere.pop_front_if(|(seq, _)| *seq <= everywhere) {
-            out.push(Effect::Fate { ticket, fate: Fate::Everywhere });
+            self.tell_fate(ticket, Fate::Everywhere, out);
         }
     }
 
@@ -209,18 +230,14 @@ impl Group {
     }
 }
 
-impl Row {
-    /// The sender's counters as they were just before its last frame, which is still to be taken in.
-    fn before_frame(mut self, rank: usize) -> Self {
-        self.clock = self.clock.saturating_sub(1);
-        if let Some(own) = self.received.get_mut(rank) {
-            *own = (*own).min(self.sent);
-        }
-        if let Some(own) = self.delivered.get_mut(rank) {
-            *own = (*own).min(self.sent);
-        }
-        self
+/// The oldest submissions, up to `bytes` of payload, or a single longer one.
+fn next_batch(outbox: &mut VecDeque<Submission>, bytes: usize) -> Vec<Submission> {
+    let (mut batch, mut sum) = (Vec::new(), 0);
+    while let Some(next) = outbox.pop_front_if(|s| batch.is_empty() || sum + s.payload.len() <= bytes) {
+        sum += next.payload.len();
+        batch.push(next);
     }
+    batch
 }
 
 fn faulty(from: Member) -> impl Fn(StreamError) -> Refusal {

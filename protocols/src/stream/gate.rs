@@ -46,7 +46,8 @@ impl Stream {
 
     fn pass(&mut self, sender: usize) -> Passed {
         let frame = self.head(sender).expect("only a frame that is here is passed");
-        let passed = Passed { sender, seq: frame.seq, batch: frame.batch.clone().into() };
+        let Frame { seq, requests, batch, .. } = frame.clone();
+        let passed = Passed { sender, seq, requests, batch };
         self.delivered[sender] = passed.seq;
         self.note_own_row();
         self.free();

@@ -11,8 +11,6 @@
 mod gate;
 mod log;
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use quorate_membership::{Cut, Seq, agreement::Breach, majority};
 use serde::{Deserialize, Serialize};
@@ -43,6 +41,8 @@ pub struct Frame {
     pub clock: u64,
     /// What the sender had delivered before it sent this, per sender in rank order.
     pub after: Vec<Seq>,
+    /// Which of the messages are requests: the place in the batch and the sender's number.
+    pub requests: Vec<(u32, u64)>,
     /// The messages, oldest first.
     pub batch: Vec<Bytes>,
 }
@@ -133,10 +133,10 @@ impl Stream {
     }
 
     /// Makes the next frame of this member out of a batch.
-    pub(crate) fn send(&mut self, batch: Vec<Bytes>) -> Frame {
+    pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, batch: Vec<Bytes>) -> Frame {
         self.clock += 1;
         let seq = self.logs[self.me].received().next();
-        let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), batch };
+        let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), requests, batch };
         self.logs[self.me].insert(frame.clone());
         self.note_own_row();
         frame
@@ -153,6 +153,9 @@ impl Stream {
         if frame.seq <= self.logs[rank].received() {
             return Ok(false);
         }
+        if frame.requests.iter().any(|(place, _)| *place as usize >= frame.batch.len()) {
+            return Err(StreamError::Impossible);
+        }
         let stamp = frame.clock;
         if !self.logs[rank].insert(frame) {
             return Err(StreamError::OutsideWindow(self.logs[rank].received()));
@@ -165,6 +168,20 @@ impl Stream {
 
     /// Takes in what a member says of itself. Returns whether it has sent frames that are missing here.
     pub(crate) fn on_row(&mut self, rank: usize, row: &Row) -> Result<bool, StreamError> {
+        self.check_row(rank, row)?;
+        Ok(self.take_row(rank, row))
+    }
+
+    /// Takes in the sender's next frame and the row that came with it, which counts the frame.
+    /// Returns whether anything was new.
+    pub(crate) fn on_frame(&mut self, rank: usize, row: &Row, frame: Frame) -> Result<bool, StreamError> {
+        self.check_row(rank, row)?;
+        let news = self.receive(rank, frame)?;
+        self.take_row(rank, row);
+        Ok(news)
+    }
+
+    fn check_row(&self, rank: usize, row: &Row) -> Result<(), StreamError> {
         let (received, delivered) = (row.received.len(), row.delivered.len());
         if received != self.members() || delivered != self.members() {
             return Err(StreamError::Ragged { got: received.min(delivered), want: self.members() });
@@ -174,6 +191,10 @@ impl Stream {
         if ahead || row.received[self.me] > mine || row.received[rank] > row.sent {
             return Err(StreamError::Impossible);
         }
+        Ok(())
+    }
+
+    fn take_row(&mut self, rank: usize, row: &Row) -> bool {
         let known = &mut self.rows[rank];
         known.clock = known.clock.max(row.clock);
         known.sent = known.sent.max(row.sent);
@@ -182,16 +203,16 @@ impl Stream {
         let gapless = self.breach == Some(Breach::ClockOverGap);
         self.logs[rank].on_clock(row.clock, row.sent, gapless);
         self.free();
-        Ok(self.logs[rank].received() < row.sent)
+        self.logs[rank].received() < row.sent
     }
 
-    /// Frames of the sender with this rank from `from` on, up to about `bytes`.
+    /// Frames of the sender with this rank from `from` on, up to `bytes` or a single longer one.
     pub(crate) fn frames(&self, rank: usize, from: Seq, through: Seq, bytes: usize) -> Vec<Frame> {
-        let mut left = bytes;
+        let mut sum = 0;
         let fits = |frame: &&Frame| {
-            let fits = left > 0;
-            left = left.saturating_sub(frame.payload_bytes().max(64));
-            fits
+            let first = sum == 0;
+            sum += frame.payload_bytes().max(64);
+            first || sum <= bytes
         };
         self.logs[rank].held(from, through).take_while(fits).cloned().collect()
     }
@@ -294,7 +315,8 @@ impl Stream {
 pub(crate) struct Passed {
     pub(crate) sender: usize,
     pub(crate) seq: Seq,
-    pub(crate) batch: VecDeque<Bytes>,
+    pub(crate) requests: Vec<(u32, u64)>,
+    pub(crate) batch: Vec<Bytes>,
 }
 
 fn raise(known: &mut [Seq], heard: &[Seq]) {

@@ -1,0 +1,205 @@
+//! A few groups, a clock and a network that takes a millisecond and loses only what it is told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quorate_membership::{GroupId, Incarnation, Member, NodeId, Time, View};
+use quorate_protocols::{
+    Audience, Body, Collect, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Refusal,
+    Ticket,
+};
+
+type Lost = Box<dyn Fn(NodeId, NodeId, &Body) -> bool>;
+
+pub(crate) struct World {
+    now: Time,
+    config: GroupConfig,
+    groups: BTreeMap<NodeId, Group>,
+    flying: VecDeque<(Time, Member, NodeId, Message)>,
+    wakes: BTreeSet<(Time, NodeId)>,
+    lost: Lost,
+    seen: BTreeMap<NodeId, Vec<Effect>>,
+}
+
+pub(crate) fn n(number: u64) -> NodeId {
+    NodeId::new(number)
+}
+
+pub(crate) fn member(number: u64) -> Member {
+    Member::new(n(number), Incarnation::new(1))
+}
+
+pub(crate) fn text(payload: &Bytes) -> &str {
+    std::str::from_utf8(payload).unwrap()
+}
+
+impl World {
+    /// A group of so many founders in its first view, with a changed configuration.
+    pub(crate) fn founded(founders: u64, change: impl FnOnce(&mut GroupConfig)) -> Self {
+        let mut config = GroupConfig::new(GroupId::new(1), (1..=founders).map(NodeId::new).collect());
+        change(&mut config);
+        let mut world = Self {
+            now: Time::ZERO,
+            config,
+            groups: BTreeMap::new(),
+            flying: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            lost: Box::new(|_, _, _| false),
+            seen: BTreeMap::new(),
+        };
+        for number in 1..=founders {
+            world.start(number);
+        }
+        world.run(1000);
+        for number in 1..=founders {
+            assert_eq!(world.view(number).members.len() as u64, founders);
+        }
+        world.seen.clear();
+        world
+    }
+
+    /// Starts a node that reaches all others.
+    pub(crate) fn start(&mut self, number: u64) {
+        let others: Vec<Member> = self.groups.values().map(Group::me).collect();
+        self.groups.insert(n(number), Group::new(self.config.clone(), member(number), self.now));
+        for other in others {
+            self.input(other.node.get(), Input::Reachable(member(number))).unwrap();
+            self.input(number, Input::Reachable(other)).unwrap();
+        }
+        self.flush(n(number));
+    }
+
+    /// Kills a node; the others notice at once.
+    pub(crate) fn crash(&mut self, number: u64) {
+        self.groups.remove(&n(number));
+        let others: Vec<NodeId> = self.groups.keys().copied().collect();
+        for other in others {
+            self.input(other.get(), Input::Unreachable(n(number))).unwrap();
+        }
+    }
+
+    /// Says which messages are lost from now on, by sender, addressee and body.
+    pub(crate) fn lose(&mut self, lost: impl Fn(NodeId, NodeId, &Body) -> bool + 'static) {
+        self.lost = Box::new(lost);
+    }
+
+    pub(crate) fn input(&mut self, number: u64, input: Input) -> Result<(), Refusal> {
+        let mut out = Effects::new();
+        let group = self.groups.get_mut(&n(number)).expect("the node runs");
+        let done = group.handle(self.now, input, &mut out);
+        self.perform(n(number), out);
+        self.flush(n(number));
+        done
+    }
+
+    pub(crate) fn submit(&mut self, by: u64, ticket: u64, payload: &'static str) {
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.input(by, Input::Submit { ticket: Ticket(ticket), payload }).unwrap();
+    }
+
+    pub(crate) fn send_to(&mut self, by: u64, to: u64, ticket: u64, payload: &'static str) {
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.input(by, Input::SendTo { ticket: Ticket(ticket), to: member(to), payload }).unwrap();
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        by: u64,
+        to: Audience,
+        ticket: u64,
+        payload: &'static str,
+        collect: Collect,
+    ) {
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.input(by, Input::Ask { ticket: Ticket(ticket), to, payload, collect }).unwrap();
+    }
+
+    /// Answers the latest request delivered to a node.
+    pub(crate) fn answer(&mut self, by: u64, payload: &'static str) {
+        let request = self.seen[&n(by)].iter().rev().find_map(|effect| match effect {
+            Effect::Deliver(Event::Request { request, .. }) => Some(*request),
+            _ => None,
+        });
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.input(by, Input::Answer { request: request.expect("a request"), payload }).unwrap();
+    }
+
+    /// Lets so many milliseconds pass.
+    pub(crate) fn run(&mut self, millis: u64) {
+        let end = self.now + Duration::from_millis(millis);
+        while self.now < end {
+            self.now = self.now + Duration::from_millis(1);
+            while self.flying.front().is_some_and(|(at, ..)| *at <= self.now) {
+                let (_, from, to, message) = self.flying.pop_front().unwrap();
+                if self.groups.contains_key(&to) {
+                    let _ = self.input(to.get(), Input::Received { from, message });
+                }
+            }
+            while let Some((at, node)) = self.wakes.first().copied().filter(|(at, _)| *at <= self.now) {
+                self.wakes.remove(&(at, node));
+                if self.groups.contains_key(&node) {
+                    self.input(node.get(), Input::Wake).unwrap();
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, node: NodeId) {
+        let mut out = Effects::new();
+        if let Some(group) = self.groups.get_mut(&node) {
+            group.flush(self.now, &mut out);
+        }
+        self.perform(node, out);
+    }
+
+    fn perform(&mut self, node: NodeId, out: Effects) {
+        let from = self.groups[&node].me();
+        for effect in out {
+            match effect {
+                Effect::Send { to, message } => {
+                    let at = self.now + Duration::from_millis(1);
+                    for to in to.iter().filter(|to| !(self.lost)(node, **to, &message.body)) {
+                        self.flying.push_back((at, from, *to, message.clone()));
+                    }
+                }
+                Effect::WakeAt(at) => {
+                    self.wakes.insert((at, node));
+                }
+                other => self.seen.entry(node).or_default().push(other),
+            }
+        }
+    }
+
+    pub(crate) fn view(&self, number: u64) -> View {
+        self.groups[&n(number)].view().expect("in a view").clone()
+    }
+
+    /// What a node was told since the last call.
+    pub(crate) fn told(&mut self, number: u64) -> Vec<Effect> {
+        self.seen.remove(&n(number)).unwrap_or_default()
+    }
+
+    pub(crate) fn fates(&self, number: u64, ticket: u64) -> Vec<Fate> {
+        let fate = |effect: &Effect| match effect {
+            Effect::Fate { ticket: of, fate } if *of == Ticket(ticket) => Some(*fate),
+            _ => None,
+        };
+        self.seen.get(&n(number)).into_iter().flatten().filter_map(fate).collect()
+    }
+
+    /// Messages and letters delivered at a node.
+    pub(crate) fn delivered(&self, number: u64) -> Vec<String> {
+        let payload = |effect: &Effect| match effect {
+            Effect::Deliver(
+                Event::Message { payload, .. }
+                | Event::Direct { payload, .. }
+                | Event::Request { payload, .. },
+            ) => Some(text(payload).to_owned()),
+            _ => None,
+        };
+        self.seen.get(&n(number)).into_iter().flatten().filter_map(payload).collect()
+    }
+}
