@@ -9,8 +9,16 @@ use crate::{NodeId, Time};
 #[derive(Clone, Debug)]
 pub(super) enum Alarm {
     Swim(Timer<ClusterIdentity>),
+    /// To declare a suspect down, put off once.
+    LateVerdict(Timer<ClusterIdentity>),
     /// Look for somebody to talk to.
     Seek,
+}
+
+impl Alarm {
+    fn is_verdict(&self) -> bool {
+        matches!(self, Self::LateVerdict(_) | Self::Swim(Timer::ChangeSuspectToDown { .. }))
+    }
 }
 
 /// Alarms in the order of their time, then of their setting.
@@ -49,6 +57,12 @@ impl Alarms {
         Some(alarm)
     }
 
+    /// Drops what SWIM no longer waits for since it lost its standing in the cluster. It would ignore
+    /// those alarms anyway, but a peer that keeps declaring this node down must not pile them up.
+    pub(super) fn drop_probing(&mut self) {
+        self.set.retain(|_, alarm| matches!(alarm, Alarm::Seek | Alarm::Swim(Timer::RemoveDown(_))));
+    }
+
     /// Puts everything off by `span`, in the same order.
     pub(super) fn postpone(&mut self, span: Duration) {
         let all = std::mem::take(&mut self.set);
@@ -56,6 +70,19 @@ impl Alarms {
         for key in self.forgetting.values_mut() {
             key.0 = key.0 + span;
         }
+    }
+
+    /// Puts off what would declare suspects down by `span`.
+    pub(super) fn postpone_verdicts(&mut self, span: Duration) {
+        let (verdicts, rest) = std::mem::take(&mut self.set).into_iter().partition(|(_, it)| it.is_verdict());
+        self.set = rest;
+        let verdicts: BTreeMap<(Time, u64), Alarm> = verdicts;
+        self.set.extend(verdicts.into_iter().map(|((at, number), alarm)| ((at + span, number), alarm)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.set.len()
     }
 
     pub(super) fn clear(&mut self) {

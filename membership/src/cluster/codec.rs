@@ -3,7 +3,7 @@
 //! Headers and updates are `MessagePack` arrays without names. A datagram is decoded as a whole
 //! before SWIM sees it, so that a bad one cannot be half applied.
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, Bytes};
 use foca::{Codec, Header, Member as Update, Message, State};
 use rmp_serde::{Deserializer, decode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -62,8 +62,7 @@ impl Datagram {
     /// Decodes a whole datagram, by the same rules as SWIM will afterwards.
     pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
         let header = MessagePack.decode_header(&mut bytes)?;
-        let bare = matches!(header.message, Message::Announce | Message::TurnUndead);
-        if bytes.len() == 1 || (bare && !bytes.is_empty()) {
+        if bytes.len() == 1 || (is_bare(&header) && !bytes.is_empty()) {
             return Err(CodecError::Trailing(bytes.len()));
         }
         let mut updates = Vec::new();
@@ -89,6 +88,28 @@ impl Datagram {
             _ => None,
         }
     }
+}
+
+/// Whether a datagram with this header carries no updates.
+fn is_bare(header: &Header<ClusterIdentity>) -> bool {
+    matches!(header.message, Message::Announce | Message::TurnUndead)
+}
+
+/// Adds an update to one of our own datagrams, unless its kind has none or there is no room.
+pub(super) fn with_update(datagram: Bytes, update: &Update<ClusterIdentity>) -> Bytes {
+    let mut rest = &datagram[..];
+    let Ok(header) = MessagePack.decode_header(&mut rest) else { return datagram };
+    if is_bare(&header) {
+        return datagram;
+    }
+    let head = datagram.len() - rest.len();
+    let count = if rest.is_empty() { 0 } else { rest.get_u16() };
+    let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+    bytes.extend_from_slice(&datagram[..head]);
+    bytes.put_u16(count.saturating_add(1));
+    bytes.extend_from_slice(rest);
+    let written = MessagePack.encode_member(update, &mut bytes);
+    if written.is_ok() && bytes.len() <= DATAGRAM_BYTES_MAX { bytes.into() } else { datagram }
 }
 
 /// Writes and reads one item at a time.
@@ -204,5 +225,33 @@ mod tests {
         MessagePack.encode_member(&Update::new(id, u16::MAX, State::Down), &mut tail).expect("fits");
         assert!(head.len() + 2 + 8 * tail.len() <= DATAGRAM_BYTES_MAX, "{} {}", head.len(), tail.len());
         assert_eq!(MessagePack.decode_header(&head[..]).expect("own bytes"), header);
+    }
+
+    #[test]
+    fn an_update_is_added_until_there_is_no_room_and_never_to_a_bare_message() {
+        let id = ClusterIdentity::new(
+            Member::new(NodeId::new(1), Incarnation::new(1)),
+            SocketAddr::from(([127, 0, 0, 1], 4000)),
+        );
+        let update = Update::new(id, 3, State::Suspect);
+        let encode = |message| {
+            let mut bytes = Vec::new();
+            let header = Header { src: id, src_incarnation: 0, dst: id, message };
+            MessagePack.encode_header(&header, &mut bytes).expect("fits");
+            Bytes::from(bytes)
+        };
+        let bare = encode(Message::Announce);
+        assert_eq!(with_update(bare.clone(), &update), bare);
+        let mut datagram = encode(Message::Ping(1));
+        for count in 1.. {
+            let longer = with_update(datagram.clone(), &update);
+            if longer == datagram {
+                break;
+            }
+            datagram = longer;
+            assert_eq!(Datagram::decode(&datagram).expect("own bytes").updates, vec![update.clone(); count]);
+        }
+        let room = DATAGRAM_BYTES_MAX - datagram.len();
+        assert!(room < 80, "{room} bytes of room were not used");
     }
 }

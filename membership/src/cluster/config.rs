@@ -1,5 +1,7 @@
+//! The parameters of SWIM, derived from the detection time and the size of the cluster.
+
 use std::{
-    num::{NonZeroU32, NonZeroUsize},
+    num::{NonZeroU8, NonZeroUsize},
     time::Duration,
 };
 
@@ -8,8 +10,8 @@ use foca::{Config, PeriodicParams};
 use super::codec::DATAGRAM_BYTES_MAX;
 use crate::Timing;
 
-/// How long it is remembered that a node is down, and tried to reach it again: a day.
-const REMEMBER_DOWN: Duration = Duration::from_hours(24);
+/// How long it is remembered that a node is down, and tried to reach it again.
+pub(crate) const REMEMBER_DOWN: Duration = Duration::from_hours(24);
 
 /// Whom to ask indirectly, and to gossip with: small constants suffice at any size.
 ///
@@ -17,33 +19,67 @@ const REMEMBER_DOWN: Duration = Duration::from_hours(24);
 /// Membership Protocol", DSN 2002, section 4.
 const PEERS_ASKED: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
-/// Derives the parameters of SWIM: one probe a detection time, of which a quarter is granted to a
-/// direct answer and the rest to an indirect one.
-///
-/// A suspect has two detection times, and two more for each decimal digit of the size beyond the
-/// first, to hear of the suspicion and to refute it: gossip takes a number of rounds that is
-/// logarithmic in the size.
-pub(super) fn config(timing: Timing, expected_size: NonZeroU32) -> Config {
-    let detect = timing.detect();
+/// How often each member passes on what is new, per decimal digit of the size: infection takes a
+/// number of rounds that is logarithmic in the size.
+const TRANSMISSIONS_PER_DIGIT: u8 = 4;
+
+/// Between two probes, each of another member.
+pub(crate) fn probe_every(timing: Timing) -> Duration {
+    timing.detect()
+}
+
+/// How long a direct answer may take before others are asked to probe too.
+pub(crate) fn answer_within(timing: Timing) -> Duration {
+    timing.detect() / 4
+}
+
+/// Between two rounds of gossip, while there is something to tell.
+pub(crate) fn gossip_every(timing: Timing) -> Duration {
+    timing.detect() / 5
+}
+
+/// Between two requests to some member to name others.
+pub(crate) fn ask_every(timing: Timing) -> Duration {
+    timing.detect() * 4
+}
+
+/// Between two attempts to reach some of those that are down.
+pub(crate) fn retry_down_every(timing: Timing) -> Duration {
+    timing.detect() * 20
+}
+
+/// Between two attempts to reach somebody while no other member is up, or one that was named.
+pub(crate) fn seek_every(timing: Timing) -> Duration {
+    timing.detect() * 2
+}
+
+/// How long a suspect has to hear of the suspicion and to refute it: as many times two detection
+/// times as the size has decimal digits, since both ways are gossip.
+pub(crate) fn suspicion(timing: Timing, digits: u8) -> Duration {
+    timing.detect() * 2 * u32::from(digits)
+}
+
+/// The decimal digits of a size, from one to twenty.
+pub(super) fn digits(size: usize) -> u8 {
+    size.checked_ilog10().map_or(1, |log| log as u8 + 1)
+}
+
+/// Derives the parameters for a cluster whose size has so many decimal digits.
+pub(super) fn config(timing: Timing, digits: u8) -> Config {
     let every = |frequency, num_members| Some(PeriodicParams { frequency, num_members });
     Config {
-        probe_period: detect,
-        probe_rtt: detect / 4,
+        probe_period: probe_every(timing),
+        probe_rtt: answer_within(timing),
         num_indirect_probes: PEERS_ASKED,
-        max_transmissions: Config::new_lan(expected_size).max_transmissions,
-        suspect_to_down_after: detect * 2 * (expected_size.ilog10() + 1),
+        max_transmissions: NonZeroU8::new(TRANSMISSIONS_PER_DIGIT * digits).unwrap_or(NonZeroU8::MAX),
+        suspect_to_down_after: suspicion(timing, digits),
         remove_down_after: Some(REMEMBER_DOWN),
         max_packet_size: const { NonZeroUsize::new(DATAGRAM_BYTES_MAX).unwrap() },
         notify_down_members: true,
         // Gossip is best effort: what it missed is learnt by asking somebody whom he knows.
-        periodic_announce: every(detect * 4, NonZeroUsize::MIN),
+        periodic_announce: every(ask_every(timing), NonZeroUsize::MIN),
         // Ends a partition of which both sides have declared the other one down.
-        periodic_announce_to_down_members: every(detect * 20, PEERS_ASKED),
-        periodic_gossip: every(detect / 5, PEERS_ASKED),
+        periodic_announce_to_down_members: every(retry_down_every(timing), PEERS_ASKED),
+        periodic_gossip: every(gossip_every(timing), PEERS_ASKED),
     }
-}
-
-/// Between two attempts to reach somebody while no other member is up.
-pub(super) fn seek_every(timing: Timing) -> Duration {
-    timing.detect() * 2
 }

@@ -12,27 +12,35 @@ use crate::{Member, NodeId};
 /// renewal. SWIM never takes back that an identity is down, so a node that was declared down by
 /// mistake, after a cut, say, has to return under another one. The incarnation must not change
 /// then, because the process has lost nothing: [`Self::renewal`] is what changes. It starts at zero
-/// in each process; one that starts anew under its old incarnation is told, by the first that
-/// remembers a higher renewal, that it is down, and renews itself until it wins.
+/// in each process; one that starts anew under its old incarnation, perhaps elsewhere, is told by
+/// the first that remembers it otherwise that it is down, and renews itself until it wins.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct ClusterIdentity {
     /// The node in its present life.
     pub member: Member,
     /// How often this life has come back after having been declared down.
-    renewal: u16,
-    /// Where the node receives datagrams.
+    renewal: u32,
+    /// Where the node listens.
     pub addr: SocketAddr,
 }
 
 impl ClusterIdentity {
-    /// Names a member that receives datagrams at `addr` and was never declared down.
+    /// Names a member that listens at `addr` and was never declared down.
+    ///
+    /// Only the IP address and the port of `addr` count: the scope and the flow label of IPv6 mean
+    /// nothing to others, are not told to them, and must not make two identities different.
     pub const fn new(member: Member, addr: SocketAddr) -> Self {
-        Self { member, renewal: 0, addr }
+        Self { member, renewal: 0, addr: SocketAddr::new(addr.ip(), addr.port()) }
     }
 
     /// How often this life has come back after having been declared down.
-    pub const fn renewal(&self) -> u16 {
+    pub const fn renewal(&self) -> u32 {
         self.renewal
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_renewal(&mut self, renewal: u32) {
+        self.renewal = renewal;
     }
 
     /// Whether both name the same life of a node at the same address.

@@ -4,19 +4,24 @@
 //! Membership Protocol", DSN 2002, with its extensions of infection and suspicion (sections 4.1 and
 //! 4.2). It scales to thousands of nodes and is only weakly consistent: groups are not made of what
 //! is said here, but of views.
+//!
+//! A single accuser suffices to declare a node down, so an accuser doubts itself first: one that
+//! stood still, or that hears nobody, gives its suspects more time, and whoever talks to a suspect
+//! tells it. Source: Dadgar, Phillips and Currey, "Lifeguard: Local Health Awareness for More Accurate Failure Detection", DSN 2018.
 
 mod alarms;
 mod codec;
-mod config;
+mod error;
 mod identity;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    num::NonZeroU32,
-};
+pub(crate) mod config;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use foca::{AccumulatingRuntime, Foca, NoCustomBroadcast, OwnedNotification as Note};
+use foca::{AccumulatingRuntime, Foca, NoCustomBroadcast, OwnedNotification as Note, State, Timer};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use self::{
@@ -25,12 +30,17 @@ use self::{
 };
 use crate::{Member, NodeId, Time, Timing};
 
+pub use error::ClusterError;
 pub use identity::ClusterIdentity;
 
 /// What the shell has to do, or to know, in the order pushed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ClusterEffect {
-    /// Send a datagram; it may be lost.
+    /// Send a datagram over the link to this member; it may be lost.
+    ///
+    /// If there is no link, open one to `to.addr` and drop the datagram if that fails: whoever asks
+    /// will ask again. Links prove who the sender is, and a full mesh of them is what a cluster of
+    /// groups has anyway.
     Send {
         /// The addressee; `to.addr` is where it listens.
         to: ClusterIdentity,
@@ -43,54 +53,6 @@ pub enum ClusterEffect {
     Down(ClusterIdentity),
     /// Call [`Cluster::on_wake`] at this moment; replaces the moment asked for before.
     WakeAt(Time),
-}
-
-/// Why a datagram was refused. In every case the cluster is unchanged and nothing is to be done.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClusterError {
-    /// The sender does not keep to the limit, or is not one of us.
-    #[error("datagram of {size} bytes exceeds the limit of {limit}")]
-    TooLarge {
-        /// Its bytes.
-        size: usize,
-        /// [`Cluster::DATAGRAM_BYTES_MAX`].
-        limit: usize,
-    },
-    /// The bytes are no datagram of this protocol, or damaged.
-    #[error("not a datagram of the cluster: {why}")]
-    Malformed {
-        /// What is wrong with them.
-        why: String,
-    },
-    /// The sender calls itself by our name: two processes run as one node, or a datagram was
-    /// reflected.
-    #[error("datagram from {from}, which is this node")]
-    FromOurselves {
-        /// What the sender calls itself.
-        from: Member,
-    },
-    /// The sender asks us to probe ourselves on its behalf.
-    #[error("{from} treats this node as a third party to itself")]
-    IndirectToOurselves {
-        /// The sender.
-        from: Member,
-    },
-    /// The cluster knows a later life of this node: this process should stop.
-    #[error("this node lives on as {by}; its former process should stop")]
-    Superseded {
-        /// The later life.
-        by: Member,
-    },
-    /// The datagram names nodes unknown so far, and no more can be kept in mind.
-    #[error("cannot keep more than {limit} nodes in mind")]
-    Full {
-        /// [`Cluster::NODES_MAX`].
-        limit: usize,
-    },
-    /// This node has left. Nothing more is expected of it.
-    #[error("this node has left the cluster")]
-    Left,
 }
 
 type Swim = Foca<ClusterIdentity, MessagePack, SmallRng, NoCustomBroadcast>;
@@ -109,7 +71,11 @@ pub struct Cluster {
     alarms: Alarms,
     /// The wake last asked for.
     due: Option<Time>,
+    /// When a datagram came last.
+    heard: Time,
     up: BTreeMap<NodeId, ClusterIdentity>,
+    /// The decimal digits of the size for which SWIM is configured.
+    digits: u8,
     /// Announced to, but not up yet.
     contacts: VecDeque<ClusterIdentity>,
     /// Whether the cluster has accepted our present identity, as far as we know.
@@ -131,18 +97,19 @@ impl Cluster {
     /// Announcements per attempt to reach somebody.
     const SOUGHT_AT_ONCE: usize = 3;
 
-    /// Starts alone. `seed` decides all chance; all nodes should share `timing` and, roughly,
-    /// `expected_size`, which says how long and how often to gossip: ten times too small or too
-    /// large costs speed of detection or bandwidth, not correctness.
-    pub fn new(me: ClusterIdentity, timing: Timing, expected_size: NonZeroU32, seed: u64) -> Self {
+    /// Starts alone. `seed` decides all chance; all nodes should share `timing`.
+    pub fn new(me: ClusterIdentity, timing: Timing, seed: u64) -> Self {
+        let digits = config::digits(1);
         let chance = SmallRng::seed_from_u64(seed);
         Self {
             node: me.member.node,
             timing,
-            swim: Foca::new(me, config::config(timing, expected_size), chance, MessagePack),
+            swim: Foca::new(me, config::config(timing, digits), chance, MessagePack),
             alarms: Alarms::default(),
             due: None,
+            heard: Time::ZERO,
             up: BTreeMap::new(),
+            digits,
             contacts: VecDeque::new(),
             connected: false,
             seeking: false,
@@ -161,18 +128,22 @@ impl Cluster {
         self.up.values()
     }
 
-    /// Takes in a datagram.
+    /// Takes in a datagram whose sender the link has proved.
+    ///
+    /// One that is addressed to a former identity of this node is ignored, since it may come late.
     ///
     /// # Errors
     /// [`ClusterError`]; the state is unchanged then, and there is no effect.
     pub fn on_datagram(
         &mut self,
         now: Time,
+        from: Member,
         bytes: &[u8],
         out: &mut Vec<ClusterEffect>,
     ) -> Result<(), ClusterError> {
-        self.check(bytes)?;
+        self.check(from, bytes)?;
         self.notice_stall(now);
+        self.notice_sound(now);
         let mut runtime = Runtime::new();
         let done = self.swim.handle_data(bytes, &mut runtime);
         debug_assert!(done.is_ok(), "a checked datagram was refused: {done:?}");
@@ -187,7 +158,12 @@ impl Cluster {
         let mut runtime = Runtime::new();
         while let Some(alarm) = self.alarms.pop_due(now) {
             match alarm {
-                Alarm::Swim(timer) => {
+                // Who hears nobody at all is rather deaf than left alone.
+                Alarm::Swim(verdict @ Timer::ChangeSuspectToDown { .. }) if self.is_deaf(now) => {
+                    let grace = config::suspicion(self.timing, self.digits);
+                    self.alarms.set(now + grace, Alarm::LateVerdict(verdict));
+                }
+                Alarm::Swim(timer) | Alarm::LateVerdict(timer) => {
                     let done = self.swim.handle_timer(timer, &mut runtime);
                     debug_assert!(done.is_ok(), "timers are handed back in order: {done:?}");
                 }
@@ -235,7 +211,7 @@ impl Cluster {
     }
 
     /// Refuses what SWIM would refuse only after having applied half of it, and what it would not.
-    fn check(&self, bytes: &[u8]) -> Result<(), ClusterError> {
+    fn check(&self, from: Member, bytes: &[u8]) -> Result<(), ClusterError> {
         if self.left {
             return Err(ClusterError::Left);
         }
@@ -245,12 +221,22 @@ impl Cluster {
         }
         let datagram =
             Datagram::decode(bytes).map_err(|error| ClusterError::Malformed { why: error.to_string() })?;
-        let from = datagram.header.src.member;
+        let (claims, to) = (datagram.header.src.member, datagram.header.dst.member);
+        if claims != from {
+            return Err(ClusterError::FalseSender { from, claims });
+        }
         if from.node == self.node {
             return Err(ClusterError::FromOurselves { from });
         }
-        if datagram.third_party() == Some(self.identity()) {
+        if to.node != self.node {
+            return Err(ClusterError::Misdirected { from, to });
+        }
+        // Any of our identities: this very datagram may make SWIM take another one.
+        if datagram.third_party().is_some_and(|third| third.member.node == self.node) {
             return Err(ClusterError::IndirectToOurselves { from });
+        }
+        if let Some(up) = self.up.get(&from.node).filter(|up| up.member.incarnation > from.incarnation) {
+            return Err(ClusterError::Outlived { from, by: up.member });
         }
         let me = self.identity().member;
         let mut lives = datagram.named().map(|named| named.member).filter(|named| named.node == me.node);
@@ -258,25 +244,46 @@ impl Cluster {
         if let Some(by) = lives.find(|life| life.incarnation > me.incarnation) {
             return Err(ClusterError::Superseded { by });
         }
+        self.check_room(&datagram)
+    }
+
+    /// Refuses a datagram with which more nodes than the limit would have to be kept in mind.
+    fn check_room(&self, datagram: &Datagram) -> Result<(), ClusterError> {
         let known = self.swim.iter_membership_state();
-        if known.len() >= Self::NODES_MAX {
-            let known: Vec<_> = known.map(|known| known.id().member.node).collect();
-            if datagram.named().any(|named| !known.contains(&named.member.node)) {
-                return Err(ClusterError::Full { limit: Self::NODES_MAX });
-            }
+        if known.len() + datagram.named().count() <= Self::NODES_MAX {
+            return Ok(());
         }
-        Ok(())
+        let mut all: BTreeSet<_> = known.map(|known| known.id().member.node).collect();
+        let before = all.len();
+        all.extend(datagram.named().map(|named| named.member.node));
+        let fits = all.len() == before || all.len() <= Self::NODES_MAX;
+        if fits { Ok(()) } else { Err(ClusterError::Full { limit: Self::NODES_MAX }) }
     }
 
     /// If the wake asked for is overdue beyond measure, this process stood still: it grants
-    /// everybody the time that it has missed.
+    /// everybody the time that it has missed, and itself some to take in what has queued up.
     fn notice_stall(&mut self, now: Time) {
         let Some(due) = self.due else { return };
         let late_by = now.since(due);
         if late_by > self.timing.stall() {
-            self.alarms.postpone(late_by);
-            self.due = Some(now);
+            let catch_up = self.timing.heartbeat();
+            self.alarms.postpone(late_by + catch_up);
+            // The overdue wake is still to come: it must not count as a second stall.
+            self.due = Some(now + catch_up);
         }
+    }
+
+    fn is_deaf(&self, now: Time) -> bool {
+        now.since(self.heard) > self.timing.detect()
+    }
+
+    /// Something was heard. If that is the first for longer than a probe takes, suspects may have
+    /// refuted the suspicion meanwhile: they are granted the time that was missed.
+    fn notice_sound(&mut self, now: Time) {
+        if self.is_deaf(now) {
+            self.alarms.postpone_verdicts(now.since(self.heard));
+        }
+        self.heard = now;
     }
 
     /// Announces this node to a few of those who might let it in, in turn.
@@ -303,27 +310,18 @@ impl Cluster {
         while let Some((to, bytes)) = runtime.to_send() {
             // SWIM tries to reach who is down, former identities of ours among them.
             if to.member.node != self.node {
+                let bytes = self.tell_suspect(&to, bytes);
                 out.push(ClusterEffect::Send { to, bytes });
             }
+        }
+        let notes: Vec<_> = std::iter::from_fn(|| runtime.to_notify()).collect();
+        if notes.iter().any(|note| matches!(note, Note::Idle | Note::Rejoin(_) | Note::Defunct)) {
+            self.alarms.drop_probing();
         }
         while let Some((after, timer)) = runtime.to_schedule() {
             self.alarms.set(now + after, Alarm::Swim(timer));
         }
-        let mut notes = std::iter::from_fn(|| runtime.to_notify()).peekable();
-        while let Some(note) = notes.next() {
-            match note {
-                Note::MemberUp(id) => self.rise(id, out),
-                Note::MemberDown(id) => self.fall(id.member.node, out),
-                // If it changes sides at the same time, the next note says so.
-                Note::Rename(_, id)
-                    if notes.peek() == Some(&Note::MemberUp(id))
-                        || notes.peek() == Some(&Note::MemberDown(id)) => {}
-                Note::Rename(_, id) if self.up.contains_key(&id.member.node) => self.rise(id, out),
-                Note::Rename(..) => {}
-                Note::Active => self.connected = true,
-                Note::Idle | Note::Rejoin(_) | Note::Defunct => self.connected = false,
-            }
-        }
+        self.heed(notes, out);
         let known = self.swim.iter_membership_state().len() > 0;
         if !self.left && !self.seeking && (!self.contacts.is_empty() || (!self.connected && known)) {
             self.seeking = true;
@@ -334,6 +332,43 @@ impl Cluster {
             out.push(ClusterEffect::WakeAt(at));
         }
         self.due = next;
+    }
+
+    /// Whoever is suspected has to hear of it to refute it, but SWIM spreads the suspicion for a
+    /// while only: so each datagram to a suspect says it.
+    fn tell_suspect(&self, to: &ClusterIdentity, bytes: Bytes) -> Bytes {
+        let mut known = self.swim.iter_membership_state();
+        match known.find(|known| known.id() == to && known.state() == State::Suspect) {
+            Some(suspicion) => codec::with_update(bytes, suspicion),
+            None => bytes,
+        }
+    }
+
+    /// Turns what SWIM has noticed into effects.
+    fn heed(&mut self, notes: Vec<Note<ClusterIdentity>>, out: &mut Vec<ClusterEffect>) {
+        let mut notes = notes.into_iter().peekable();
+        while let Some(note) = notes.next() {
+            match note {
+                Note::MemberUp(id) => self.rise(id, out),
+                Note::MemberDown(id) => self.fall(id.member.node, out),
+                // Known under another identity now. If that one is up where the other was not, or
+                // the other way round, the next note says so.
+                Note::Rename(_, id) => {
+                    let falls = notes.peek() == Some(&Note::MemberDown(id));
+                    if self.up.contains_key(&id.member.node) && !falls {
+                        self.rise(id, out);
+                    }
+                }
+                Note::Active => self.connected = true,
+                Note::Idle | Note::Rejoin(_) | Note::Defunct => self.connected = false,
+            }
+        }
+        let digits = config::digits(self.up.len() + 1);
+        if digits != self.digits {
+            self.digits = digits;
+            let done = self.swim.set_config(config::config(self.timing, digits));
+            debug_assert!(done.is_ok(), "no period depends on the size: {done:?}");
+        }
     }
 
     /// A node is up under this identity, perhaps instead of another one.
