@@ -30,3 +30,6 @@ pub mod codec;
 
 /// What every transport has to show that it keeps.
 pub mod conformance;
+
+/// Faults on demand, for any transport.
+pub mod faults;
