@@ -86,6 +86,8 @@ pub(crate) struct Stream {
     logs: Vec<SenderLog>,
     rows: Vec<Row>,
     delivered: Vec<Seq>,
+    /// The last own frame that every cut of this view will include.
+    uniform: Seq,
     breach: Option<Breach>,
 }
 
@@ -104,6 +106,7 @@ impl Stream {
             logs: vec![SenderLog::default(); members],
             rows: vec![row; members],
             delivered: vec![Seq::NONE; members],
+            uniform: Seq::NONE,
             breach,
         }
     }
@@ -219,9 +222,14 @@ impl Stream {
 
     /// Per sender with a hole or a tail known to be missing: its rank and the first missing frame.
     pub(crate) fn gaps(&self) -> Vec<(usize, Seq)> {
+        let known =
+            |rank: usize| self.rows.iter().map(move |row| row.received[rank]).max().unwrap_or_default();
         let behind = |rank: &usize| {
+            let received = self.logs[*rank].received();
             *rank != self.me
-                && (self.logs[*rank].has_hole() || self.logs[*rank].received() < self.rows[*rank].sent)
+                && (self.logs[*rank].has_hole()
+                    || received < self.rows[*rank].sent
+                    || received < known(*rank))
         };
         (0..self.members()).filter(behind).map(|rank| (rank, self.logs[rank].received().next())).collect()
     }
@@ -241,9 +249,28 @@ impl Stream {
         self.everywhere(self.me)
     }
 
-    /// The last own frame that a majority is known to have and that was delivered here.
-    pub(crate) fn uniform(&self) -> Seq {
-        self.held_by_majority(self.me).min(self.delivered[self.me])
+    /// The last own frame that was delivered here and that every cut of this view will include.
+    pub(crate) const fn uniform(&self) -> Seq {
+        self.uniform
+    }
+
+    /// A cut includes what a majority holds, unless it has to leave it out because what the sender
+    /// had delivered before is lost; so a majority must hold that as well. What the sender had
+    /// delivered is closed under causality itself. FIFO cuts leave nothing out.
+    fn advance_uniform(&mut self) {
+        let reach = self.held_by_majority(self.me).min(self.delivered[self.me]);
+        if self.uniform >= reach {
+            return;
+        }
+        let held: Vec<Seq> = (0..self.members()).map(|sender| self.held_by_majority(sender)).collect();
+        let closed = |frame: &Frame| frame.after.iter().zip(&held).all(|(needs, held)| needs <= held);
+        while self.uniform < reach {
+            let next = self.logs[self.me].get(self.uniform.next());
+            if !next.is_some_and(|frame| self.order == Order::Fifo || closed(frame)) {
+                break;
+            }
+            self.uniform = self.uniform.next();
+        }
     }
 
     /// Whether anything here waits for another member.
@@ -273,12 +300,14 @@ impl Stream {
 
     /// Forgets frames that every member has and that were delivered here.
     fn free(&mut self) {
+        self.advance_uniform();
         for sender in 0..self.members() {
             let everywhere = match self.breach {
                 Some(Breach::FreeTooEarly) => self.held_by_majority(sender),
                 _ => self.everywhere(sender),
             };
-            self.logs[sender].free(everywhere.min(self.delivered[sender]));
+            let settled = if sender == self.me { self.uniform } else { self.delivered[sender] };
+            self.logs[sender].free(everywhere.min(settled));
         }
     }
 

@@ -1,4 +1,5 @@
 //! Groups on a perfect network with virtual time, one behaviour per test.
 
+mod fates;
 mod letters;
 mod world;

@@ -81,6 +81,17 @@ impl World {
         }
     }
 
+    /// Two nodes hear each other again.
+    pub(crate) fn reachable(&mut self, a: u64, b: u64) {
+        self.input(a, Input::Reachable(member(b))).unwrap();
+        self.input(b, Input::Reachable(member(a))).unwrap();
+    }
+
+    /// A node no longer hears another.
+    pub(crate) fn unreachable(&mut self, by: u64, other: u64) {
+        self.input(by, Input::Unreachable(n(other))).unwrap();
+    }
+
     /// Says which messages are lost from now on, by sender, addressee and body.
     pub(crate) fn lose(&mut self, lost: impl Fn(NodeId, NodeId, &Body) -> bool + 'static) {
         self.lost = Box::new(lost);

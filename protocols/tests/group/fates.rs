@@ -1,0 +1,63 @@
+//! What a sender is told of its message, in every order.
+
+use quorate_protocols::{Body, Fate, Order};
+
+use crate::world::{World, n};
+
+#[test]
+fn in_every_order_a_message_is_uniform_and_then_everywhere() {
+    for order in Order::ALL {
+        let mut world = World::founded(3, |config| config.order = order);
+        world.submit(1, 1, "a");
+        world.run(20);
+        assert_eq!(world.fates(1, 1), [Fate::Uniform, Fate::Everywhere], "{order}");
+    }
+}
+
+#[test]
+fn a_message_is_not_uniform_while_what_caused_it_may_still_be_lost() {
+    let mut world = World::founded(5, |config| config.order = Order::Causal);
+    // Only 1 gets what 5 says; 1 answers to it and everybody has the answer.
+    world.lose(|from, to, _| from == n(5) && to != n(1));
+    world.submit(5, 1, "cause");
+    world.run(10);
+    world.submit(1, 2, "effect");
+    world.run(20);
+    assert_eq!(world.delivered(1), ["cause", "effect"]);
+    assert_eq!(world.fates(1, 2), [], "a majority holds the effect, but not its cause");
+    world.crash(5);
+    world.crash(1);
+    world.run(3000);
+    assert_eq!(world.view(2).members.len(), 3);
+    assert_eq!([2, 3, 4].map(|number| world.delivered(number)), [[""; 0]; 3]);
+}
+
+#[test]
+fn a_message_that_only_others_can_still_supply_is_fetched_from_them() {
+    let mut world = World::founded(3, |config| config.order = Order::Fifo);
+    world.lose(|from, to, _| from == n(1) && to == n(3));
+    world.submit(1, 1, "a");
+    world.run(20);
+    assert_eq!(world.delivered(3), [""; 0]);
+    world.unreachable(3, 1);
+    world.run(200);
+    assert_eq!(world.delivered(3), ["a"]);
+}
+
+#[test]
+fn a_message_that_nobody_else_received_is_lost_with_its_sender() {
+    let mut world = World::founded(3, |_| {});
+    world.lose(|from, _, body| from == n(1) && matches!(body, Body::Data { .. } | Body::Refill { .. }));
+    world.submit(1, 1, "a");
+    world.run(10);
+    world.lose(|from, to, _| from == n(1) || to == n(1));
+    for (a, b) in [(1, 2), (1, 3), (2, 1), (3, 1)] {
+        world.unreachable(a, b);
+    }
+    world.run(2000);
+    assert_eq!(world.view(2).members.len(), 2);
+    world.lose(|_, _, _| false);
+    world.reachable(1, 2);
+    world.run(1000);
+    assert_eq!(world.fates(1, 1), [Fate::Lost]);
+}
