@@ -1,1 +1,27 @@
 //! Workloads and their baselines.
+//!
+//! A benchmark compares two sides, ours and a baseline, in the same process and the same run: both
+//! are set up and warmed up, then measured in turns, so that whatever else the machine does meets
+//! both alike. A figure is the median of its rounds with their range, and a ratio is the median of
+//! the ratios of neighbouring rounds.
+
+mod error;
+mod harness;
+mod load;
+mod machine;
+mod pace;
+mod progress;
+mod raw;
+mod record;
+mod report;
+mod sample;
+mod schedule;
+mod stage;
+mod summary;
+
+pub use error::BenchError;
+pub use machine::Machine;
+pub use progress::Progress;
+pub use record::{Bound, Record, Unit};
+pub use report::Report;
+pub use schedule::Schedule;

@@ -1,0 +1,185 @@
+//! Measures two sides in turns.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    BenchError, Bound, Progress, Record, Schedule,
+    machine::cpu_seconds,
+    record::{Label, Rounds},
+    sample::{Reading, Sample},
+};
+
+/// What is measured: set up once, then run for a while again and again.
+pub(crate) trait Side: fmt::Debug + Send {
+    /// Works for about the given time and returns when all that was sent has arrived.
+    fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>>;
+}
+
+/// One comparison, which may have several figures.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) bench: &'static str,
+    pub(crate) name: String,
+    pub(crate) baseline_is: &'static str,
+    pub(crate) readings: Vec<(Reading, Option<Bound>)>,
+}
+
+/// Takes the rounds and keeps the figures of one benchmark.
+pub(crate) struct Harness<'a> {
+    schedule: Schedule,
+    observer: &'a mut (dyn FnMut(Progress) + Send),
+    done: usize,
+    steps: usize,
+    records: Vec<Record>,
+}
+
+impl<'a> Harness<'a> {
+    /// How long a round may take beyond its length: enough for what was sent to arrive on a
+    /// machine that has much else to do.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    pub(crate) fn new(
+        schedule: Schedule,
+        cases: usize,
+        observer: &'a mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Self, BenchError> {
+        schedule.check()?;
+        Ok(Self { schedule, observer, done: 0, steps: cases * schedule.steps(), records: Vec::new() })
+    }
+
+    /// Warms both sides up and measures them in turns.
+    pub(crate) async fn compare(
+        &mut self,
+        case: &Case,
+        ours: &mut dyn Side,
+        baseline: &mut dyn Side,
+    ) -> Result<(), BenchError> {
+        self.step(case, baseline, self.schedule.warm_up).await?;
+        self.step(case, ours, self.schedule.warm_up).await?;
+        let (mut our_rounds, mut base_rounds) = (Rounds::default(), Rounds::default());
+        for _ in 0..self.schedule.rounds {
+            base_rounds.push(self.step(case, baseline, self.schedule.round).await?);
+            our_rounds.push(self.step(case, ours, self.schedule.round).await?);
+        }
+        for &(reading, wanted) in &case.readings {
+            let label =
+                Label { bench: case.bench, case: &case.name, baseline_is: case.baseline_is, reading, wanted };
+            if let Some(record) = Record::compare(label, &our_rounds, &base_rounds) {
+                (self.observer)(Progress::Measured(record.clone()));
+                self.records.push(record);
+            }
+        }
+        Ok(())
+    }
+
+    /// The figures of all cases so far.
+    pub(crate) fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+
+    /// One round, and the cores it kept busy.
+    async fn step(
+        &mut self,
+        case: &Case,
+        side: &mut dyn Side,
+        length: Duration,
+    ) -> Result<(Sample, Option<f64>), BenchError> {
+        (self.observer)(Progress::Step { done: self.done, steps: self.steps, case: case.name.clone() });
+        let (started, cpu) = (Instant::now(), cpu_seconds());
+        let after = length + Self::PATIENCE;
+        let sample = tokio::time::timeout(after, side.round(length))
+            .await
+            .map_err(|_| BenchError::Stuck { case: case.name.clone(), after })??;
+        let used =
+            cpu.zip(cpu_seconds()).map(|(before, now)| (now - before) / started.elapsed().as_secs_f64());
+        self.done += 1;
+        Ok((sample, used))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says which side ran, and answers with a fixed number of messages.
+    #[derive(Debug)]
+    struct Scripted {
+        name: &'static str,
+        messages: u64,
+        turns: std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>,
+    }
+
+    impl Side for Scripted {
+        fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
+            self.turns.lock().expect("one thread").push(self.name);
+            let messages = self.messages;
+            Box::pin(async move { Ok(Sample::Flow { messages, message_bytes: 1, elapsed: length }) })
+        }
+    }
+
+    #[derive(Debug)]
+    struct Silent;
+
+    impl Side for Silent {
+        fn round(&mut self, _: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn case() -> Case {
+        Case {
+            bench: "transport",
+            name: "memory 1 B".into(),
+            baseline_is: "a script",
+            readings: vec![(Reading::Messages, Some(Bound::AtLeast(0.5)))],
+        }
+    }
+
+    fn schedule() -> Schedule {
+        Schedule { warm_up: Duration::from_millis(1), round: Duration::from_millis(10), rounds: 2 }
+    }
+
+    #[tokio::test]
+    async fn sides_are_warmed_up_and_measured_in_turns() {
+        let turns = std::sync::Arc::default();
+        let side = |name, messages| Scripted { name, messages, turns: std::sync::Arc::clone(&turns) };
+        let mut seen = Vec::new();
+        let mut observer = |progress| seen.push(progress);
+        let mut harness = Harness::new(schedule(), 1, &mut observer).expect("a schedule that fits");
+        harness.compare(&case(), &mut side("A", 4), &mut side("B", 5)).await.expect("scripted sides");
+        let records = harness.into_records();
+
+        assert_eq!(*turns.lock().expect("one thread"), ["B", "A", "B", "A", "B", "A"]);
+        assert_eq!(records.len(), 1);
+        assert!((records[0].ratio - 0.8).abs() < 1e-9);
+        let steps: Vec<usize> = seen
+            .iter()
+            .filter_map(|progress| match progress {
+                Progress::Step { done, steps: 6, .. } => Some(*done),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(steps, [0, 1, 2, 3, 4, 5]);
+        assert!(matches!(seen.last(), Some(Progress::Measured(record)) if *record == records[0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_without_an_end_is_given_up() {
+        let mut observer = |_| ();
+        let mut harness = Harness::new(schedule(), 1, &mut observer).expect("a schedule that fits");
+        let result = harness.compare(&case(), &mut Silent, &mut Silent).await;
+        assert!(matches!(result, Err(BenchError::Stuck { case, .. }) if case == "memory 1 B"));
+    }
+
+    #[test]
+    fn a_schedule_that_measures_nothing_is_refused() {
+        let mut observer = |_| ();
+        let nothing = Schedule { rounds: 0, ..schedule() };
+        assert!(matches!(Harness::new(nothing, 1, &mut observer), Err(BenchError::Settings(_))));
+    }
+}

@@ -1,0 +1,86 @@
+//! On what a figure was measured.
+
+use std::{fmt, fs, thread};
+
+use serde::Serialize;
+
+/// On what a figure was measured. Figures of different machines do not compare.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Machine {
+    /// Processor cores that this process may use.
+    pub cores: usize,
+    /// What the processor calls itself; empty if it does not say.
+    pub cpu: String,
+    /// Release of the kernel; empty if it does not say.
+    pub kernel: String,
+    /// How the benchmark was compiled: `release` or `debug`.
+    pub profile: &'static str,
+    /// Processes that wanted to run in the minute before: above zero others disturb the figures.
+    pub load_before: String,
+}
+
+impl Machine {
+    /// Looks at the machine that this runs on.
+    pub fn here() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpu = read("/proc/cpuinfo")
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+            })
+            .unwrap_or_default();
+        Self {
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            cpu,
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+            load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cores ({}), kernel {}, {} build, load before {}",
+            self.cores, self.cpu, self.kernel, self.profile, self.load_before
+        )?;
+        if self.profile == "debug" {
+            f.write_str("\na debug build: its figures mean nothing, measure with --release")?;
+        }
+        Ok(())
+    }
+}
+
+/// Processor seconds that this process has used, where the system tells.
+pub(crate) fn cpu_seconds() -> Option<f64> {
+    // Fields 14 and 15, counted after the name in parentheses, which may contain blanks. Linux
+    // counts them in hundredths of a second towards programs, whatever its own tick is.
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some(f64::from(user + system) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_tells_its_cores() {
+        assert!(Machine::here().cores >= 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn used_processor_time_grows() {
+        let before = cpu_seconds().expect("Linux tells");
+        let mut sum = 0_u64;
+        while cpu_seconds().expect("Linux tells") <= before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(sum > 0);
+    }
+}

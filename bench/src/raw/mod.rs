@@ -1,0 +1,13 @@
+//! The baseline: quinn without anything on it, at the best settings found.
+
+mod echo;
+mod net;
+mod spread;
+
+pub(crate) use echo::RawEcho;
+pub(crate) use net::RawNet;
+pub(crate) use spread::RawSpread;
+
+/// What the baseline is, for people.
+pub(crate) const RAW_QUINN: &str =
+    "raw quinn, MTU discovery up to 6500, 4 MiB socket buffers, AES-128-GCM, one stream per receiver";

@@ -1,0 +1,206 @@
+//! One figure beside its baseline.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    sample::{Reading, Sample},
+    summary::Summary,
+};
+
+/// In what a figure is counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Unit {
+    /// Messages per second; payloads of equal size.
+    #[serde(rename = "messages/s")]
+    MessagesPerSecond,
+    /// Bytes of payload per second.
+    #[serde(rename = "bytes/s")]
+    BytesPerSecond,
+    /// Microseconds.
+    #[serde(rename = "us")]
+    Microseconds,
+}
+
+/// What a ratio to the baseline should be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// This much or more: of a throughput.
+    AtLeast(f64),
+    /// This much or less: of a latency.
+    AtMost(f64),
+}
+
+impl Bound {
+    /// Whether a ratio is as wanted.
+    pub fn holds(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => ratio >= bound,
+            Self::AtMost(bound) => ratio <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, ">= {bound:.2}"),
+            Self::AtMost(bound) => write!(f, "<= {bound:.2}"),
+        }
+    }
+}
+
+/// One figure beside its baseline, as it is printed with `--json`: one object per line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// The benchmark: `transport` or `multicast`.
+    pub bench: &'static str,
+    /// What was measured, for instance `quic 64 KiB throughput`.
+    pub case: String,
+    /// The median of our rounds.
+    pub value: f64,
+    /// The unit of all figures but ratios.
+    pub unit: Unit,
+    /// The median of the baseline's rounds.
+    pub baseline: f64,
+    /// The median of the ratios of neighbouring rounds: ours divided by the baseline's. It may
+    /// differ a little from the ratio of the medians, and suffers less from a disturbed machine.
+    pub ratio: f64,
+    /// What the ratio should be; `null` if nothing is asked of it.
+    pub wanted: Option<Bound>,
+    /// Whether the ratio is as wanted; `null` if nothing is asked of it.
+    pub holds: Option<bool>,
+    /// Lowest and highest of our rounds.
+    pub range: (f64, f64),
+    /// Lowest and highest of the baseline's rounds.
+    pub baseline_range: (f64, f64),
+    /// Lowest and highest ratio of neighbouring rounds.
+    pub ratio_range: (f64, f64),
+    /// Processor cores that this process kept busy in our rounds, on average.
+    pub cores_used: Option<f64>,
+    /// Processor cores that this process kept busy in the baseline's rounds, on average.
+    pub baseline_cores_used: Option<f64>,
+    /// What the baseline is.
+    pub baseline_is: &'static str,
+}
+
+/// All rounds of one side.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    pub(crate) samples: Vec<Sample>,
+    /// Cores used in each round, where the system tells.
+    pub(crate) cores: Vec<f64>,
+}
+
+impl Rounds {
+    /// Adds what a round gave and how many cores it kept busy.
+    pub(crate) fn push(&mut self, (sample, cores): (Sample, Option<f64>)) {
+        self.samples.push(sample);
+        self.cores.extend(cores);
+    }
+}
+
+/// The names and the wish that go with a figure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a> {
+    pub(crate) bench: &'static str,
+    pub(crate) case: &'a str,
+    pub(crate) baseline_is: &'static str,
+    pub(crate) reading: Reading,
+    pub(crate) wanted: Option<Bound>,
+}
+
+impl Record {
+    /// Sums up the rounds of two sides; `None` if they have no such figure.
+    pub(crate) fn compare(label: Label<'_>, ours: &Rounds, baseline: &Rounds) -> Option<Self> {
+        let read = |rounds: &Rounds| -> Vec<f64> {
+            rounds.samples.iter().filter_map(|sample| sample.read(label.reading)).collect()
+        };
+        let (our_figures, base_figures) = (read(ours), read(baseline));
+        let value = Summary::of(our_figures.iter().copied())?;
+        let base = Summary::of(base_figures.iter().copied())?;
+        let ratio = Summary::of(our_figures.iter().zip(&base_figures).map(|(ours, base)| ours / base))?;
+        let cores = |rounds: &Rounds| Summary::of(rounds.cores.iter().copied()).map(|s| s.median);
+        Some(Self {
+            bench: label.bench,
+            case: format!("{} {}", label.case, label.reading.name()),
+            value: value.median,
+            unit: label.reading.unit(),
+            baseline: base.median,
+            ratio: ratio.median,
+            wanted: label.wanted,
+            holds: label.wanted.map(|wanted| wanted.holds(ratio.median)),
+            range: (value.low, value.high),
+            baseline_range: (base.low, base.high),
+            ratio_range: (ratio.low, ratio.high),
+            cores_used: cores(ours),
+            baseline_cores_used: cores(baseline),
+            baseline_is: label.baseline_is,
+        })
+    }
+
+    /// The record as one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts always serialise")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn rounds(messages: [u64; 3]) -> Rounds {
+        let flow = |messages| Sample::Flow { messages, message_bytes: 64, elapsed: Duration::from_secs(1) };
+        Rounds { samples: messages.map(flow).into(), cores: vec![1.5] }
+    }
+
+    fn label(wanted: Bound) -> Label<'static> {
+        Label {
+            bench: "transport",
+            case: "quic 64 B",
+            baseline_is: "raw quinn",
+            reading: Reading::Messages,
+            wanted: Some(wanted),
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_ratios_of_neighbouring_rounds() {
+        // The machine was half as fast in the second round and a third in the last, for both.
+        let record =
+            Record::compare(label(Bound::AtLeast(0.7)), &rounds([80, 40, 30]), &rounds([100, 50, 33]))
+                .expect("figures on both sides");
+        assert!((record.ratio - 0.8).abs() < 1e-9);
+        assert!((record.value - 40.0).abs() < 1e-9);
+        assert!((record.baseline - 50.0).abs() < 1e-9);
+        assert_eq!(record.holds, Some(true));
+        assert_eq!(record.range, (30.0, 80.0));
+    }
+
+    #[test]
+    fn a_line_of_json_has_what_programs_rely_on() {
+        let record = Record::compare(label(Bound::AtLeast(0.9)), &rounds([8, 8, 8]), &rounds([10, 10, 10]))
+            .expect("figures on both sides");
+        let line = record.to_json();
+        assert!(!line.contains('\n'));
+        let json: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        assert_eq!(json["bench"], "transport");
+        assert_eq!(json["case"], "quic 64 B throughput");
+        assert_eq!(json["value"], 8.0);
+        assert_eq!(json["unit"], "messages/s");
+        assert_eq!(json["baseline"], 10.0);
+        assert_eq!(json["ratio"], 0.8);
+        assert_eq!(json["wanted"]["at_least"], 0.9);
+        assert_eq!(json["holds"], false);
+    }
+
+    #[test]
+    fn sides_without_the_figure_give_no_record() {
+        let label = Label { reading: Reading::Quantile(0.5), ..label(Bound::AtMost(1.3)) };
+        assert_eq!(Record::compare(label, &rounds([1, 1, 1]), &rounds([1, 1, 1])), None);
+    }
+}
