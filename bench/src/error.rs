@@ -16,21 +16,19 @@ pub enum BenchError {
     #[error("the baseline failed: {0}")]
     Baseline(String),
     /// What is measured failed.
-    #[error("{case} failed: {why}")]
-    Ours {
+    #[error("what is measured failed: {0}")]
+    Ours(String),
+    /// Where it happened.
+    #[error("{case}: {source}")]
+    Case {
         /// What was measured.
         case: String,
         /// What went wrong.
-        why: String,
+        source: Box<BenchError>,
     },
     /// A round came to no end: something waits for what never comes.
-    #[error("a round of {case} was not over after {after:?}")]
-    Stuck {
-        /// What was measured.
-        case: String,
-        /// How long it was waited for.
-        after: Duration,
-    },
+    #[error("a round was not over after {0:?}")]
+    Stuck(Duration),
     /// What arrived is not what was sent.
     #[error("{sent} messages were sent and {received} received")]
     Miscounted {
@@ -43,12 +41,22 @@ pub enum BenchError {
 
 impl BenchError {
     /// The baseline failed with this error.
-    pub(crate) fn baseline(error: &impl std::fmt::Display) -> Self {
+    pub(crate) fn baseline(error: impl std::fmt::Display) -> Self {
         Self::Baseline(error.to_string())
     }
 
+    /// What is measured failed with this error.
+    pub(crate) fn ours(error: impl std::fmt::Display) -> Self {
+        Self::Ours(error.to_string())
+    }
+
+    /// It happened while this was measured.
+    pub(crate) fn in_case(self, case: &str) -> Self {
+        Self::Case { case: case.to_owned(), source: Box::new(self) }
+    }
+
     /// A task of the benchmark ended without a result.
-    pub(crate) fn task(error: &tokio::task::JoinError) -> Self {
-        Self::Io(io::Error::other(error.to_string()))
+    pub(crate) fn task(error: tokio::task::JoinError) -> Self {
+        Self::Io(io::Error::other(error))
     }
 }

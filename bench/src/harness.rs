@@ -92,9 +92,8 @@ impl<'a> Harness<'a> {
         (self.observer)(Progress::Step { done: self.done, steps: self.steps, case: case.name.clone() });
         let (started, cpu) = (Instant::now(), cpu_seconds());
         let after = length + Self::PATIENCE;
-        let sample = tokio::time::timeout(after, side.round(length))
-            .await
-            .map_err(|_| BenchError::Stuck { case: case.name.clone(), after })??;
+        let sample =
+            tokio::time::timeout(after, side.round(length)).await.map_err(|_| BenchError::Stuck(after))??;
         let used =
             cpu.zip(cpu_seconds()).map(|(before, now)| (now - before) / started.elapsed().as_secs_f64());
         self.done += 1;
@@ -173,7 +172,7 @@ mod tests {
         let mut observer = |_| ();
         let mut harness = Harness::new(schedule(), 1, &mut observer).expect("a schedule that fits");
         let result = harness.compare(&case(), &mut Silent, &mut Silent).await;
-        assert!(matches!(result, Err(BenchError::Stuck { case, .. }) if case == "memory 1 B"));
+        assert!(matches!(result, Err(BenchError::Stuck(_))));
     }
 
     #[test]

@@ -16,8 +16,10 @@ mod record;
 mod report;
 mod sample;
 mod schedule;
+mod size;
 mod stage;
 mod summary;
+mod transport;
 
 pub use error::BenchError;
 pub use machine::Machine;
@@ -25,3 +27,4 @@ pub use progress::Progress;
 pub use record::{Bound, Record, Unit};
 pub use report::Report;
 pub use schedule::Schedule;
+pub use transport::{NotATransport, TransportArgs, TransportKind, transport};

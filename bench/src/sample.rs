@@ -65,7 +65,7 @@ impl Sample {
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_mins(1);
 
     pub(crate) fn new() -> Self {
         Self(Histogram::new_with_max(Self::LONGEST.as_nanos() as u64, 3).expect("constant bounds that fit"))
@@ -73,10 +73,6 @@ impl Latencies {
 
     pub(crate) fn record(&mut self, latency: Duration) {
         self.0.saturating_record(latency.as_nanos() as u64);
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("equal bounds");
     }
 
     pub(crate) fn into_sample(self) -> Sample {

@@ -28,7 +28,7 @@ impl Default for Schedule {
 
 impl Schedule {
     /// Longest run that makes sense; more is a slip of the pen.
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_hours(1);
 
     /// Steps of one case: a warm-up and the rounds of two sides.
     pub(crate) const fn steps(&self) -> usize {

@@ -1,6 +1,6 @@
 //! The threads on which the nodes of a case run.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, thread, time::Duration};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -35,7 +35,7 @@ impl Stage {
         index: usize,
         work: impl Future<Output = Result<T, BenchError>> + Send + 'static,
     ) -> Result<T, BenchError> {
-        self.node(index).spawn(work).await.map_err(|e| BenchError::task(&e))?
+        self.node(index).spawn(work).await.map_err(BenchError::task)?
     }
 }
 
@@ -46,6 +46,19 @@ impl Drop for Stage {
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
     }
+}
+
+/// Runs a benchmark on a thread of its own, wherever it was called from, and waits for it.
+pub(crate) fn on_own_thread<T, F>(work: impl FnOnce() -> F + Send) -> Result<T, BenchError>
+where
+    T: Send,
+    F: Future<Output = Result<T, BenchError>>,
+{
+    let run = || Builder::new_current_thread().enable_all().build()?.block_on(work());
+    thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 fn runtime(workers: usize) -> io::Result<Runtime> {

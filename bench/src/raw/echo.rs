@@ -91,8 +91,8 @@ async fn ask_until(
             None => Instant::now(),
         };
         let last = asked >= deadline;
-        ends.send.write_chunk(load.message(last).clone()).await.map_err(|e| BenchError::baseline(&e))?;
-        ends.recv.read_exact(&mut buffer).await.map_err(|e| BenchError::baseline(&e))?;
+        ends.send.write_chunk(load.message(last).clone()).await.map_err(BenchError::baseline)?;
+        ends.recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;
         latencies.record(asked.elapsed());
         if last {
             return Ok((ends, latencies));
@@ -104,8 +104,8 @@ async fn ask_until(
 async fn answer(mut ends: Ends, message_bytes: usize) -> Result<Ends, BenchError> {
     let mut buffer = vec![0; message_bytes];
     loop {
-        ends.recv.read_exact(&mut buffer).await.map_err(|e| BenchError::baseline(&e))?;
-        ends.send.write_all(&buffer).await.map_err(|e| BenchError::baseline(&e))?;
+        ends.recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;
+        ends.send.write_all(&buffer).await.map_err(BenchError::baseline)?;
         if Load::ends(&buffer) {
             return Ok(ends);
         }

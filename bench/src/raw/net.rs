@@ -40,7 +40,7 @@ pub(crate) struct RawNet {
 impl RawNet {
     /// Opens the sockets of this many nodes.
     pub(crate) async fn new(stage: &Arc<Stage>, nodes: usize) -> Result<Self, BenchError> {
-        let (server, client) = configs().map_err(|e| BenchError::baseline(&e))?;
+        let (server, client) = configs().map_err(BenchError::baseline)?;
         let mut endpoints = Vec::with_capacity(nodes);
         for node in 0..nodes {
             let (server, client) = (server.clone(), client.clone());
@@ -59,11 +59,11 @@ impl RawNet {
         let addr = listener.local_addr()?;
         let accepted = self.stage.at(to, async move {
             let incoming = listener.accept().await.ok_or_else(|| BenchError::Baseline("closed".into()))?;
-            incoming.await.map_err(|e| BenchError::baseline(&e))
+            incoming.await.map_err(BenchError::baseline)
         });
         let dialed = self.stage.at(from, async move {
-            let connecting = dialer.connect(addr, NAME).map_err(|e| BenchError::baseline(&e))?;
-            connecting.await.map_err(|e| BenchError::baseline(&e))
+            let connecting = dialer.connect(addr, NAME).map_err(BenchError::baseline)?;
+            connecting.await.map_err(BenchError::baseline)
         });
         try_join(dialed, accepted).await
     }
@@ -76,14 +76,14 @@ impl RawNet {
     ) -> Result<(SendStream, RecvStream), BenchError> {
         let (sender, receiver) = (sender.clone(), receiver.clone());
         let opened = self.stage.at(from, async move {
-            let mut send = sender.open_uni().await.map_err(|e| BenchError::baseline(&e))?;
+            let mut send = sender.open_uni().await.map_err(BenchError::baseline)?;
             // The peer learns of a stream by its first byte.
-            send.write_all(&[0]).await.map_err(|e| BenchError::baseline(&e))?;
+            send.write_all(&[0]).await.map_err(BenchError::baseline)?;
             Ok(send)
         });
         let accepted = self.stage.at(to, async move {
-            let mut recv = receiver.accept_uni().await.map_err(|e| BenchError::baseline(&e))?;
-            recv.read_exact(&mut [0]).await.map_err(|e| BenchError::baseline(&e))?;
+            let mut recv = receiver.accept_uni().await.map_err(BenchError::baseline)?;
+            recv.read_exact(&mut [0]).await.map_err(BenchError::baseline)?;
             Ok(recv)
         });
         try_join(opened, accepted).await
@@ -97,7 +97,7 @@ fn endpoint(server: ServerConfig, client: ClientConfig) -> Result<Endpoint, Benc
     socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
     let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(MTU_BYTES).map_err(|e| BenchError::baseline(&e))?;
+    config.max_udp_payload_size(MTU_BYTES).map_err(BenchError::baseline)?;
     let mut endpoint = Endpoint::new(config, Some(server), socket.into(), Arc::new(TokioRuntime))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)

@@ -57,6 +57,7 @@ impl RawSpread {
         load: Load,
     ) -> Result<Self, BenchError> {
         let net = RawNet::new(stage, nodes).await?;
+        let mut connections = Vec::new();
         let mut spread = Self {
             net,
             load,
@@ -71,10 +72,10 @@ impl RawSpread {
                 if to < senders {
                     spread.join((to, &far), (from, &near)).await?;
                 }
-                spread._connections.extend([near, far]);
+                connections.extend([near, far]);
             }
         }
-        Ok(spread)
+        Ok(Self { _connections: connections, ..spread })
     }
 
     async fn join(&mut self, from: (usize, &Connection), to: (usize, &Connection)) -> Result<(), BenchError> {
@@ -143,7 +144,7 @@ async fn send_until(mut sender: Sender, load: Load, deadline: Instant) -> Result
 }
 
 async fn write(stream: &mut SendStream, pieces: &mut [Bytes]) -> Result<(), BenchError> {
-    stream.write_all_chunks(pieces).await.map_err(|e| BenchError::baseline(&e))
+    stream.write_all_chunks(pieces).await.map_err(BenchError::baseline)
 }
 
 /// Counts the messages of a round, and says when the last one came.
@@ -151,7 +152,7 @@ async fn receive(mut receiver: Receiver) -> Result<(Receiver, u64, Instant), Ben
     let mut walker = Walker::default();
     let mut pieces = [const { Bytes::new() }; PIECES];
     while !walker.over {
-        let read = receiver.stream.read_chunks(&mut pieces).await.map_err(|e| BenchError::baseline(&e))?;
+        let read = receiver.stream.read_chunks(&mut pieces).await.map_err(BenchError::baseline)?;
         let count = read.ok_or_else(|| BenchError::Baseline("the stream ended".into()))?;
         for piece in &mut pieces[..count] {
             walker.walk(&mem::take(piece));
