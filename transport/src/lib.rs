@@ -10,8 +10,9 @@ mod error;
 mod frame;
 mod link;
 mod memory;
+mod net;
 mod peer;
-#[expect(dead_code, reason = "the transports that use it follow")]
+mod quic;
 mod tls;
 
 pub use config::{FrameConfig, FrameSettings, FrameSettingsError};
@@ -22,7 +23,9 @@ pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::Frame;
 pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
 pub use memory::{MemoryConfig, MemoryNetwork, MemoryTransport};
+pub use net::{BindError, ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
+pub use quic::QuicTransport;
 pub use tls::Refusal;
 
 /// For those who write a transport: frames and greetings as bytes.

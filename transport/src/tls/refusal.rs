@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustls::{AlertDescription, CertificateError};
 
-use crate::credentials::{ClusterName, Identity};
+use crate::{
+    codec::Disagreement,
+    credentials::{ClusterName, Identity},
+};
 
 /// Why a handshake came to nothing.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -54,6 +57,15 @@ pub enum Refusal {
     /// The hello after the handshake was no hello of this cluster.
     #[error("its hello does not fit: {0}")]
     BadHello(String),
+    /// The hellos name no version, or no cluster, that both know.
+    #[error(transparent)]
+    Disagreement(Disagreement),
+    /// It shows this node's own identity.
+    #[error("it has the identity of this node: it is this node, or the number was given to two")]
+    OwnIdentity,
+    /// This transport is being closed.
+    #[error("this node is stopping")]
+    Closing,
     /// Only nodes are let in here.
     #[error("it is a client, and only nodes are let in here")]
     ClientsNotWelcome,
@@ -81,6 +93,10 @@ impl Refusal {
             Self::RefusedByPeer(_) => "refused_by_peer",
             Self::TooSlow => "too_slow",
             Self::BadHello(_) => "bad_hello",
+            Self::Disagreement(Disagreement::Version { .. }) => "other_version",
+            Self::Disagreement(_) => "disagreement",
+            Self::OwnIdentity => "own_identity",
+            Self::Closing => "closing",
             Self::ClientsNotWelcome => "clients_not_welcome",
         }
     }
