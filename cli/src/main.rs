@@ -1,2 +1,28 @@
-//! The `quorate` command.
-fn main() {}
+//! The `quorate` command: run nodes, use the bus, look inside, measure.
+
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod output;
+mod span;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Args, failure::Failure};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    args.start_log();
+    match args.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(line) = failure.line() {
+                eprintln!("quorate: {line}");
+            }
+            failure.exit_code()
+        }
+    }
+}

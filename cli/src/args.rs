@@ -1,0 +1,61 @@
+//! What can be written on the command line.
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    Failure,
+    commands::{cert, doctor},
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; one line on standard error says why, and what to do
+  2  the arguments are wrong
+  3  nobody answers on the subject, or nothing came in time";
+
+/// Group communication: run nodes, use the bus, look inside, measure.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// What to log on standard error, such as info or quorate=debug.
+    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
+    log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+// The texts of the subcommands stand with their arguments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Cert(cert::Args),
+    Doctor(doctor::Args),
+}
+
+impl Args {
+    /// Starts the log. A filter that cannot be read is replaced by the default and said.
+    pub(crate) fn start_log(&self) {
+        let usual = "warn";
+        let filter = match self.log.as_deref().map(EnvFilter::try_new) {
+            None => EnvFilter::new(usual),
+            Some(Ok(filter)) => filter,
+            Some(Err(error)) => {
+                eprintln!("quorate: --log is not understood ({error}): going on with `{usual}`");
+                EnvFilter::new(usual)
+            }
+        };
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+impl Command {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Cert(args) => cert::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
+        }
+    }
+}

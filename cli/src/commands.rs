@@ -1,0 +1,4 @@
+//! One file per subcommand: its arguments, and what it does.
+
+pub(crate) mod cert;
+pub(crate) mod doctor;

@@ -1,0 +1,261 @@
+//! `quorate doctor`: will this node start, and what follows from its configuration?
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use quorate::membership::Timing;
+use quorate_transport::{CredentialFiles, Credentials, Role};
+use serde::Serialize;
+
+use crate::{
+    Failure,
+    commands::cert::days_left,
+    config::{self, GroupFile, NodeFile},
+    failure::one_line,
+    output,
+    output::Output,
+    span,
+};
+
+/// What the transport asks of a socket; with less, bursts of packets are lost.
+const SOCKET_BYTES_WANTED: usize = 4 << 20;
+/// A certificate that ends sooner is worth a warning.
+const DAYS_ENOUGH: u64 = 14;
+
+/// Check a node's configuration, and explain what follows from it.
+///
+/// Nothing is changed, and nothing is started. The exit code is 1 if the node could not start.
+#[derive(Debug, clap::Args)]
+#[command(after_help = config::help())]
+pub(crate) struct Args {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE", default_value = "node.toml")]
+    config: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    text: String,
+}
+
+/// A span that follows from the configuration.
+#[derive(Serialize)]
+struct Derived {
+    name: &'static str,
+    span_ms: f64,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+    timeouts: Vec<Derived>,
+}
+
+/// Carries out `quorate doctor`.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let file = NodeFile::load(&args.config)?;
+    let findings = vec![
+        finding("configuration", Ok((Verdict::Ok, configuration(&file, &args.config)))),
+        finding("credentials", credentials(&file.credentials)),
+        finding("address", address(file.listen)),
+        finding("data folder", data(file.data.as_deref())),
+        finding("socket buffers", buffers(file.listen)),
+    ];
+    let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
+    let report = Report { findings, timeouts: timeouts(&file.timing) };
+    let mut output = Output::new();
+    if args.json {
+        output.json(&report)?;
+    } else {
+        print(&report, &file.timing, &mut output)?;
+    }
+    output.flush()?;
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("the node cannot start: mend what failed above".into())),
+        n => Err(Failure::Failed(format!("the node cannot start: mend the {n} things that failed above"))),
+    }
+}
+
+fn finding(check: &'static str, found: Result<(Verdict, String), String>) -> Finding {
+    let (verdict, text) = found.unwrap_or_else(|text| (Verdict::Failed, text));
+    Finding { check, verdict, text }
+}
+
+fn configuration(file: &NodeFile, path: &Path) -> String {
+    let groups: Vec<_> = file.groups.iter().map(group).collect();
+    let groups = if groups.is_empty() { "no groups".to_owned() } else { groups.join("; ") };
+    format!("{}: {} seeds; {groups}", path.display(), file.seeds.len())
+}
+
+fn group(group: &GroupFile) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    let founders = list(group.founders.iter().map(ToString::to_string).collect());
+    let bound = match group.subjects.len() {
+        0 => String::new(),
+        _ => format!(", bound to {}", list(group.subjects.iter().map(ToString::to_string).collect())),
+    };
+    format!("group {} of {founders}, {} order{bound}", group.name, group.order)
+}
+
+fn credentials(folder: &Path) -> Result<(Verdict, String), String> {
+    let credentials =
+        Credentials::load(&CredentialFiles::of_node(folder)).map_err(|error| one_line(&error))?;
+    credentials.check(SystemTime::now()).map_err(|error| one_line(&error))?;
+    let identity = credentials.identity();
+    if identity.role != Role::Node {
+        return Err(format!(
+            "{identity} is a client's certificate: issue one with `quorate cert issue --node`"
+        ));
+    }
+    let days = days_left(credentials.validity());
+    let verdict = if days < DAYS_ENOUGH { Verdict::Warning } else { Verdict::Ok };
+    Ok((verdict, format!("{} of cluster {}, valid for {days} days", identity.node, identity.cluster)))
+}
+
+fn address(addr: SocketAddr) -> Result<(Verdict, String), String> {
+    match UdpSocket::bind(addr) {
+        Ok(_) => Ok((Verdict::Ok, format!("{addr} is free"))),
+        Err(error) => Err(bind_error(addr, &error)),
+    }
+}
+
+/// Why an address cannot be bound, and what helps.
+pub(crate) fn bind_error(addr: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{addr} is in use: stop what listens there, or choose another port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{addr} is no address of this machine: choose one of its own")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission for {addr}: choose a port above 1023")
+        }
+        _ => format!("{addr} cannot be used: {error}"),
+    }
+}
+
+fn data(folder: Option<&Path>) -> Result<(Verdict, String), String> {
+    let Some(folder) = folder else {
+        return Ok((Verdict::Ok, "none: this node forgets everything when it stops".into()));
+    };
+    check_writable(folder).map_err(|failure| one_line(&failure))?;
+    Ok((Verdict::Ok, format!("{} is writable", folder.display())))
+}
+
+/// Makes sure that files can be made in a folder, or that the folder can be made. Leaves nothing.
+pub(crate) fn check_writable(folder: &Path) -> Result<(), Failure> {
+    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::PermissionDenied => Failure::Failed(format!(
+            "no permission to write into {}: change its owner or mode, or choose another data folder",
+            existing.display()
+        )),
+        _ => Failure::File { doing: "cannot write into", path: existing.to_owned(), source },
+    };
+    if !existing.is_dir() {
+        let what = format!("{} is not a folder: choose another data folder", existing.display());
+        return Err(Failure::Failed(what));
+    }
+    tempfile::tempfile_in(existing).map_err(refused)?;
+    Ok(())
+}
+
+fn buffers(addr: SocketAddr) -> Result<(Verdict, String), String> {
+    let measure = || -> io::Result<(usize, usize)> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::DGRAM, None)?;
+        socket.set_recv_buffer_size(SOCKET_BYTES_WANTED)?;
+        socket.set_send_buffer_size(SOCKET_BYTES_WANTED)?;
+        Ok((socket.recv_buffer_size()?, socket.send_buffer_size()?))
+    };
+    let (receive, send) = measure().map_err(|error| format!("sockets cannot be opened: {error}"))?;
+    let kib = |bytes| bytes >> 10;
+    if receive.min(send) >= SOCKET_BYTES_WANTED {
+        return Ok((Verdict::Ok, format!("{} KiB to receive, {} KiB to send", kib(receive), kib(send))));
+    }
+    let limit = SOCKET_BYTES_WANTED;
+    let text = format!(
+        "{} KiB to receive, {} KiB to send, {} wanted: bursts may be lost and sent again; allow more with \
+         `sysctl -w net.core.rmem_max={limit} net.core.wmem_max={limit}`",
+        kib(receive),
+        kib(send),
+        kib(limit),
+    );
+    Ok((Verdict::Warning, text))
+}
+
+fn timeouts(timing: &Timing) -> Vec<Derived> {
+    let derived = |name, span: Duration, reason: &str| Derived {
+        name,
+        span_ms: span.as_secs_f64() * 1e3,
+        reason: reason.to_owned(),
+    };
+    vec![
+        derived("heartbeat", timing.heartbeat(), "five fit into the detection time, so four may be lost"),
+        derived("suspect", timing.detect(), "so long a silence makes a node suspected"),
+        derived(
+            "stall",
+            timing.stall(),
+            "a timer later than this says that this process stood still, not its peers",
+        ),
+        derived("resend", timing.resend(), "what is unanswered for so long is asked for again"),
+        derived("view change", timing.round(), "one round may take so long before it is tried again"),
+        derived(
+            "broken link",
+            timing.broken_link(),
+            "two members that do not hear each other stay so no longer",
+        ),
+        derived("founding", timing.founding(), "founders wait so long for all before a majority goes on"),
+    ]
+}
+
+fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Failure> {
+    let rows: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let verdict = match finding.verdict {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "FAILED",
+            };
+            [finding.check.to_owned(), verdict.to_owned(), finding.text.clone()]
+        })
+        .collect();
+    for line in output::table(&rows) {
+        output.line(line)?;
+    }
+    output.line(format!("\ntime-outs, derived from detect_within = {}:", span::show(timing.detect())))?;
+    let rows: Vec<_> = report
+        .timeouts
+        .iter()
+        .map(|derived| {
+            let span = span::show(Duration::from_secs_f64(derived.span_ms / 1e3));
+            [format!("  {}", derived.name), span, derived.reason.clone()]
+        })
+        .collect();
+    for line in output::table(&rows) {
+        output.line(line)?;
+    }
+    Ok(())
+}

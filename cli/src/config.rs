@@ -1,0 +1,309 @@
+//! `node.toml`: what one node of a cluster is told.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    ops::Range,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use quorate::{
+    Pattern,
+    membership::{NodeId, Timing},
+    protocols::Order,
+};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::span;
+
+/// What a configuration may look like.
+const EXAMPLE: &str = r#"listen = "127.0.0.1:4610"      # where other nodes and clients reach this one
+credentials = "certs/n1"       # a folder that `quorate cert issue` made
+seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through them
+data = "data/n1"               # what must outlive the process
+detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
+
+[[groups]]                     # a group that this node founds or joins at once
+name = "log"
+order = "uniform"              # fifo, causal, total or uniform
+founders = ["n1", "n2", "n3"]  # the same list at every node
+subjects = ["log.>"]           # subjects whose messages come in the group's order
+"#;
+
+/// The part of help texts that shows a configuration.
+pub(crate) fn help() -> String {
+    let mut text = String::from("A configuration:");
+    for line in EXAMPLE.lines() {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+    text
+}
+
+/// The configuration of a node, parsed and checked. Paths are relative to the file's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeFile {
+    /// Where the node accepts links.
+    pub(crate) listen: SocketAddr,
+    /// Folder of the node's credentials.
+    pub(crate) credentials: PathBuf,
+    /// Addresses at which to find the cluster.
+    pub(crate) seeds: Vec<SocketAddr>,
+    /// Folder for what must outlive the process, if any.
+    pub(crate) data: Option<PathBuf>,
+    /// All spans of waiting.
+    pub(crate) timing: Timing,
+    /// Groups that the node founds or joins.
+    pub(crate) groups: Vec<GroupFile>,
+}
+
+/// A group that a node founds or joins.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupFile {
+    /// Its name.
+    pub(crate) name: String,
+    /// In which order its messages are delivered.
+    pub(crate) order: Order,
+    /// Who founds it.
+    pub(crate) founders: Vec<NodeId>,
+    /// Subjects that are bound to it.
+    pub(crate) subjects: Vec<Pattern>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    /// There is no such file.
+    #[error("{} does not exist: write one (`quorate doctor --help` shows an example), or name another with --config", .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("cannot read {}", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
+    /// Something in it is wrong.
+    #[error("{}:{line}: {what}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong, and what to write.
+        what: String,
+    },
+}
+
+// Values stay text with their place at first, so that what is wrong with one points at it.
+type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNode {
+    listen: Text,
+    credentials: PathBuf,
+    #[serde(default)]
+    seeds: Vec<Text>,
+    data: Option<PathBuf>,
+    detect_within: Option<Text>,
+    #[serde(default)]
+    groups: Vec<RawGroup>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGroup {
+    name: Text,
+    order: Option<Text>,
+    founders: Spanned<Vec<Text>>,
+    #[serde(default)]
+    subjects: Vec<Text>,
+}
+
+impl NodeFile {
+    /// Reads and checks a configuration.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
+            _ => ConfigError::Unreadable(path.to_owned(), error),
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a configuration that came from `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let source = Source { text, path };
+        let raw: RawNode = toml::from_str(text)
+            .map_err(|error| source.wrong(error.span().unwrap_or_default(), advice(error.message())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut groups: Vec<GroupFile> = Vec::new();
+        for group in raw.groups {
+            let name = group.name.clone();
+            let group = source.group(group)?;
+            if groups.iter().any(|other| other.name == group.name) {
+                let what = format!("there is a group `{}` already: give each group its own name", group.name);
+                return Err(source.wrong(name.span(), what));
+            }
+            groups.push(group);
+        }
+        Ok(Self {
+            listen: source.listen(&raw.listen)?,
+            credentials: folder.join(raw.credentials),
+            seeds: raw.seeds.iter().map(|seed| source.address(seed)).collect::<Result<_, _>>()?,
+            data: raw.data.map(|data| folder.join(data)),
+            timing: raw.detect_within.map_or(Ok(Timing::DEFAULT), |span| source.timing(&span))?,
+            groups,
+        })
+    }
+}
+
+/// The text of a configuration, to say where something is wrong.
+struct Source<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl Source<'_> {
+    fn wrong(&self, span: Range<usize>, what: String) -> ConfigError {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        ConfigError::Wrong { path: self.path.to_owned(), line: 1 + before.matches('\n').count(), what }
+    }
+
+    fn value<T: FromStr<Err: ToString>>(&self, text: &Text) -> Result<T, ConfigError> {
+        text.as_ref().parse().map_err(|error: T::Err| self.wrong(text.span(), error.to_string()))
+    }
+
+    fn values<T: FromStr<Err: ToString>>(&self, texts: &[Text]) -> Result<Vec<T>, ConfigError> {
+        texts.iter().map(|text| self.value(text)).collect()
+    }
+
+    fn address(&self, text: &Text) -> Result<SocketAddr, ConfigError> {
+        text.as_ref().parse().map_err(|_| {
+            let what = format!(
+                "`{}` is not an address with a port: write for example \"127.0.0.1:4610\"",
+                text.as_ref()
+            );
+            self.wrong(text.span(), what)
+        })
+    }
+
+    fn listen(&self, text: &Text) -> Result<SocketAddr, ConfigError> {
+        let listen = self.address(text)?;
+        if listen.ip().is_unspecified() || listen.port() == 0 {
+            let what =
+                format!("others cannot reach `{listen}`: write an address of this machine, with a port");
+            return Err(self.wrong(text.span(), what));
+        }
+        Ok(listen)
+    }
+
+    fn timing(&self, text: &Text) -> Result<Timing, ConfigError> {
+        let wrong = |what| self.wrong(text.span(), what);
+        let span = span::parse(text.as_ref()).map_err(wrong)?;
+        Timing::detect_within(span).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn group(&self, raw: RawGroup) -> Result<GroupFile, ConfigError> {
+        let name = raw.name.as_ref().clone();
+        if name.is_empty() {
+            return Err(
+                self.wrong(raw.name.span(), "`name` is empty: give each group its own name".to_owned())
+            );
+        }
+        let founders: Vec<NodeId> = self.values(raw.founders.as_ref())?;
+        if founders.is_empty() {
+            let what = format!("group `{name}` has no founders: write the same list at every node");
+            return Err(self.wrong(raw.founders.span(), what));
+        }
+        let order = raw.order.map_or(Ok(Order::Uniform), |order| self.value(&order))?;
+        Ok(GroupFile { name, order, founders, subjects: self.values(&raw.subjects)? })
+    }
+}
+
+/// The parser's message, with what helps where it does not say so itself.
+fn advice(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.as_str() {
+        "missing field `listen`" => {
+            "`listen` is missing: write for example listen = \"127.0.0.1:4610\"".into()
+        }
+        "missing field `credentials`" => {
+            "`credentials` is missing: write the folder that `quorate cert issue` made".into()
+        }
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<NodeFile, String> {
+        NodeFile::parse(text, Path::new("etc/node.toml")).map_err(|error| error.to_string())
+    }
+
+    fn error(text: &str) -> String {
+        parse(text).expect_err("the text is wrong")
+    }
+
+    const LEAST: &str = "listen = \"127.0.0.1:4610\"\ncredentials = \"c\"\n";
+
+    #[test]
+    fn the_example_is_right() {
+        let file = parse(EXAMPLE).unwrap();
+        assert_eq!(file.credentials, Path::new("etc/certs/n1"));
+        assert_eq!(file.timing, Timing::DEFAULT);
+        assert_eq!(file.groups[0].founders.len(), 3);
+        assert_eq!(file.groups[0].order, Order::Uniform);
+    }
+
+    #[test]
+    fn what_is_optional_has_defaults() {
+        let file = parse(LEAST).unwrap();
+        assert!(file.seeds.is_empty() && file.groups.is_empty() && file.data.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+        let text = error(&format!("{LEAST}lisen = 1\n"));
+        assert!(
+            text.starts_with("etc/node.toml:3: unknown field `lisen`, expected one of `listen`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_on_its_line() {
+        for (more, at) in [
+            (
+                "detect_within = \"soon\"",
+                "etc/node.toml:3: `soon` is not a span of time: write for example 500ms, 2s or 1m",
+            ),
+            ("detect_within = \"1ms\"", "etc/node.toml:3: detect_within of 1ms is outside"),
+            ("seeds = [\n\"localhost\"]", "etc/node.toml:4: `localhost` is not an address with a port"),
+            ("[[groups]]\nname = \"a\"\nfounders = []", "etc/node.toml:5: group `a` has no founders"),
+            ("[[groups]]\nname = \"a\"\nfounders = [\"x\"]", "etc/node.toml:5: `x` does not name a node"),
+            (
+                "[[groups]]\nname = \"a\"\norder = \"best\"\nfounders = [\"n1\"]",
+                "etc/node.toml:5: `best` is not an order",
+            ),
+        ] {
+            let text = error(&format!("{LEAST}{more}\n"));
+            assert!(text.starts_with(at), "{text}");
+        }
+        assert!(
+            error("listen = \"0.0.0.0:1\"\ncredentials = \"c\"")
+                .starts_with("etc/node.toml:1: others cannot reach `0.0.0.0:1`")
+        );
+        assert!(error("credentials = \"c\"").contains("`listen` is missing: write for example"));
+    }
+
+    #[test]
+    fn two_groups_of_one_name_are_refused() {
+        let group = "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\n";
+        assert!(
+            error(&format!("{LEAST}{group}{group}"))
+                .starts_with("etc/node.toml:7: there is a group `a` already")
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! How a command ends that did not succeed.
+
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
+
+use crate::config::ConfigError;
+
+/// Why a command failed. Its text is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command cannot do what its arguments ask for.
+    #[error("{0}")]
+    Usage(String),
+    /// The reader of standard output has gone: a quiet end, as with any command in a pipe.
+    #[error("standard output is closed")]
+    OutputClosed,
+    /// The operating system refused something.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done, as in `cannot read`.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Standard input or output, or a signal, cannot be used.
+    #[error("{0}")]
+    Io(&'static str, #[source] io::Error),
+    /// The node's configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Credentials(#[from] quorate_transport::CredentialError),
+    /// What was asked for could not be done; the text says why and what helps.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    /// The exit code for scripts, as the help text lists them.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::OutputClosed => 0,
+            Self::Usage(_) => 2,
+            _ => 1,
+        })
+    }
+
+    /// The whole story in one line, or nothing if there is nothing to say.
+    pub(crate) fn line(&self) -> Option<String> {
+        if matches!(self, Self::OutputClosed) {
+            return None;
+        }
+        Some(one_line(self))
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn one_line(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_on_the_same_line() {
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, "permission\ndenied");
+        let failure = Failure::File { doing: "cannot read", path: "a/b".into(), source };
+        assert_eq!(failure.line().as_deref(), Some("cannot read a/b: permission denied"));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_to_speak_of() {
+        assert_eq!(Failure::OutputClosed.line(), None);
+        assert_eq!(Failure::OutputClosed.exit_code(), ExitCode::SUCCESS);
+    }
+}
