@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Incarnation, Member, NodeId, Time, Timing};
+use crate::{Incarnation, Member, NodeId, Time, Timing, agreement::Breach};
 
 /// A heartbeat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,7 @@ pub struct Detector {
     due: Option<Time>,
     /// Until then an old echo accuses nobody: it may be old because we did not send.
     lenient_until: Time,
+    breach: Option<Breach>,
 }
 
 impl Detector {
@@ -114,7 +115,16 @@ impl Detector {
             next_round: Time::ZERO,
             due: None,
             lenient_until: Time::ZERO,
+            breach: None,
         }
+    }
+
+    /// Breaks a rule on purpose, for tests of the tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_breach(mut self, breach: Option<Breach>) -> Self {
+        self.breach = breach;
+        self
     }
 
     /// Starts to exchange heartbeats with `node`. Watching twice, or oneself, changes nothing.
@@ -122,7 +132,7 @@ impl Detector {
         if node == self.me.node || self.peers.contains_key(&node) {
             return;
         }
-        self.notice_stall(now, out);
+        self.check(now, out);
         if self.peers.is_empty() {
             self.next_round = now + self.timing.heartbeat();
         }
@@ -154,13 +164,13 @@ impl Detector {
     /// was overtaken or repeated: it proves nothing about the present.
     pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<DetectorEffect>) {
         // What queued up while this process stood still comes before the wake that would say so.
-        self.notice_stall(now, out);
+        self.check(now, out);
         let detect = self.timing.detect();
         let lenient = now < self.lenient_until;
         let Some(peer) = self.peers.get_mut(&from.node) else { return };
         match peer.life {
-            Some(life) if from.incarnation < life => return,
-            Some(life) if from.incarnation > life => {
+            Some(life) if from.incarnation < life && self.breach != Some(Breach::StaleIncarnation) => return,
+            Some(life) if from.incarnation != life => {
                 out.push(DetectorEffect::Superseded { old: Member::new(from.node, life), new: from });
                 peer.heard = 0;
                 peer.standing = Standing::Pending;
@@ -190,7 +200,7 @@ impl Detector {
 
     /// Sends what is due and reports who fell silent. A wake too early or for nothing does no harm.
     pub fn on_wake(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
-        self.notice_stall(now, out);
+        self.check(now, out);
         for (&node, peer) in &mut self.peers {
             if peer.standing != Standing::Unreachable && peer.deadline <= now {
                 peer.standing = Standing::Unreachable;
@@ -211,9 +221,13 @@ impl Detector {
         self.ask_again(out);
     }
 
-    /// If the wake asked for is overdue beyond measure, says so and gives everybody, whom this node
-    /// could not have heard or answered meanwhile, a fresh detection time.
-    fn notice_stall(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
+    /// Notices that this process stood still: the wake asked for is overdue beyond measure. Then it
+    /// says so and gives everybody, whom this node could not have heard or answered meanwhile, a
+    /// fresh detection time.
+    ///
+    /// Every other call does this by itself. A shell calls it before it takes in anything else that
+    /// may have queued up during a stall, so that the news comes first.
+    pub fn check(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
         let Some(due) = self.due else { return };
         let late_by = now.since(due);
         if late_by <= self.timing.stall() {

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use quorate_membership::{NodeId, Time};
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
+use crate::Aim;
+
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
@@ -20,8 +22,15 @@ pub enum Fault {
     Partition(Vec<NodeId>),
     /// Of a hundred messages so many are lost, and as many arrive twice.
     Loss(u32),
+    /// Of a hundred messages so many arrive again up to five seconds later.
+    Late(u32),
+    /// The node's clock runs at so many hundredths of its speed.
+    SlowClock(NodeId, u32),
     /// The member leaves and joins again as a new incarnation.
     Leave(NodeId),
+    /// Armed for the span; once armed, each aim waits for the one before it. What is struck stays
+    /// so for as long as the span.
+    Aimed(Vec<Aim>),
 }
 
 impl fmt::Display for Fault {
@@ -36,7 +45,12 @@ impl fmt::Display for Fault {
                 side.iter().try_for_each(|node| write!(f, " {node}"))
             }
             Self::Loss(percent) => write!(f, "lose {percent} %"),
+            Self::Late(percent) => write!(f, "repeat {percent} % late"),
+            Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),
             Self::Leave(node) => write!(f, "leave {node}"),
+            Self::Aimed(aims) => aims.iter().enumerate().try_for_each(|(place, aim)| {
+                write!(f, "{}{aim}", if place == 0 { "" } else { "; after that, " })
+            }),
         }
     }
 }
@@ -46,45 +60,94 @@ impl fmt::Display for Fault {
 pub struct Schedule(pub Vec<(Time, Time, Fault)>);
 
 impl Schedule {
+    /// Nothing goes wrong.
+    pub const fn quiet() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a fault from one millisecond of the run to another.
+    #[must_use]
+    pub fn and(mut self, begin: u64, end: u64, fault: Fault) -> Self {
+        self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(end), fault));
+        self
+    }
+
+    /// When the last fault is over, at the latest.
+    pub fn healed(&self) -> Time {
+        let over = |(begin, end, fault): &(Time, Time, Fault)| match fault {
+            Fault::Aimed(_) => *end + end.since(*begin),
+            Fault::Late(_) => *end + ms(5000),
+            _ => *end,
+        };
+        self.0.iter().map(over).max().unwrap_or_default()
+    }
+
     /// Makes faults for the first `span` of a run of these nodes.
     ///
     /// At most a minority is down at a time, so that the group survives; cuts and pauses know no
     /// such bound.
     pub fn random(rng: &mut SmallRng, nodes: &[NodeId], span: Duration) -> Self {
         let millis = span.as_millis() as u64;
-        let mut faults: Vec<(Time, Time, Fault)> = Vec::new();
+        let mut schedule = Self::default();
         let mut at = rng.random_range(0..3000);
         while at < millis {
             let lasts = *[50, 300, 800, 2500, 5000].choose(rng).unwrap_or(&300);
-            let (begin, end) =
-                (Time::ZERO + ms(at), Time::ZERO + ms(at + rng.random_range(lasts / 2..=lasts)));
+            let (begin, end) = (at, at + rng.random_range(lasts / 2..=lasts));
             let fault = Self::pick(rng, nodes);
-            let down = |(b, e, f): &&(Time, Time, Fault)| {
-                // A node that came back needs time to be admitted before the next may go.
-                matches!(f, Fault::Crash(_)) && *b <= end + ms(4000) && begin <= *e + ms(4000)
-            };
-            let many = faults.iter().filter(down).count() + 1 > (nodes.len() - 1) / 2;
-            if !(matches!(fault, Fault::Crash(_)) && many) {
-                faults.push((begin, end, fault));
+            if rng.random_range(0..4) == 0 {
+                schedule.add_burst(rng, nodes, begin, end);
             }
+            schedule.add(nodes, begin, end, fault);
             at += rng.random_range(100..2500);
         }
-        Self(faults)
+        schedule
+    }
+
+    /// Adds a fault, unless with it too many processes were down.
+    fn add(&mut self, nodes: &[NodeId], begin: u64, end: u64, fault: Fault) {
+        let down = |(b, e, f): &&(Time, Time, Fault)| {
+            // A node that came back needs time to be admitted before the next may go.
+            let near = *b <= Time::ZERO + ms(end + 4000) && Time::ZERO + ms(begin) <= *e + ms(4000);
+            matches!(f, Fault::Crash(_)) && near
+        };
+        let many = self.0.iter().filter(down).count() + 1 > (nodes.len() - 1) / 2;
+        if !(matches!(fault, Fault::Crash(_)) && many) {
+            *self = std::mem::take(self).and(begin, end, fault);
+        }
+    }
+
+    /// Something that leads to a view change, something aimed at it, and often loss on top.
+    fn add_burst(&mut self, rng: &mut SmallRng, nodes: &[NodeId], begin: u64, end: u64) {
+        let node = nodes[rng.random_range(0..nodes.len())];
+        let cause = match rng.random_range(0..3) {
+            0 => Fault::Crash(node),
+            1 => Fault::Pause(node),
+            _ => Fault::Partition(vec![node]),
+        };
+        self.add(nodes, begin, end.max(begin + 700), cause);
+        let span = rng.random_range(600..1500);
+        self.add(nodes, begin, begin + span, Fault::Aimed(Aim::random(rng, nodes)));
+        if rng.random_range(0..2) == 0 {
+            self.add(nodes, begin, begin + span, Fault::Loss(rng.random_range(5..40)));
+        }
     }
 
     fn pick(rng: &mut SmallRng, nodes: &[NodeId]) -> Fault {
         let mut two = nodes.sample(rng, 2).copied();
         let (a, b) = (two.next().unwrap_or(nodes[0]), two.next().unwrap_or(nodes[0]));
         match rng.random_range(0..100) {
-            0..30 => Fault::Crash(a),
-            30..45 => Fault::Pause(a),
-            45..55 => Fault::CutOneWay(a, b),
-            55..70 => Fault::Cut(a, b),
-            70..82 => {
+            0..22 => Fault::Crash(a),
+            22..34 => Fault::Pause(a),
+            34..42 => Fault::CutOneWay(a, b),
+            42..54 => Fault::Cut(a, b),
+            54..64 => {
                 let count = rng.random_range(1..nodes.len());
                 Fault::Partition(nodes.sample(rng, count).copied().collect())
             }
-            82..95 => Fault::Loss(rng.random_range(1..30)),
+            64..74 => Fault::Loss(rng.random_range(1..30)),
+            74..82 => Fault::Late(rng.random_range(1..20)),
+            82..86 => Fault::SlowClock(a, rng.random_range(5..60)),
+            86..95 => Fault::Aimed(Aim::random(rng, nodes)),
             _ => Fault::Leave(a),
         }
     }

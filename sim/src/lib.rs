@@ -3,14 +3,16 @@
 //! One number decides everything: delays, losses, duplicates, cuts, pauses, crashes and what the
 //! applications send. First faults, then a healed network in which all work must finish.
 
+mod aim;
 mod check;
 mod faults;
-mod letters;
+mod history;
 mod run;
 mod world;
 
-pub use check::{Checker, Violation};
+pub use aim::{Aim, Step, Strike};
+pub use check::{Checker, Letters, Violation};
 pub use faults::{Fault, Schedule};
-pub use letters::Letters;
-pub use run::{Outcome, Settings, run, shrink};
+pub use history::{History, Seen};
+pub use run::{Outcome, Settings, observe, run, shrink};
 pub use world::{Tally, World};

@@ -6,7 +6,7 @@ use quorate_membership::{GroupId, NodeId, Time, agreement::Breach};
 use quorate_protocols::{GroupConfig, Order};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Schedule, Tally, Violation, World};
+use crate::{History, Schedule, Tally, Violation, World};
 
 /// What a run is made of; everything else follows from the seed.
 #[derive(Clone, Copy, Debug)]
@@ -67,11 +67,23 @@ pub struct Outcome {
 
 /// Runs the seed's schedule, heals, and checks that all work gets finished.
 pub fn run(settings: &Settings, schedule: &Schedule) -> Outcome {
+    go(settings, schedule, false).0
+}
+
+/// The same, and keeps what the applications saw.
+pub fn observe(settings: &Settings, schedule: &Schedule) -> (Outcome, History) {
+    go(settings, schedule, true)
+}
+
+fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, History) {
     let faults_end = Time::ZERO + settings.faults_for;
-    let healed = schedule.0.iter().map(|(_, end, _)| *end).max().unwrap_or(faults_end).max(faults_end);
+    let healed = schedule.healed().max(faults_end);
     let mut world = World::new(settings.seed, settings.config(), schedule.clone(), healed);
     if settings.trace {
         world.trace();
+    }
+    if record {
+        world.record();
     }
     world.run_until(healed);
     let (mut at, mut left) = (healed, None);
@@ -86,7 +98,8 @@ pub fn run(settings: &Settings, schedule: &Schedule) -> Outcome {
     }
     let stuck = left.map(|what| Violation { property: "I9 liveness after healing", what });
     let violation = world.checker().violation().cloned().or(stuck);
-    Outcome { violation, at, tally: world.tally(), views: world.checker().views() }
+    let outcome = Outcome { violation, at, tally: world.tally(), views: world.checker().views() };
+    (outcome, world.into_history())
 }
 
 /// Drops fault after fault as long as the same property stays broken.

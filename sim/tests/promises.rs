@@ -13,24 +13,24 @@ fn assert_holds(settings: Settings) -> quorate_sim::Outcome {
 #[test]
 fn promises_hold_in_every_order_and_every_run_is_about_something() {
     let (mut uniform, mut views) = (0, 0);
-    for seed in 1..=40 {
+    for seed in 1..=16 {
         let outcome = assert_holds(Settings::new(seed));
         uniform += outcome.tally.uniform;
         views += outcome.views;
     }
-    assert!(uniform > 10_000 && views > 200, "too little happened: {uniform} messages, {views} views");
+    assert!(uniform > 10_000 && views > 100, "too little happened: {uniform} messages, {views} views");
 }
 
 #[test]
 fn promises_hold_with_two_members_and_a_witness() {
-    for seed in 1..=20 {
+    for seed in 1..=12 {
         assert_holds(Settings { nodes: 2, witness: true, ..Settings::new(seed) });
     }
 }
 
 #[test]
 fn promises_hold_with_three_members() {
-    for seed in 1..=20 {
+    for seed in 1..=12 {
         assert_holds(Settings { nodes: 3, ..Settings::new(seed) });
     }
 }

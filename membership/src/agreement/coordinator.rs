@@ -57,6 +57,8 @@ pub struct Coordinator {
     promises: BTreeMap<NodeId, (Member, Promise)>,
     held: BTreeSet<NodeId>,
     accepted: BTreeSet<NodeId>,
+    /// Whether the decree was accepted by somebody under an earlier ballot.
+    adopted: bool,
     breach: Option<Breach>,
 }
 
@@ -71,6 +73,7 @@ impl Coordinator {
             promises: BTreeMap::new(),
             held: BTreeSet::new(),
             accepted: BTreeSet::new(),
+            adopted: false,
             breach,
         }
     }
@@ -181,6 +184,7 @@ impl Coordinator {
         let Phase::Gathering { adopted, .. } = &self.phase else {
             unreachable!("gathered is called in the phase that asks for it");
         };
+        self.adopted = adopted.is_some();
         let decree = adopted.clone().unwrap_or(Decree { closes: self.view.id, cut, view: next });
         self.phase = Phase::Holding(decree.clone());
         decree
@@ -200,11 +204,14 @@ impl Coordinator {
 
     /// Puts the decree to the vote with those who hold it, if they are a majority of the next
     /// view's data members and all newcomers are among them.
+    ///
+    /// A decree that was accepted before had been held by so many before its first vote. It may have
+    /// been decided, so it has to be voted on even if they have died since.
     pub fn vote(&mut self) -> Step {
         let Phase::Holding(decree) = self.phase.clone() else { return Step::Wait };
         let holding = decree.view.members.iter().filter(|m| self.held.contains(&m.node)).count();
         let ready = decree.view.acceptors().all(|m| self.view.is_acceptor(m) || self.held.contains(&m.node));
-        let enough = holding >= majority(decree.view.members.len()) && ready;
+        let enough = self.adopted || holding >= majority(decree.view.members.len()) && ready;
         if !enough && self.breach != Some(Breach::AcceptWithoutHolding) {
             return Step::Wait;
         }

@@ -72,10 +72,12 @@ pub enum Breach {
     SealLeaks,
     /// A sealed member goes on sending.
     SealedSends,
-    /// Frames and acknowledgements of an earlier life of a node are accepted.
+    /// Heartbeats, frames and acknowledgements of an earlier life of a node are accepted.
     StaleIncarnation,
     /// The clock of a sender counts although frames before it are missing.
     ClockOverGap,
     /// An acceptor forgets what it has promised.
     BreakPromise,
+    /// A member that stood still goes on without asking whether its view is still current.
+    ServeAfterStall,
 }

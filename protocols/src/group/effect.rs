@@ -68,6 +68,10 @@ pub enum Input {
     Reachable(Member),
     /// They no longer do.
     Unreachable(NodeId),
+    /// This process stood still (see `DetectorEffect::Stalled`). To be fed before anything that
+    /// queued up meanwhile: nothing is delivered or acknowledged until a majority has said that the
+    /// view still stands.
+    Stalled,
     /// Nodes that may know of the group.
     Contacts(Vec<NodeId>),
     /// The application leaves.
@@ -209,6 +213,8 @@ pub enum Event {
 pub enum WedgeReason {
     /// This member does not reach a majority of the view.
     NoMajority,
+    /// This process stood still, and does not know yet whether its view is still current.
+    Stalled,
 }
 
 /// Why an input was refused. The group is unchanged.

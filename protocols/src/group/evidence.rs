@@ -93,20 +93,21 @@ impl Group {
         self.post_all(peers, self.view_id(), body, out);
     }
 
-    /// Stands still while no majority of the view is in reach, and goes on when it is again.
+    /// Stands still while no majority of the view is in reach, or has confirmed it after a stall,
+    /// and goes on when it has.
     pub(super) fn watch_majority(&mut self, out: &mut Effects) {
         let Some(view) = &self.view else { return };
         let reached = view.acceptors().filter(|m| self.reaches(*m)).count();
-        let alone = reached < view.agreement_quorum();
-        if view.id.is_genesis() || alone == self.wedged {
+        let reason = if reached < view.agreement_quorum() {
+            Some(WedgeReason::NoMajority)
+        } else {
+            self.doubt.as_ref().map(|_| WedgeReason::Stalled)
+        };
+        if view.id.is_genesis() || reason.is_some() == self.wedged {
             return;
         }
-        self.wedged = alone;
-        out.push(Effect::Deliver(if alone {
-            Event::Wedged(WedgeReason::NoMajority)
-        } else {
-            Event::Resumed
-        }));
+        self.wedged = reason.is_some();
+        out.push(Effect::Deliver(reason.map_or(Event::Resumed, Event::Wedged)));
     }
 
     fn reaches(&self, member: Member) -> bool {

@@ -90,6 +90,16 @@ pub enum Body {
         /// Whether the sender has sealed the view.
         sealed: bool,
     },
+    /// Asks whether the receiver has promised to close the view; the sender stood still.
+    Confirm {
+        /// Names the question.
+        round: u64,
+    },
+    /// The view stands, as far as the sender has not promised to close it.
+    Confirmed {
+        /// The question that is answered.
+        round: u64,
+    },
     /// Asks to seal the view.
     Prepare {
         /// The attempt.
@@ -161,6 +171,19 @@ impl Body {
             Self::Refill { frames, .. } => frames.iter().map(Frame::payload_bytes).sum(),
             _ => 0,
         }
+    }
+
+    /// Whether its sender waits in the view it speaks of, so that it has to be told if that view
+    /// has ended.
+    pub(super) const fn waits_in_its_view(&self) -> bool {
+        matches!(
+            self,
+            Self::Opinion { .. }
+                | Self::Prepare { .. }
+                | Self::Accept { .. }
+                | Self::Confirm { .. }
+                | Self::Status { probe: true, .. }
+        )
     }
 }
 

@@ -7,6 +7,7 @@ mod asking;
 mod closing;
 mod config;
 mod direct;
+mod doubt;
 mod effect;
 mod entry;
 mod evidence;
@@ -34,6 +35,7 @@ use crate::{direct::Letters, stream::Stream};
 use asking::Asking;
 use closing::Attempt;
 use direct::Directs;
+use doubt::Doubt;
 use entry::Joiner;
 use evidence::Opinion;
 use message::Parcel;
@@ -107,6 +109,10 @@ pub struct Group {
     asks: BTreeMap<Ticket, Asking>,
     row_due: bool,
     wedged: bool,
+    /// Since a stall: whether the view still stands is not known.
+    doubt: Option<Doubt>,
+    /// Questions asked about that so far.
+    doubts: u64,
     lives: BTreeMap<NodeId, Incarnation>,
     reachable: BTreeSet<NodeId>,
     lost_since: BTreeMap<NodeId, Time>,
@@ -158,6 +164,8 @@ impl Group {
             asks: BTreeMap::new(),
             row_due: false,
             wedged: false,
+            doubt: None,
+            doubts: 0,
             lives: BTreeMap::new(),
             reachable: BTreeSet::new(),
             lost_since: BTreeMap::new(),
@@ -209,6 +217,10 @@ impl Group {
                 self.contacts.extend(nodes.into_iter().filter(|node| *node != self.me.node));
                 Ok(())
             }
+            Input::Stalled => {
+                self.on_stalled(out);
+                Ok(())
+            }
             Input::Leave => {
                 self.on_leave(out);
                 Ok(())
@@ -250,7 +262,8 @@ impl Group {
         self.me
     }
 
-    /// Whether deliveries stand still for want of a majority.
+    /// Whether deliveries stand still: no majority is in reach, or this process stood still and does
+    /// not know yet whether its view is still current.
     pub const fn is_wedged(&self) -> bool {
         self.wedged
     }
@@ -292,6 +305,7 @@ impl Group {
         self.tick_attempt(out);
         self.tick_sealed(out);
         self.tick_entry(out);
+        self.ask_to_confirm(out);
         self.tick_traffic(out);
         self.tick_letters(out);
     }
@@ -305,6 +319,7 @@ impl Group {
             || self.is_sealed()
             || self.attempt.is_some()
             || self.installing.is_some()
+            || self.doubt.is_some()
             || !self.lost_since.is_empty()
             || !self.joiners.is_empty()
             || !self.leaving.is_empty()
@@ -403,6 +418,9 @@ impl Group {
             _ => {}
         }
         let Some(view) = &self.view else {
+            if message.body.waits_in_its_view() {
+                self.answer_where(from.node, message.view, out); // it may know how that view ended
+            }
             self.keep_early(from, message);
             return Ok(());
         };
@@ -446,6 +464,14 @@ impl Group {
             Body::Refill { rank, frames } => self.on_refill(from, rank, frames, out),
             Body::Opinion { lost, sealed } => {
                 self.on_opinion(from, &lost, sealed);
+                Ok(())
+            }
+            Body::Confirm { round } => {
+                self.on_confirm(from, round, out);
+                Ok(())
+            }
+            Body::Confirmed { round } => {
+                self.on_confirmed(from, round, out);
                 Ok(())
             }
             Body::Prepare { ballot } => {
@@ -497,10 +523,7 @@ impl Group {
             }
         } else if let Body::Fetch { rank, from: first, through } = message.body {
             self.on_fetch(from, message.view, rank, (first, through), out);
-        } else if matches!(
-            message.body,
-            Body::Opinion { .. } | Body::Prepare { .. } | Body::Status { probe: true, .. }
-        ) {
+        } else if message.body.waits_in_its_view() {
             self.answer_where(from.node, message.view, out);
         }
     }

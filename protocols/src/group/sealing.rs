@@ -252,6 +252,7 @@ impl Group {
         self.strike_absent(&view, out);
         self.reopen_directs(closed, &view, out);
         self.watch_majority(out);
+        self.doubt_anew(out);
         self.replay_early(out);
     }
 
@@ -297,7 +298,7 @@ impl Group {
     /// After leaving, the node still tells others how the view it left was decided.
     pub(super) fn on_message_after_leaving(&mut self, from: Member, message: &Message, out: &mut Effects) {
         match message.body {
-            Body::Prepare { .. } | Body::Where | Body::Opinion { .. } | Body::Accept { .. } => {
+            _ if message.body == Body::Where || message.body.waits_in_its_view() => {
                 self.answer_where(from.node, message.view, out);
             }
             Body::Fetch { rank, from: first, through } => {

@@ -166,7 +166,8 @@ impl Group {
     }
 
     pub(super) fn settle_fates(&mut self, out: &mut Effects) {
-        let Some(stream) = &self.stream else { return };
+        let may = self.may_acknowledge();
+        let Some(stream) = self.stream.as_ref().filter(|_| may) else { return };
         let (uniform, everywhere) = (stream.uniform(), stream.stable());
         self.settle_through(uniform, everywhere, out);
     }
@@ -222,10 +223,14 @@ impl Group {
         let tolerant = self.config.breach == Some(Breach::StaleIncarnation);
         let by_node = || view.members.iter().position(|m| m.node == from.node).filter(|_| tolerant);
         let rank = view.rank(from).or_else(by_node)?;
-        Some((rank, self.may_acknowledge()))
+        Some((rank, self.takes_in()))
     }
 
     fn may_acknowledge(&self) -> bool {
+        self.takes_in() && self.doubt.is_none()
+    }
+
+    fn takes_in(&self) -> bool {
         self.is_open() || self.config.breach == Some(Breach::SealLeaks)
     }
 }

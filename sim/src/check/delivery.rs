@@ -1,16 +1,9 @@
-//! What must hold at every step, whatever the network and the nodes do.
+//! What is delivered, and in which views: V1, V2 (which is I8), V3, V4 and V6.
 //!
-//! | property | in one sentence |
-//! |---|---|
-//! | V1 | a message is delivered only in the view in which it was sent |
-//! | V2 | members that go from one view to the next together deliver the same in the first, in the same order where the order is total |
-//! | V3 | what anybody delivered in uniform order, and what any sender was told is uniform, is delivered by all who close that view |
-//! | V4 | no two views with the same number differ, and numbers have no gaps |
-//! | V6 | nothing out of nothing, nothing twice, per-sender order always, causal order where promised |
-//!
-//! Source of the properties: Birman and Joseph, "Exploiting virtual synchrony in distributed
-//! systems" (SOSP 1987); Chockler, Keidar and Vitenberg, "Group communication specifications"
-//! (ACM Computing Surveys 2001), section 4.
+//! V1 broken by: n1 delivers in v2 what n2 sent in v1. V2: n1 and n2 go from v1 to v2, and only n1
+//! has delivered m in v1. V3: n3 delivers m as uniform and dies; n1 closes the view without m. V4:
+//! n0 enters v4 = {n0, n1}, n2 enters v4 = {n1, n2}. V6: n1 delivers the second frame of n2 before
+//! the first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,19 +11,7 @@ use bytes::Bytes;
 use quorate_membership::{Member, Seq, View, ViewId};
 use quorate_protocols::Order;
 
-use crate::Letters;
-
-/// Names a message: the view, the sender, the frame and the place in it.
-type Name = (Member, Seq, u32);
-
-/// A property that did not hold.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Violation {
-    /// The property's short name.
-    pub property: &'static str,
-    /// What happened.
-    pub what: String,
-}
+use super::{Name, Violation};
 
 /// What one life of a node has seen.
 #[derive(Debug, Default)]
@@ -51,7 +32,7 @@ struct Past {
 
 /// Watches all deliveries and views of one group.
 #[derive(Debug)]
-pub struct Checker {
+pub(super) struct Delivery {
     order: Order,
     lives: BTreeMap<Member, Life>,
     views: BTreeMap<ViewId, View>,
@@ -61,14 +42,12 @@ pub struct Checker {
     promised: BTreeMap<ViewId, BTreeMap<Name, Member>>,
     submitted: BTreeMap<Bytes, Past>,
     seen: BTreeMap<Bytes, (ViewId, Name)>,
-    /// Messages to one member, and requests.
-    pub letters: Letters,
     violation: Option<Violation>,
 }
 
-impl Checker {
+impl Delivery {
     /// Watches a group of this order.
-    pub fn new(order: Order) -> Self {
+    pub(super) const fn new(order: Order) -> Self {
         Self {
             order,
             lives: BTreeMap::new(),
@@ -77,18 +56,22 @@ impl Checker {
             promised: BTreeMap::new(),
             submitted: BTreeMap::new(),
             seen: BTreeMap::new(),
-            letters: Letters::default(),
             violation: None,
         }
     }
 
     /// The first property that did not hold.
-    pub fn violation(&self) -> Option<&Violation> {
-        self.violation.as_ref().or(self.letters.violation())
+    pub(super) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// The view that this life is in.
+    pub(super) fn view_of(&self, at: Member) -> Option<ViewId> {
+        self.lives.get(&at)?.view.as_ref().map(|view| view.id)
     }
 
     /// Number of different views installed.
-    pub fn views(&self) -> usize {
+    pub(super) fn views(&self) -> usize {
         self.views.len()
     }
 
@@ -97,7 +80,7 @@ impl Checker {
     }
 
     /// A member submits a message whose payload nobody else uses.
-    pub fn on_submit(&mut self, by: Member, payload: Bytes) {
+    pub(super) fn on_submit(&mut self, by: Member, payload: Bytes) {
         let life = self.lives.entry(by).or_default();
         let view = life.view.as_ref().map_or(ViewId::GENESIS, |view| view.id);
         let delivered = life.last.iter().map(|(sender, (seq, _))| (*sender, *seq)).collect();
@@ -105,8 +88,7 @@ impl Checker {
     }
 
     /// A member enters a view.
-    pub fn on_view(&mut self, at: Member, view: &View) {
-        self.letters.on_view(at, view.id);
+    pub(super) fn on_view(&mut self, at: Member, view: &View) {
         let known = self.views.entry(view.id).or_insert_with(|| view.clone());
         if known != view {
             let what = format!("{at} entered {view}, but others {known}");
@@ -130,7 +112,7 @@ impl Checker {
     }
 
     /// A member was removed, or its lineage was lost: it has closed nothing.
-    pub fn on_outside(&mut self, at: Member) {
+    pub(super) fn on_outside(&mut self, at: Member) {
         let life = self.lives.entry(at).or_default();
         life.view = None;
         life.delivered.clear();
@@ -165,7 +147,7 @@ impl Checker {
     }
 
     /// A member delivers a message.
-    pub fn on_message(&mut self, at: Member, view: ViewId, name: Name, payload: &Bytes) {
+    pub(super) fn on_message(&mut self, at: Member, view: ViewId, name: Name, payload: &Bytes) {
         let causal = self.order > Order::Fifo;
         let life = self.lives.entry(at).or_default();
         if life.view.as_ref().map(|v| v.id) != Some(view) {
@@ -197,7 +179,7 @@ impl Checker {
     }
 
     /// A sender was told that its message is uniform.
-    pub fn on_uniform(&mut self, at: Member, payload: &Bytes) {
+    pub(super) fn on_uniform(&mut self, at: Member, payload: &Bytes) {
         match self.seen.get(payload).copied() {
             Some((view, name)) => self.promise(at, view, name),
             None => self.fail("V3 uniform", format!("{at} was told that an undelivered message is uniform")),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use quorate_membership::{Member, ViewId};
 use quorate_protocols::{RequestId, Ticket};
 
-use crate::Violation;
+use super::Violation;
 
 #[derive(Debug)]
 struct Sent {

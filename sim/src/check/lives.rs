@@ -1,0 +1,25 @@
+//! I7 for lives: once a node was met in one life, no earlier life of it is reported as reachable.
+//!
+//! Broken by: n1 hears n2.2, then a late heartbeat of n2.1, and reports n2.1 as reachable.
+
+use std::collections::BTreeMap;
+
+use quorate_membership::{Incarnation, Member, NodeId};
+
+use super::Violation;
+
+/// The latest life of each peer that each life has reported.
+#[derive(Debug, Default)]
+pub(super) struct Lives(BTreeMap<(Member, NodeId), Incarnation>);
+
+impl Lives {
+    pub(super) fn on_reachable(&mut self, at: Member, peer: Member) -> Option<Violation> {
+        let latest = self.0.entry((at, peer.node)).or_default();
+        if *latest > peer.incarnation {
+            let what = format!("{at} reports {peer} as reachable after {}.{latest}", peer.node);
+            return Some(Violation { property: "I7 no earlier life", what });
+        }
+        *latest = peer.incarnation;
+        None
+    }
+}

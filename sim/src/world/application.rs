@@ -1,0 +1,56 @@
+//! What the applications do: they multicast, write to one member, ask, and answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_membership::NodeId;
+use quorate_protocols::{Audience, Collect, Group, Input, Ticket};
+use rand::{RngExt, seq::IndexedRandom};
+
+use super::{World, queue::What};
+
+impl World {
+    pub(super) fn submit(&mut self, node: NodeId) {
+        if self.now > self.submissions_until {
+            return;
+        }
+        let pause = self.rng.random_range(1_000..40_000);
+        self.at(Duration::from_micros(pause), What::Submit(node));
+        if self.config.witnesses.contains(&node) {
+            return;
+        }
+        let count = self.rng.random_range(1..4);
+        let mut inputs = Vec::new();
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        let idle = state.group.as_ref().is_none_or(|group| group.has_left() || group.room() == 0);
+        if idle || state.tickets.len() > 200 {
+            return;
+        }
+        for _ in 0..count {
+            self.tally.submitted += 1;
+            let ticket = Ticket(self.tally.submitted);
+            let payload = Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes());
+            let kind = self.rng.random_range(0..20);
+            let members = state.group.as_ref().and_then(Group::view).map_or(&[][..], |view| &view.members);
+            let to = members.choose(&mut self.rng).copied();
+            let letter = to.filter(|_| kind < 4);
+            match letter {
+                Some(to) => self.checker.letters.on_send(state.life, to, payload.clone()),
+                None => self.checker.on_submit(state.life, payload.clone()),
+            }
+            state.tickets.insert(ticket, payload.clone());
+            if let 3..5 = kind {
+                state.asked.insert(ticket);
+                self.checker.letters.on_ask(state.life, ticket, payload.clone());
+                let to = letter.map_or(Audience::Group, Audience::One);
+                let collect = [Collect::First, Collect::Majority, Collect::All][count % 3];
+                inputs.push(Input::Ask { ticket, to, payload, collect });
+            } else if let Some(to) = letter {
+                inputs.push(Input::SendTo { ticket, to, payload });
+            } else {
+                inputs.push(Input::Submit { ticket, payload });
+            }
+        }
+        self.feed(node, inputs);
+    }
+}

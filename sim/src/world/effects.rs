@@ -1,0 +1,125 @@
+//! Carries out what the cores want done: the twin of the actors' match.
+
+use std::time::Duration;
+
+use quorate_membership::{DetectorEffect, Member, NodeId};
+use quorate_protocols::{Effect, Event, Fate, Input};
+use rand::RngExt;
+
+use super::{World, queue::What};
+use crate::Seen;
+
+impl World {
+    /// Carries out one effect of a group. Returns whether the process is still alive.
+    pub(super) fn perform(&mut self, life: Member, effect: Effect) -> bool {
+        match effect {
+            Effect::Send { to, message } => {
+                self.checker.on_send(life, &message);
+                return self.send(life, &to, message);
+            }
+            Effect::WakeAt(at) => {
+                let Some(state) = self.nodes.get_mut(&life.node) else { return false };
+                state.wake = Some(at);
+                let moment = state.clock.moment(at);
+                self.queue.push(moment, What::Wake(life));
+            }
+            Effect::Fate { ticket, fate } => {
+                let Some(state) = self.nodes.get_mut(&life.node) else { return false };
+                if fate == Fate::Everywhere {
+                    return true;
+                }
+                let Some(payload) = state.tickets.remove(&ticket) else { return true };
+                self.checker.on_fate(life, &payload, fate);
+                if fate == Fate::Uniform {
+                    self.tally.uniform += 1;
+                }
+            }
+            Effect::Answer { ticket, from, payload } => {
+                self.tally.letters += 1;
+                self.checker.letters.on_answer(life, ticket, from, &payload);
+            }
+            Effect::Collected { ticket, .. } => {
+                self.checker.letters.on_collected(life, ticket);
+                if let Some(state) = self.nodes.get_mut(&life.node) {
+                    state.asked.remove(&ticket);
+                }
+            }
+            Effect::Deliver(event) => self.observe(life, event),
+            _ => {}
+        }
+        true
+    }
+
+    fn observe(&mut self, life: Member, event: Event) {
+        match &event {
+            Event::Message { .. } | Event::Direct { .. } | Event::Request { .. } => {}
+            Event::View(view) => self.say(|| format!("{life} enters {view} {:?}", view.changes)),
+            other => self.say(|| format!("{life} {other:?}")),
+        }
+        if let Some(history) = &mut self.history {
+            history.note(Seen { at: self.now, step: self.tally.steps, by: life, event: event.clone() });
+        }
+        match event {
+            Event::View(view) => {
+                self.note(view.id.epoch ^ life.node.get() << 32);
+                self.checker.on_view(self.now, life, &view);
+            }
+            Event::Message { view, sender, seq, index, payload } => {
+                self.tally.delivered += 1;
+                self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
+                self.checker.on_message(life, view, (sender, seq, index), &payload);
+            }
+            Event::Direct { view, from, payload } => {
+                self.tally.letters += 1;
+                self.checker.letters.on_letter(life, view, from, &payload);
+            }
+            Event::Request { view, request, place, payload } => {
+                match place {
+                    Some((seq, index)) => {
+                        self.checker.on_message(life, view, (request.asker, seq, index), &payload);
+                    }
+                    None => self.checker.letters.on_letter(life, view, request.asker, &payload),
+                }
+                let pause = Duration::from_micros(self.rng.random_range(0..30_000));
+                self.at(pause, What::Answer { by: life, request, payload });
+            }
+            Event::Removed { .. } | Event::LineageLost | Event::Left => self.checker.on_outside(life),
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, value: u64) {
+        self.tally.digest =
+            (self.tally.digest ^ value ^ self.now.as_nanos()).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    /// Carries out what the failure detector of a node wants done.
+    pub(super) fn perform_detector(&mut self, node: NodeId, effects: Vec<DetectorEffect>) {
+        let Some(life) = self.nodes.get(&node).map(|state| state.life) else { return };
+        let mut news = Vec::new();
+        for effect in effects {
+            match effect {
+                DetectorEffect::Send { to, beat } => self.carry_beat(life, to, beat),
+                DetectorEffect::WakeAt(at) => {
+                    let Some(state) = self.nodes.get_mut(&node) else { return };
+                    state.look = Some(at);
+                    let moment = state.clock.moment(at);
+                    self.queue.push(moment, What::Look(life));
+                }
+                DetectorEffect::Reachable { member } => {
+                    self.checker.on_reachable(life, member);
+                    news.push(Input::Reachable(member));
+                }
+                DetectorEffect::Unreachable { node } => news.push(Input::Unreachable(node)),
+                DetectorEffect::Superseded { old, .. } => news.push(Input::Unreachable(old.node)),
+                DetectorEffect::Stalled { late_by } => {
+                    self.say(|| format!("{life} stood still for {late_by:?}"));
+                    news.push(Input::Stalled);
+                }
+            }
+        }
+        if !news.is_empty() {
+            self.feed(node, news);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Nodes, clock and network of one simulated cluster.
+
+mod application;
+mod effects;
+mod network;
+mod node;
+mod queue;
+mod strike;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use quorate_membership::{Detector, Incarnation, Member, NodeId, Time};
+use quorate_protocols::{Effects, Group, GroupConfig, Input};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use crate::{Checker, Fault, History, Schedule};
+use node::{Clock, Node};
+use queue::{Queue, What};
+use strike::Hit;
+
+/// What happened in a run, to show that it was not empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Messages submitted.
+    pub submitted: u64,
+    /// Messages delivered, counted at each member.
+    pub delivered: u64,
+    /// Messages to one member that it delivered, and answers that came.
+    pub letters: u64,
+    /// Messages whose sender was told that they are uniform.
+    pub uniform: u64,
+    /// Faults that began.
+    pub faults: u64,
+    /// Aimed faults that struck.
+    pub strikes: u64,
+    /// Steps of the group's cores.
+    pub steps: u64,
+    /// Messages between nodes.
+    pub sent: u64,
+    /// A digest of everything that happened, in order: equal for equal runs.
+    pub digest: u64,
+}
+
+/// A simulated cluster that hosts one group on all of its nodes.
+pub struct World {
+    now: Time,
+    rng: SmallRng,
+    queue: Queue,
+    nodes: BTreeMap<NodeId, Node>,
+    config: GroupConfig,
+    schedule: Schedule,
+    active: BTreeSet<usize>,
+    /// Aimed faults that wait, and the place of the aim that each waits for.
+    armed: BTreeMap<usize, usize>,
+    hits: BTreeMap<usize, Hit>,
+    hit_number: usize,
+    submissions_until: Time,
+    checker: Checker,
+    tally: Tally,
+    history: Option<History>,
+    trace: bool,
+}
+
+impl World {
+    /// Builds a cluster of the config's founders and witnesses, all starting at once.
+    pub fn new(seed: u64, config: GroupConfig, schedule: Schedule, submissions_until: Time) -> Self {
+        let mut world = Self {
+            now: Time::ZERO,
+            rng: SmallRng::seed_from_u64(seed),
+            queue: Queue::default(),
+            nodes: BTreeMap::new(),
+            checker: Checker::new(&config),
+            config,
+            schedule,
+            active: BTreeSet::new(),
+            armed: BTreeMap::new(),
+            hits: BTreeMap::new(),
+            hit_number: 0,
+            submissions_until,
+            tally: Tally::default(),
+            history: None,
+            trace: false,
+        };
+        let all: Vec<NodeId> = world.config.founders.iter().chain(&world.config.witnesses).copied().collect();
+        for node in all {
+            world.start(node);
+            let first = world.rng.random_range(0..20_000);
+            world.at(Duration::from_micros(first), What::Submit(node));
+        }
+        for (index, (begin, end, _)) in world.schedule.0.clone().into_iter().enumerate() {
+            world.queue.push(begin, What::Begin(index));
+            world.queue.push(end, What::End(index));
+        }
+        world
+    }
+
+    /// Prints views, faults and everything else that is not a message, as it happens.
+    pub const fn trace(&mut self) {
+        self.trace = true;
+    }
+
+    /// Keeps what the applications see, for tests that look at it afterwards.
+    pub fn record(&mut self) {
+        self.history = Some(History::default());
+    }
+
+    /// What the applications saw since [`Self::record`].
+    pub fn into_history(self) -> History {
+        self.history.unwrap_or_default()
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{}  {}", self.now, what());
+        }
+    }
+
+    /// What was seen so far.
+    pub const fn checker(&self) -> &Checker {
+        &self.checker
+    }
+
+    /// What has happened so far.
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Runs until this moment, or until a property is broken.
+    pub fn run_until(&mut self, until: Time) {
+        while self.checker.violation().is_none() {
+            let Some((at, what)) = self.queue.pop(until) else { break };
+            self.now = at;
+            self.happen(what);
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Why the healed cluster has not finished its work; `None` if it has.
+    pub fn unfinished(&self) -> Option<String> {
+        let mut views = BTreeSet::new();
+        for (id, node) in &self.nodes {
+            let Some(group) = &node.group else { return Some(format!("{id} is down")) };
+            let Some(view) = group.view() else { return Some(format!("{id} is outside")) };
+            if group.is_sealed() || group.is_wedged() {
+                return Some(format!("{id} is still changing {view}"));
+            }
+            if !node.tickets.is_empty() {
+                return Some(format!("{id} waits for the fate of {} messages in {view}", node.tickets.len()));
+            }
+            if !node.asked.is_empty() {
+                return Some(format!("{id} waits for answers to {} requests in {view}", node.asked.len()));
+            }
+            views.insert(view.to_string());
+        }
+        (views.len() > 1).then(|| format!("views differ: {views:?}"))
+    }
+
+    fn at(&mut self, after: Duration, what: What) {
+        self.queue.push(self.now + after, what);
+    }
+
+    /// Starts a process: its node's first, or the next life of the node.
+    fn start(&mut self, node: NodeId) {
+        let before = self.nodes.remove(&node);
+        let lives = before.as_ref().map_or(0, |n| n.life.incarnation.get());
+        let life = Member::new(node, Incarnation::new(lives + 1));
+        let clock = before.as_ref().map_or(Clock::RIGHT, |n| n.clock);
+        let now = clock.read(self.now);
+        let mut detector = Detector::new(life, self.config.timing).with_breach(self.config.breach);
+        let mut news = Vec::new();
+        let peers = self.config.founders.iter().chain(&self.config.witnesses);
+        peers.for_each(|peer| detector.watch(now, *peer, &mut news));
+        let fresh = Node {
+            life,
+            clock,
+            detector,
+            group: Some(Group::new(self.config.clone(), life, now)),
+            pauses: before.as_ref().map_or(0, |n| n.pauses),
+            waiting: before.map(|n| n.waiting).unwrap_or_default(),
+            tickets: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            wake: None,
+            look: None,
+            died: None,
+            unwell: None,
+        };
+        self.nodes.insert(node, fresh);
+        self.perform_detector(node, news);
+        self.feed(node, Vec::new());
+    }
+
+    fn happen(&mut self, what: What) {
+        let node = match &what {
+            What::Arrive { to, .. } | What::Beat { to, .. } => *to,
+            What::Wake(life) | What::Look(life) | What::Answer { by: life, .. } => life.node,
+            What::Submit(node) => *node,
+            What::Begin(index) => return self.begin(*index),
+            What::End(index) => return self.end(*index),
+            What::Heal(number) => return self.heal(*number),
+        };
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        if state.pauses > 0 {
+            state.waiting.push(what);
+        } else {
+            self.take(node, what);
+        }
+    }
+
+    /// A node that runs takes in what has reached it.
+    fn take(&mut self, node: NodeId, what: What) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| state.is_up()) else {
+            if let What::Submit(node) = what {
+                self.submit(node); // the application comes back with the process
+            }
+            return;
+        };
+        let (now, life) = (state.clock.read(self.now), state.life);
+        let mut news = Vec::new();
+        // Whatever queued up while the process stood still comes after the news that it did.
+        state.detector.check(now, &mut news);
+        match what {
+            What::Arrive { from, message, .. } => {
+                self.perform_detector(node, news);
+                self.feed(node, vec![Input::Received { from, message: Arc::unwrap_or_clone(message) }]);
+            }
+            What::Beat { from, beat, .. } => {
+                state.detector.on_beat(now, from, beat, &mut news);
+                self.perform_detector(node, news);
+            }
+            What::Look(of) if of == life && state.look.is_some_and(|at| at <= now) => {
+                state.look = None;
+                state.detector.on_wake(now, &mut news);
+                self.perform_detector(node, news);
+            }
+            What::Wake(of) if of == life && state.wake.is_some_and(|at| at <= now) => {
+                state.wake = None;
+                self.perform_detector(node, news);
+                self.feed(node, vec![Input::Wake]);
+            }
+            What::Answer { by, request, payload } if by == life => {
+                self.perform_detector(node, news);
+                self.feed(node, vec![Input::Answer { request, payload }]);
+            }
+            What::Submit(_) => {
+                self.perform_detector(node, news);
+                self.submit(node);
+            }
+            _ => self.perform_detector(node, news),
+        }
+    }
+
+    fn begin(&mut self, index: usize) {
+        self.tally.faults += 1;
+        self.say(|| format!("begins: {}", self.schedule.0[index].2));
+        self.active.insert(index);
+        match self.schedule.0[index].2.clone() {
+            Fault::Crash(node) => self.crash(node),
+            Fault::Pause(node) => {
+                if let Some(state) = self.nodes.get_mut(&node) {
+                    state.pauses += 1;
+                }
+            }
+            Fault::SlowClock(node, percent) => self.set_clock(node, percent),
+            Fault::Leave(node) => self.feed(node, vec![Input::Leave]),
+            Fault::Aimed(_) => {
+                self.armed.insert(index, 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        self.say(|| format!("ends: {}", self.schedule.0[index].2));
+        self.active.remove(&index);
+        self.armed.remove(&index);
+        match self.schedule.0[index].2.clone() {
+            Fault::Crash(node) if !self.nodes[&node].is_up() => self.restart(node),
+            Fault::Leave(node) => match &self.nodes[&node].group {
+                Some(group) if group.has_left() => self.restart(node),
+                Some(_) => self.at(Duration::from_millis(100), What::End(index)), // not let go yet
+                None => {}
+            },
+            Fault::SlowClock(node, _) => self.set_clock(node, 100),
+            Fault::Pause(node) => self.resume(node),
+            _ => {}
+        }
+    }
+
+    fn crash(&mut self, node: NodeId) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        state.group = None;
+        state.died = Some(self.now);
+        state.tickets.clear();
+        state.asked.clear();
+        // What has arrived dies with the process; the application's own timer belongs to the node.
+        state.waiting.retain(|what| matches!(what, What::Submit(_)));
+    }
+
+    fn restart(&mut self, node: NodeId) {
+        let died = self.nodes.get(&node).and_then(|state| state.died);
+        self.start(node);
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.died = died;
+        }
+    }
+
+    fn resume(&mut self, node: NodeId) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        state.pauses -= 1;
+        state.unwell = Some(self.now);
+        if state.pauses > 0 {
+            return;
+        }
+        for what in std::mem::take(&mut state.waiting) {
+            self.happen(what);
+        }
+    }
+
+    /// Makes a node's clock run slow, or right again; what it waits for comes at the new pace.
+    fn set_clock(&mut self, node: NodeId, percent: u32) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        state.clock.run_at(self.now, percent);
+        state.unwell = Some(self.now);
+        let (life, clock) = (state.life, state.clock);
+        let wakes = [(state.wake, What::Wake(life)), (state.look, What::Look(life))];
+        for (at, what) in wakes {
+            if let Some(at) = at {
+                self.queue.push(clock.moment(at).max(self.now), what);
+            }
+        }
+    }
+
+    fn feed(&mut self, node: NodeId, inputs: Vec<Input>) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        let now = state.clock.read(self.now);
+        let Some(group) = &mut state.group else { return };
+        self.checker.before(group);
+        self.tally.steps += 1;
+        let mut effects = Effects::new();
+        let mut refused = Vec::new();
+        for input in inputs {
+            let ticket = match &input {
+                Input::Submit { ticket, .. } | Input::SendTo { ticket, .. } | Input::Ask { ticket, .. } => {
+                    Some(*ticket)
+                }
+                _ => None,
+            };
+            // Frames of earlier lives are refused here, as they must be.
+            if group.handle(now, input, &mut effects).is_err() {
+                refused.extend(ticket);
+            }
+        }
+        for ticket in refused {
+            state.tickets.remove(&ticket);
+            if state.asked.remove(&ticket) {
+                self.checker.letters.on_collected(state.life, ticket);
+            }
+        }
+        group.flush(now, &mut effects);
+        let life = state.life;
+        for effect in effects {
+            if !self.perform(life, effect) {
+                break; // it died over this one
+            }
+        }
+    }
+}
