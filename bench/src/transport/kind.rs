@@ -9,18 +9,21 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TransportKind {
+    /// QUIC.
+    Quic,
     /// Within the process.
     Memory,
 }
 
 impl TransportKind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Memory];
+    pub const ALL: [Self; 2] = [Self::Quic, Self::Memory];
 }
 
 impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Quic => "quic",
             Self::Memory => "memory",
         })
     }
@@ -28,7 +31,7 @@ impl fmt::Display for TransportKind {
 
 /// A word that names no transport.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is not a transport: choose memory")]
+#[error("`{0}` is not a transport: choose quic or memory")]
 pub struct NotATransport(String);
 
 impl FromStr for TransportKind {

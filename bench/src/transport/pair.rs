@@ -8,8 +8,8 @@ use std::{
 use futures_util::future::try_join;
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
-    Endpoint, Hello, Lane, LaneReceiver, LaneSender, Link, MemoryConfig, MemoryNetwork, MemoryTransport,
-    Role, Transport,
+    ClusterCa, ConnectionConfig, Endpoint, Hello, Lane, LaneReceiver, LaneSender, Link, MemoryConfig,
+    MemoryNetwork, MemoryTransport, QuicTransport, Role, Transport, Validity,
 };
 
 use super::TransportKind;
@@ -29,9 +29,9 @@ pub(super) struct Pair {
 impl Pair {
     /// Makes both transports, each where its node runs, and lets the first dial the second.
     pub(super) async fn new(stage: &Arc<Stage>, kind: TransportKind) -> Result<Self, BenchError> {
-        let network = Network::new(kind);
-        let near = network.transport(0)?;
-        let far = network.transport(1)?;
+        let network = Network::new(kind)?;
+        let near = network.transport(stage, 0).await?;
+        let far = network.transport(stage, 1).await?;
         let to = Endpoint { node: Some(node(1)), addr: far.local_addr() };
         let (dialer, listener) = (Arc::clone(&near), Arc::clone(&far));
         let dialed = stage.at(0, async move { Ok(dialer.connect(&to).await) });
@@ -57,19 +57,31 @@ impl Pair {
 
 /// What the transports of one pair have in common.
 enum Network {
+    Quic(Box<ClusterCa>),
     Memory(MemoryNetwork),
 }
 
 impl Network {
-    fn new(kind: TransportKind) -> Self {
-        match kind {
+    fn new(kind: TransportKind) -> Result<Self, BenchError> {
+        Ok(match kind {
+            TransportKind::Quic => {
+                Self::Quic(Box::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?))
+            }
             TransportKind::Memory => Self::Memory(MemoryNetwork::default()),
-        }
+        })
     }
 
-    fn transport(&self, index: usize) -> Result<Arc<dyn Transport>, BenchError> {
+    async fn transport(&self, stage: &Stage, index: usize) -> Result<Arc<dyn Transport>, BenchError> {
         let hello = hello();
         match self {
+            Self::Quic(ca) => {
+                let credentials = ca.issue_node(node(index), Validity::days(1)).map_err(BenchError::ours)?;
+                let bound = stage.at(index, async move {
+                    QuicTransport::bind(credentials, hello, ConnectionConfig::default())
+                        .map_err(BenchError::ours)
+                });
+                Ok(Arc::new(bound.await?))
+            }
             Self::Memory(network) => {
                 let config = MemoryConfig::default();
                 let transport = MemoryTransport::new(network, node(index), Role::Node, hello, config);
