@@ -6,14 +6,17 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use quorate_protocols::Order;
-use quorate_sim::{Settings, run, shrink};
+use quorate_sim::{ClusterSettings, Settings, run, run_cluster, shrink};
 
 /// Attacks the group cores with seeded faults and checks that every promise holds.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Replay this one seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -43,6 +46,28 @@ struct Args {
     trace: bool,
 }
 
+/// Parts that are simulated by themselves.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Cluster membership at scale: gathers, crashes and restarts a tenth, cuts in halves, heals.
+    Cluster {
+        /// Number of nodes.
+        #[arg(long, default_value_t = 300)]
+        nodes: u16,
+        /// Decides everything.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Datagrams lost, in percent.
+        #[arg(long, default_value_t = 3.0, value_parser = percent)]
+        loss: f64,
+    },
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("must be from 0 to 100".to_owned()) }
+}
+
 impl Args {
     fn settings(&self, seed: u64) -> Settings {
         Settings {
@@ -66,6 +91,9 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Part::Cluster { nodes, seed, loss }) = args.part {
+        return cluster(&ClusterSettings { seed, nodes, loss_percent: loss });
+    }
     let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
     let first = args.seed.or(args.from).unwrap_or(clock);
     let count = if args.seed.is_some() { 1 } else { args.seeds };
@@ -114,6 +142,19 @@ fn main() -> ExitCode {
         }
         seed => {
             show(&args, seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cluster(settings: &ClusterSettings) -> ExitCode {
+    match run_cluster(settings) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(stuck) => {
+            println!("{stuck}");
             ExitCode::FAILURE
         }
     }

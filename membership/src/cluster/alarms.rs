@@ -13,6 +13,8 @@ pub(super) enum Alarm {
     LateVerdict(Timer<ClusterIdentity>),
     /// Look for somebody to talk to.
     Seek,
+    /// Read on in the roll call.
+    Read,
 }
 
 impl Alarm {

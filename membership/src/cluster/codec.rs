@@ -1,6 +1,6 @@
 //! The bytes of a datagram: a header, then perhaps a count (16 bits) and so many updates.
 //!
-//! Headers and updates are `MessagePack` arrays without names. A datagram is decoded as a whole
+//! A roll call has its question or answer between the two. Headers and updates are `MessagePack` arrays without names. A datagram is decoded as a whole
 //! before SWIM sees it, so that a bad one cannot be half applied.
 
 use bytes::{Buf, BufMut, Bytes};
@@ -8,7 +8,7 @@ use foca::{Codec, Header, Member as Update, Message, State};
 use rmp_serde::{Deserializer, decode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::ClusterIdentity;
+use super::{ClusterIdentity, roll::Roll};
 
 /// A datagram larger than this is neither sent nor accepted: it fits into every IPv6 link's
 /// smallest packet, with room for the headers of QUIC.
@@ -55,6 +55,8 @@ struct WireUpdate {
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) header: Header<ClusterIdentity>,
+    /// What SWIM does not know of: the datagram is not for it then.
+    pub(super) roll: Option<Roll>,
     pub(super) updates: Vec<Update<ClusterIdentity>>,
 }
 
@@ -62,7 +64,10 @@ impl Datagram {
     /// Decodes a whole datagram, by the same rules as SWIM will afterwards.
     pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
         let header = MessagePack.decode_header(&mut bytes)?;
-        if bytes.len() == 1 || (is_bare(&header) && !bytes.is_empty()) {
+        let is_roll = header.message == Message::Broadcast;
+        let roll = if is_roll { Some(take(&mut bytes)?) } else { None };
+        let bare = is_bare(&header) || matches!(roll, Some(Roll::Ask { .. }));
+        if bytes.len() == 1 || (bare && !bytes.is_empty()) {
             return Err(CodecError::Trailing(bytes.len()));
         }
         let mut updates = Vec::new();
@@ -70,7 +75,11 @@ impl Datagram {
         for _ in 0..count {
             updates.push(MessagePack.decode_member(&mut bytes)?);
         }
-        if bytes.is_empty() { Ok(Self { header, updates }) } else { Err(CodecError::Trailing(bytes.len())) }
+        if bytes.is_empty() {
+            Ok(Self { header, roll, updates })
+        } else {
+            Err(CodecError::Trailing(bytes.len()))
+        }
     }
 
     /// Everybody whom the datagram speaks of, its sender first.
@@ -95,11 +104,40 @@ fn is_bare(header: &Header<ClusterIdentity>) -> bool {
     matches!(header.message, Message::Announce | Message::TurnUndead)
 }
 
+/// Writes a roll call; returns it with the number of updates that there was room for.
+pub(super) fn roll_call<'a>(
+    header: &Header<ClusterIdentity>,
+    roll: &Roll,
+    updates: impl Iterator<Item = &'a Update<ClusterIdentity>>,
+) -> Result<(Bytes, usize), CodecError> {
+    let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+    MessagePack.encode_header(header, &mut bytes)?;
+    put(roll, &mut bytes)?;
+    let tally = bytes.len();
+    let mut count = 0_u16;
+    for update in updates {
+        let room = bytes.len().max(tally + 2);
+        bytes.resize(room, 0);
+        MessagePack.encode_member(update, &mut bytes)?;
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            bytes.truncate(room);
+            break;
+        }
+        count += 1;
+    }
+    if count == 0 {
+        bytes.truncate(tally);
+    } else {
+        bytes[tally..tally + 2].copy_from_slice(&count.to_be_bytes());
+    }
+    Ok((bytes.into(), usize::from(count)))
+}
+
 /// Adds an update to one of our own datagrams, unless its kind has none or there is no room.
 pub(super) fn with_update(datagram: Bytes, update: &Update<ClusterIdentity>) -> Bytes {
     let mut rest = &datagram[..];
     let Ok(header) = MessagePack.decode_header(&mut rest) else { return datagram };
-    if is_bare(&header) {
+    if is_bare(&header) || header.message == Message::Broadcast {
         return datagram;
     }
     let head = datagram.len() - rest.len();
@@ -155,8 +193,8 @@ impl Codec<ClusterIdentity> for MessagePack {
             Message::Feed => (7, 0, None),
             Message::Gossip => (8, 0, None),
             Message::TurnUndead => (9, 0, None),
-            // Carries what applications add to the gossip; nobody does here.
-            Message::Broadcast => return Err(CodecError::Kind(10)),
+            // Would carry what applications add to the gossip, and carries the roll call instead.
+            Message::Broadcast => (10, 0, None),
         };
         let (from, from_refutals, to) = (header.src, header.src_incarnation, header.dst);
         put(&WireHeader { from, from_refutals, to, kind, probe, about }, buf)
@@ -176,6 +214,7 @@ impl Codec<ClusterIdentity> for MessagePack {
             (7, None) => Message::Feed,
             (8, None) => Message::Gossip,
             (9, None) => Message::TurnUndead,
+            (10, None) => Message::Broadcast,
             (kind, _) => return Err(CodecError::Kind(kind)),
         };
         Ok(Header { src: wire.from, src_incarnation: wire.from_refutals, dst: wire.to, message })

@@ -38,7 +38,7 @@ pub(crate) fn gossip_every(timing: Timing) -> Duration {
     timing.detect() / 5
 }
 
-/// Between two requests to some member to name others.
+/// Between two pages of the roll call, while they bring nothing new.
 pub(crate) fn ask_every(timing: Timing) -> Duration {
     timing.detect() * 4
 }
@@ -76,8 +76,8 @@ pub(super) fn config(timing: Timing, digits: u8) -> Config {
         remove_down_after: Some(REMEMBER_DOWN),
         max_packet_size: const { NonZeroUsize::new(DATAGRAM_BYTES_MAX).unwrap() },
         notify_down_members: true,
-        // Gossip is best effort: what it missed is learnt by asking somebody whom he knows.
-        periodic_announce: every(ask_every(timing), NonZeroUsize::MIN),
+        // The roll call does what this is for.
+        periodic_announce: None,
         // Ends a partition of which both sides have declared the other one down.
         periodic_announce_to_down_members: every(retry_down_every(timing), PEERS_ASKED),
         periodic_gossip: every(gossip_every(timing), PEERS_ASKED),

@@ -7,12 +7,14 @@
 //!
 //! A single accuser suffices to declare a node down, so an accuser doubts itself first: one that
 //! stood still, or that hears nobody, gives its suspects more time, and whoever talks to a suspect
-//! tells it. Source: Dadgar, Phillips and Currey, "Lifeguard: Local Health Awareness for More Accurate Failure Detection", DSN 2018.
+//! tells it. Source: Dadgar, Phillips and Currey, "Lifeguard: Local Health Awareness for More
+//! Accurate Failure Detection", DSN 2018.
 
 mod alarms;
 mod codec;
 mod error;
 mod identity;
+mod roll;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use self::{
     alarms::{Alarm, Alarms},
     codec::{DATAGRAM_BYTES_MAX, Datagram, MessagePack},
+    roll::Reader,
 };
 use crate::{Member, NodeId, Time, Timing};
 
@@ -73,6 +76,7 @@ pub struct Cluster {
     due: Option<Time>,
     /// When a datagram came last.
     heard: Time,
+    reader: Reader,
     up: BTreeMap<NodeId, ClusterIdentity>,
     /// The decimal digits of the size for which SWIM is configured.
     digits: u8,
@@ -108,6 +112,7 @@ impl Cluster {
             alarms: Alarms::default(),
             due: None,
             heard: Time::ZERO,
+            reader: Reader::new(me.member.node),
             up: BTreeMap::new(),
             digits,
             contacts: VecDeque::new(),
@@ -141,9 +146,14 @@ impl Cluster {
         bytes: &[u8],
         out: &mut Vec<ClusterEffect>,
     ) -> Result<(), ClusterError> {
-        self.check(from, bytes)?;
+        let datagram = self.open(bytes)?;
+        self.check(from, &datagram)?;
         self.notice_stall(now);
         self.notice_sound(now);
+        if datagram.roll.is_some() {
+            self.on_roll(now, datagram, out);
+            return Ok(());
+        }
         let mut runtime = Runtime::new();
         let done = self.swim.handle_data(bytes, &mut runtime);
         debug_assert!(done.is_ok(), "a checked datagram was refused: {done:?}");
@@ -171,6 +181,7 @@ impl Cluster {
                     self.seeking = false;
                     self.seek(&mut runtime);
                 }
+                Alarm::Read => self.read_on(now, out),
             }
         }
         self.due = None;
@@ -210,8 +221,7 @@ impl Cluster {
         self.due = None;
     }
 
-    /// Refuses what SWIM would refuse only after having applied half of it, and what it would not.
-    fn check(&self, from: Member, bytes: &[u8]) -> Result<(), ClusterError> {
+    fn open(&self, bytes: &[u8]) -> Result<Datagram, ClusterError> {
         if self.left {
             return Err(ClusterError::Left);
         }
@@ -219,8 +229,11 @@ impl Cluster {
         if size > limit {
             return Err(ClusterError::TooLarge { size, limit });
         }
-        let datagram =
-            Datagram::decode(bytes).map_err(|error| ClusterError::Malformed { why: error.to_string() })?;
+        Datagram::decode(bytes).map_err(|error| ClusterError::Malformed { why: error.to_string() })
+    }
+
+    /// Refuses what SWIM would refuse only after having applied half of it, and what it would not.
+    fn check(&self, from: Member, datagram: &Datagram) -> Result<(), ClusterError> {
         let (claims, to) = (datagram.header.src.member, datagram.header.dst.member);
         if claims != from {
             return Err(ClusterError::FalseSender { from, claims });
@@ -244,7 +257,7 @@ impl Cluster {
         if let Some(by) = lives.find(|life| life.incarnation > me.incarnation) {
             return Err(ClusterError::Superseded { by });
         }
-        self.check_room(&datagram)
+        self.check_room(datagram)
     }
 
     /// Refuses a datagram with which more nodes than the limit would have to be kept in mind.
@@ -321,7 +334,7 @@ impl Cluster {
         while let Some((after, timer)) = runtime.to_schedule() {
             self.alarms.set(now + after, Alarm::Swim(timer));
         }
-        self.heed(notes, out);
+        self.heed(now, notes, out);
         let known = self.swim.iter_membership_state().len() > 0;
         if !self.left && !self.seeking && (!self.contacts.is_empty() || (!self.connected && known)) {
             self.seeking = true;
@@ -345,7 +358,7 @@ impl Cluster {
     }
 
     /// Turns what SWIM has noticed into effects.
-    fn heed(&mut self, notes: Vec<Note<ClusterIdentity>>, out: &mut Vec<ClusterEffect>) {
+    fn heed(&mut self, now: Time, notes: Vec<Note<ClusterIdentity>>, out: &mut Vec<ClusterEffect>) {
         let mut notes = notes.into_iter().peekable();
         while let Some(note) = notes.next() {
             match note {
@@ -359,7 +372,10 @@ impl Cluster {
                         self.rise(id, out);
                     }
                 }
-                Note::Active => self.connected = true,
+                Note::Active => {
+                    self.connected = true;
+                    self.start_reading(now);
+                }
                 Note::Idle | Note::Rejoin(_) | Note::Defunct => self.connected = false,
             }
         }

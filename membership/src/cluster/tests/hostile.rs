@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use foca::{Codec, Header, Member as Update, Message};
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::roll::Roll, *};
 
 fn datagram(header: &Header<ClusterIdentity>, updates: &[Update<ClusterIdentity>]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -190,6 +190,16 @@ fn messages() -> impl Strategy<Value = Message<ClusterIdentity>> {
     })
 }
 
+fn contents() -> impl Strategy<Value = Result<Message<ClusterIdentity>, Roll>> {
+    let after = || prop::option::of((0..8_u64).prop_map(NodeId::new));
+    prop_oneof![
+        4 => messages().prop_map(Ok),
+        1 => after().prop_map(|after| Err(Roll::Ask { after })),
+        1 => (after(), any::<bool>()).prop_map(|(after, more)| Err(Roll::Page { after, more })),
+        1 => Just(Err(Roll::Tell)),
+    ]
+}
+
 fn updates() -> impl Strategy<Value = Vec<Update<ClusterIdentity>>> {
     let refutals = prop_oneof![0..3_u16, Just(u16::MAX)];
     let states = prop_oneof![Just(State::Alive), Just(State::Suspect), Just(State::Down)];
@@ -244,17 +254,29 @@ proptest! {
 
     #[test]
     fn whatever_authenticated_peers_say_reports_stay_consistent_and_nothing_panics(
-        steps in prop::collection::vec((identities(), messages(), updates(), 0..700_u64, any::<bool>()), 1..60),
+        steps in prop::collection::vec(
+            (identities(), any::<bool>(), contents(), updates(), 0..700_u64, any::<bool>()),
+            1..60,
+        ),
     ) {
         let (mut cluster, mut now) = settled();
         let mut up: BTreeMap<_, _> = cluster.members().map(|id| (id.member.node, *id)).collect();
-        for (src, message, news, pause, renew) in steps {
+        for (src, as_known, content, news, pause, renew) in steps {
             let mut out = Vec::new();
-            let mut dst = *cluster.identity();
+            let (mut dst, mut src) = (*cluster.identity(), src);
             if renew {
                 dst.set_renewal(0);
             }
-            let bytes = datagram(&header(src, dst, message), &news);
+            if as_known {
+                src = up.get(&src.member.node).copied().unwrap_or(src);
+            }
+            let bytes = match content {
+                Ok(message) => datagram(&header(src, dst, message), &news),
+                Err(roll) => {
+                    let header = header(src, dst, Message::Broadcast);
+                    codec::roll_call(&header, &roll, news.iter()).expect("encodes").0.to_vec()
+                }
+            };
             let done = cluster.on_datagram(now, src.member, &bytes, &mut out);
             prop_assert!(done.is_ok() || out.is_empty());
             now = now + ms(pause);

@@ -208,3 +208,28 @@ fn of_two_processes_with_one_name_the_later_life_counts_and_the_earlier_is_told(
     world.run(ms(10_000));
     assert_eq!(world.members(9), [member(1, 1), member(2, 1)]);
 }
+
+#[test]
+fn whoever_missed_the_news_of_a_failure_hears_it_in_the_roll_call() {
+    let mut world = World::met(4);
+    // A member that two of four have never heard of.
+    world.passes = |from, to| from != 9 || to == 1;
+    world.start(id(9, 1, 9));
+    world.meet(9, id(1, 1, 1));
+    world.run(ms(5_000));
+    world.crash(9);
+    world.run(ms(20_000));
+    for host in 1..=4 {
+        let reports = world.reports_at(host);
+        assert_eq!(reports.last(), Some(&Down(id(9, 1, 9))), "at {host}: {reports:?}");
+    }
+}
+
+#[test]
+fn a_newcomer_reads_the_whole_roll_at_once() {
+    let mut world = World::met(120);
+    world.start(id(200, 1, 200));
+    world.meet(200, id(7, 1, 7));
+    world.run(ms(40)); // announced, let in, and five pages: two milliseconds each way
+    assert_eq!(world.members(200).len(), 120);
+}
