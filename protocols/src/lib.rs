@@ -8,6 +8,9 @@ mod group;
 mod order;
 mod stream;
 
+/// What the bus decides: who gets a message, what comes twice, where a reader goes on.
+pub mod bus;
+
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,

@@ -1,6 +1,8 @@
 //! Subjects of the bus, and the patterns that select them.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 /// Longest subject or pattern, in bytes.
 const BYTES_MAX: usize = 255;
@@ -24,20 +26,22 @@ pub enum SubjectError {
 }
 
 /// Names what a message is about: words with dots between them.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Subject(String);
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Subject(Arc<str>);
 
 /// Selects subjects: `*` stands for one word, a last `>` for one or more.
 ///
 /// ```
-/// use quorate::{Pattern, Subject};
+/// use quorate_protocols::bus::{Pattern, Subject};
 ///
 /// let pattern: Pattern = "orders.*.paid".parse()?;
 /// assert!(pattern.matches(&"orders.7.paid".parse::<Subject>()?));
-/// # Ok::<(), quorate::SubjectError>(())
+/// # Ok::<(), quorate_protocols::bus::SubjectError>(())
 /// ```
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Pattern(String);
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(Arc<str>);
 
 impl Subject {
     /// The subject as text.
@@ -59,6 +63,73 @@ impl Pattern {
             }
         }
         words.next().is_none()
+    }
+
+    /// Whether some subject is selected by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut left, mut right) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (left.next(), right.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether it selects every subject that `other` selects.
+    pub fn covers(&self, other: &Self) -> bool {
+        let (mut wide, mut narrow) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (wide.next(), narrow.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(word)) if word != ">" => {}
+                (Some(a), Some(b)) if a == b => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Subject> for Pattern {
+    /// The pattern that selects this subject alone.
+    fn from(subject: &Subject) -> Self {
+        Self(Arc::clone(&subject.0))
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = SubjectError;
+
+    fn try_from(text: String) -> Result<Self, SubjectError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = SubjectError;
+
+    fn try_from(text: String) -> Result<Self, SubjectError> {
+        text.parse()
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.as_str().to_owned()
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.as_str().to_owned()
     }
 }
 
@@ -83,7 +154,7 @@ impl FromStr for Subject {
         if text.contains(['*', '>']) {
             return Err(SubjectError::Wildcard(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -101,7 +172,7 @@ impl FromStr for Pattern {
         if parts.iter().enumerate().any(misplaced) {
             return Err(SubjectError::Wildcard(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -136,6 +207,26 @@ mod tests {
         ] {
             let matches = pattern.parse::<Pattern>().unwrap().matches(&subject.parse().unwrap());
             assert_eq!(matches, expected, "{pattern} on {subject}");
+        }
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_subject_fits_both_and_cover_where_all_do() {
+        for (a, b, overlaps, covers) in [
+            ("a.b", "a.b", true, true),
+            ("a.*", "a.b", true, true),
+            ("a.b", "a.*", true, false),
+            ("a.*", "*.b", true, false),
+            ("a.>", "*.b.c", true, false),
+            (">", "a.>", true, true),
+            ("a.>", ">", true, false),
+            ("a.>", "a", false, false),
+            ("a.*", "a.>", true, false),
+            ("*", "a.b", false, false),
+        ] {
+            let (x, y): (Pattern, Pattern) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!((x.overlaps(&y), x.covers(&y)), (overlaps, covers), "{a} and {b}");
+            assert_eq!(x.overlaps(&y), y.overlaps(&x));
         }
     }
 

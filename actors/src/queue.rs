@@ -1,0 +1,247 @@
+//! A bounded queue between an actor that must not wait and a reader that may be slow.
+//!
+//! The writer never waits: what does not fit is left out and counted, at the very place where it
+//! is missing, or stays with the writer until the reader has made room. So a slow reader holds up
+//! nobody else.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::Stream;
+
+/// Bytes that may wait for one reader, besides one item that alone is larger.
+const BYTES_MAX: usize = 16 << 20;
+
+/// Something that was taken out of a queue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Slot<T> {
+    /// An item.
+    Item(T),
+    /// So many items are missing here.
+    Missed(u64),
+}
+
+type OnRoom = Box<dyn Fn() + Send>;
+
+struct State<T> {
+    slots: VecDeque<(Slot<T>, usize)>,
+    items_max: usize,
+    bytes: usize,
+    reader: Option<Waker>,
+    /// Whether the writer wants to be told of room.
+    starved: bool,
+    on_room: Option<OnRoom>,
+    ended: bool,
+    abandoned: bool,
+}
+
+/// The end that an actor writes to. Dropping it ends the stream after what it holds.
+pub(crate) struct Feed<T>(Arc<Mutex<State<T>>>);
+
+/// The end that is read.
+pub(crate) struct Reader<T>(Arc<Mutex<State<T>>>);
+
+/// What became of an offer.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Offer<T> {
+    /// It waits for the reader.
+    Taken,
+    /// There is no room; here it is again.
+    Full(T),
+    /// Nobody reads any more.
+    Abandoned,
+}
+
+/// Makes a queue for so many items.
+pub(crate) fn queue<T>(items_max: usize) -> (Feed<T>, Reader<T>) {
+    let state = State {
+        slots: VecDeque::new(),
+        items_max: items_max.max(1),
+        bytes: 0,
+        reader: None,
+        starved: false,
+        on_room: None,
+        ended: false,
+        abandoned: false,
+    };
+    let shared = Arc::new(Mutex::new(state));
+    (Feed(Arc::clone(&shared)), Reader(shared))
+}
+
+// No code that runs under the lock panics half-way, so a poisoned state is a whole one.
+fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> State<T> {
+    fn push(&mut self, slot: Slot<T>, bytes: usize) -> Option<Waker> {
+        self.bytes += bytes;
+        self.slots.push_back((slot, bytes));
+        self.reader.take()
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.slots.is_empty() || self.slots.len() < self.items_max && self.bytes + bytes <= BYTES_MAX
+    }
+}
+
+impl<T> Feed<T> {
+    /// Offers an item of so many bytes. If there is no room, the writer is told once there is.
+    pub(crate) fn offer(&self, item: T, bytes: usize) -> Offer<T> {
+        let mut state = lock(&self.0);
+        if state.abandoned {
+            return Offer::Abandoned;
+        }
+        if !state.has_room(bytes) {
+            state.starved = true;
+            return Offer::Full(item);
+        }
+        let waker = state.push(Slot::Item(item), bytes);
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Offer::Taken
+    }
+
+    /// Notes that `count` items are missing at this place; takes no room worth counting.
+    pub(crate) fn skip(&self, count: u64) {
+        let mut state = lock(&self.0);
+        if let Some((Slot::Missed(missed), _)) = state.slots.back_mut() {
+            *missed += count;
+        } else {
+            let waker = state.push(Slot::Missed(count), 0);
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// What to call once there is room after an offer that found none.
+    pub(crate) fn on_room(&self, call: impl Fn() + Send + 'static) {
+        lock(&self.0).on_room = Some(Box::new(call));
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        lock(&self.0).abandoned
+    }
+}
+
+impl<T> Drop for Feed<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.ended = true;
+        state.on_room = None;
+        let waker = state.reader.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<T> Reader<T> {
+    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Slot<T>>> {
+        let mut state = lock(&self.0);
+        let Some((slot, bytes)) = state.slots.pop_front() else {
+            if state.ended {
+                return Poll::Ready(None);
+            }
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        state.bytes -= bytes;
+        // Half empty: waking the writer for each item would cost more than the item.
+        if state.starved && state.slots.len() <= state.items_max / 2 && state.bytes <= BYTES_MAX / 2 {
+            state.starved = false;
+            if let Some(call) = &state.on_room {
+                call();
+            }
+        }
+        Poll::Ready(Some(slot))
+    }
+}
+
+impl<T> Stream for Reader<T> {
+    type Item = Slot<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Slot<T>>> {
+        self.poll(cx)
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.abandoned = true;
+        let slots = std::mem::take(&mut state.slots);
+        // The writer forgets this reader when it next looks; what waits is freed at once.
+        drop(state);
+        drop(slots);
+    }
+}
+
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[actix::test]
+    async fn what_is_left_out_is_counted_where_it_is_missing() {
+        let (feed, mut reader) = queue(2);
+        assert_eq!(feed.offer('a', 1), Offer::Taken);
+        assert_eq!(feed.offer('b', 1), Offer::Taken);
+        assert_eq!(feed.offer('c', 1), Offer::Full('c'));
+        feed.skip(1);
+        feed.skip(1);
+        assert_eq!(reader.next().await, Some(Slot::Item('a')));
+        assert_eq!(reader.next().await, Some(Slot::Item('b')));
+        assert_eq!(feed.offer('e', 1), Offer::Taken);
+        drop(feed);
+        assert_eq!(reader.next().await, Some(Slot::Missed(2)));
+        assert_eq!(reader.next().await, Some(Slot::Item('e')));
+        assert_eq!(reader.next().await, None);
+    }
+
+    #[actix::test]
+    async fn a_writer_that_found_no_room_is_told_once_of_room() {
+        let (feed, mut reader) = queue(4);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        feed.on_room(move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        for item in 0..4 {
+            assert_eq!(feed.offer(item, 1), Offer::Taken);
+        }
+        assert_eq!(feed.offer(4, 1), Offer::Full(4));
+        for _ in 0..4 {
+            reader.next().await;
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn one_item_larger_than_the_bound_passes_alone() {
+        let (feed, reader) = queue(4);
+        assert_eq!(feed.offer((), BYTES_MAX + 1), Offer::Taken);
+        assert_eq!(feed.offer((), 1), Offer::Full(()));
+        drop(reader);
+        assert_eq!(feed.offer((), 1), Offer::Abandoned);
+        assert!(feed.is_abandoned());
+    }
+}

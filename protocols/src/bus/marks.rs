@@ -1,0 +1,150 @@
+//! Dropping what a publisher sends twice.
+
+use std::collections::BTreeMap;
+
+use quorate_membership::Member;
+use serde::{Deserialize, Serialize};
+
+/// One session of somebody who publishes.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct PublisherId {
+    /// The node or client, in its present life.
+    pub member: Member,
+    /// Tells the sessions of one life apart.
+    pub session: u64,
+}
+
+/// What a publisher writes on each message to a group.
+///
+/// It numbers its messages upwards, sends them in order, and sends all that are not acknowledged
+/// again, in order, when it changes to another node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Who publishes.
+    pub publisher: PublisherId,
+    /// The number of this message.
+    pub number: u64,
+    /// The number of the publisher's message to this group before this one; zero if none.
+    pub previous: u64,
+    /// All numbers up to this one have been acknowledged to the publisher.
+    pub settled: u64,
+}
+
+/// What is to become of a message that the group delivers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Admission {
+    /// It goes to the subscribers.
+    New,
+    /// It was delivered before: drop it, and acknowledge it.
+    Duplicate,
+    /// One before it is missing: drop it; its publisher's node sends it again.
+    Gap,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+struct Mark {
+    through: u64,
+    touched: u64,
+}
+
+/// How far each publisher has come, as a function of what the group has delivered.
+///
+/// All members deliver the same messages in the same order, so all of them drop the same ones. A
+/// newcomer takes the marks over from a member as they were at the beginning of its first view.
+///
+/// Each publisher's messages pass exactly once and in its order: a message passes only if all
+/// before it have passed or were acknowledged. A publisher that was forgotten, because
+/// [`Self::PUBLISHERS_MAX`] others have published since, goes on where it was acknowledged; only
+/// what it had in flight may then pass twice.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Marks {
+    marks: BTreeMap<PublisherId, Mark>,
+    by_age: BTreeMap<u64, PublisherId>,
+    delivered: u64,
+}
+
+impl Marks {
+    /// How many publishers are kept in mind; the one silent for longest is forgotten.
+    pub const PUBLISHERS_MAX: usize = 16_384;
+
+    /// Decides about the next message that the group delivers.
+    pub fn admit(&mut self, stamp: &Stamp) -> Admission {
+        let known = self.marks.get(&stamp.publisher).copied();
+        let through = known.map_or(0, |mark| mark.through).max(stamp.settled);
+        let admission = if stamp.number <= through {
+            Admission::Duplicate
+        } else if stamp.previous > through {
+            Admission::Gap
+        } else {
+            Admission::New
+        };
+        let through = if admission == Admission::New { stamp.number } else { through };
+        self.delivered += 1;
+        let mark = Mark { through, touched: self.delivered };
+        if let Some(known) = known {
+            self.by_age.remove(&known.touched);
+        }
+        self.marks.insert(stamp.publisher, mark);
+        self.by_age.insert(mark.touched, stamp.publisher);
+        while self.marks.len() > Self::PUBLISHERS_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.marks.remove(&oldest);
+        }
+        admission
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::{Incarnation, NodeId};
+
+    use super::*;
+
+    fn stamp(publisher: u64, number: u64, previous: u64, settled: u64) -> Stamp {
+        let member = Member::new(NodeId::new(publisher), Incarnation::new(1));
+        Stamp { publisher: PublisherId { member, session: 0 }, number, previous, settled }
+    }
+
+    #[test]
+    fn each_message_passes_once_and_in_order_when_a_publisher_changes_nodes_in_mid_flight() {
+        let mut marks = Marks::default();
+        // Through one node up to 5; 4 and 5 stay unacknowledged and come again through another,
+        // whose messages are ordered between those of the first.
+        let order = [(1, 0, 0), (2, 1, 0), (3, 2, 0), (4, 3, 1), (4, 3, 3), (5, 4, 3), (5, 4, 3), (6, 5, 3)];
+        let passed = order.iter().filter(|(number, previous, settled)| {
+            marks.admit(&stamp(1, *number, *previous, *settled)) == Admission::New
+        });
+        assert_eq!(passed.map(|m| m.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_message_that_overtook_another_waits_for_its_repetition() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.admit(&stamp(1, 1, 0, 0)), Admission::New);
+        assert_eq!(marks.admit(&stamp(1, 3, 2, 0)), Admission::Gap);
+        assert_eq!(marks.admit(&stamp(1, 2, 1, 0)), Admission::New);
+        assert_eq!(marks.admit(&stamp(1, 3, 2, 0)), Admission::New);
+    }
+
+    #[test]
+    fn numbers_given_to_other_groups_are_no_gap() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.admit(&stamp(1, 7, 0, 4)), Admission::New);
+        assert_eq!(marks.admit(&stamp(1, 12, 7, 4)), Admission::New);
+        // After a change of nodes the other one knows only what was acknowledged.
+        assert_eq!(marks.admit(&stamp(1, 12, 11, 11)), Admission::Duplicate);
+        assert_eq!(marks.admit(&stamp(1, 14, 11, 11)), Admission::New);
+    }
+
+    #[test]
+    fn the_publisher_silent_for_longest_is_forgotten_and_goes_on_where_it_was_acknowledged() {
+        let mut marks = Marks::default();
+        marks.admit(&stamp(0, 1, 0, 0));
+        for publisher in 1..=Marks::PUBLISHERS_MAX as u64 {
+            marks.admit(&stamp(publisher, 1, 0, 0));
+        }
+        assert_eq!(marks.marks.len(), Marks::PUBLISHERS_MAX);
+        assert_eq!(marks.admit(&stamp(0, 2, 1, 1)), Admission::New);
+    }
+}

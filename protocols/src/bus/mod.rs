@@ -1,0 +1,17 @@
+//! The bus as pure state machines.
+//!
+//! [`Interest`] says which nodes get a message of a core subject. For subjects that are bound to
+//! a group, [`Marks`] drop what comes twice, and [`History`] keeps what was delivered of late, so
+//! that readers go on where they were, here or at another node.
+
+mod history;
+mod interest;
+mod marks;
+mod position;
+mod subject;
+
+pub use history::{Found, History};
+pub use interest::{Announcement, Interest, Route, Want};
+pub use marks::{Admission, Marks, PublisherId, Stamp};
+pub use position::Position;
+pub use subject::{Pattern, Subject, SubjectError};
