@@ -1,13 +1,30 @@
 //! Actor-based group communication: nodes, groups and one message bus.
+//!
+//! A [`Node`] is started on an actix arbiter with a [`NodeConfig`] and a transport. It runs the
+//! groups that it founds, joins others with [`Node::join`], and offers the [`Bus`].
 
-mod codec;
-mod perform;
-mod replication;
-mod subject;
+mod bus;
+mod clock;
+mod config;
+mod group;
+mod node;
+mod queue;
+mod wire;
 
-pub use codec::{DecodeError, EncodeError, Packet, decode, encode};
-pub use replication::{BusyError, Clock, GroupHandle, Outgoing, SendError, Stopped};
-pub use subject::{Pattern, Subject, SubjectError};
+pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};
+pub use node::{JoinError, Node, PeerStatus, StartError, Status, StopReason};
+
+pub use group::{
+    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupStatus, SendError, Sent, Stopped, ViewRecord,
+    Wait,
+};
+
+pub use bus::{
+    Bus, Delivery, Missed, NotThatType, Overflow, PublishError, Publishing, RequestError, SubscribeError,
+    SubscribeOptions, Subscription,
+};
+pub use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError};
 
 pub use quorate_membership as membership;
 pub use quorate_protocols as protocols;
+pub use quorate_transport as transport;

@@ -35,7 +35,7 @@ struct State<T> {
     reader: Option<Waker>,
     /// Whether the writer wants to be told of room.
     starved: bool,
-    on_room: Option<OnRoom>,
+    on_room: Vec<OnRoom>,
     ended: bool,
     abandoned: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn queue<T>(items_max: usize) -> (Feed<T>, Reader<T>) {
         bytes: 0,
         reader: None,
         starved: false,
-        on_room: None,
+        on_room: Vec::new(),
         ended: false,
         abandoned: false,
     };
@@ -111,7 +111,7 @@ impl<T> Feed<T> {
     pub(crate) fn skip(&self, count: u64) {
         let mut state = lock(&self.0);
         if let Some((Slot::Missed(missed), _)) = state.slots.back_mut() {
-            *missed += count;
+            *missed = missed.saturating_add(count);
         } else {
             let waker = state.push(Slot::Missed(count), 0);
             drop(state);
@@ -119,9 +119,10 @@ impl<T> Feed<T> {
         }
     }
 
-    /// What to call once there is room after an offer that found none.
+    /// What to call, besides what was named before, once there is room after an offer that found
+    /// none. It must not use the queue.
     pub(crate) fn on_room(&self, call: impl Fn() + Send + 'static) {
-        lock(&self.0).on_room = Some(Box::new(call));
+        lock(&self.0).on_room.push(Box::new(call));
     }
 
     /// Whether nobody reads any more.
@@ -134,7 +135,7 @@ impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.0);
         state.ended = true;
-        state.on_room = None;
+        state.on_room = Vec::new();
         let waker = state.reader.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
@@ -155,9 +156,7 @@ impl<T> Reader<T> {
         // Half empty: waking the writer for each item would cost more than the item.
         if state.starved && state.slots.len() <= state.items_max / 2 && state.bytes <= BYTES_MAX / 2 {
             state.starved = false;
-            if let Some(call) = &state.on_room {
-                call();
-            }
+            state.on_room.iter().for_each(|call| call());
         }
         Poll::Ready(Some(slot))
     }
@@ -224,7 +223,9 @@ mod tests {
         let (feed, mut reader) = queue(4);
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
-        feed.on_room(move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        feed.on_room(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
         for item in 0..4 {
             assert_eq!(feed.offer(item, 1), Offer::Taken);
         }

@@ -1,29 +1,25 @@
 //! The one place where what a group decided is carried out.
 
-use actix::prelude::*;
-use quorate_protocols::{Effect, Effects, Event, Fate, Input, Ticket};
-use tokio::sync::mpsc;
+use std::sync::Arc;
 
-use crate::{
-    codec,
-    replication::{Outgoing, Replication, SendError},
+use actix::prelude::*;
+use quorate_membership::NodeId;
+use quorate_protocols::{Effect, Effects, Event, Fate, Input, Message, Ticket};
+
+use super::{
+    Outgoing, SendError, codec,
+    replication::{Asker, Replication},
+    sent::Stage,
 };
+use crate::wire;
 
 impl Replication {
     /// Carries out effects in the order in which they were pushed.
     pub(crate) fn perform(&mut self, effects: Effects, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                Effect::Send { to, message } => match codec::encode(message) {
-                    // A full outlet is a lossy link: the core asks again for what is missing.
-                    Ok(packet) => {
-                        if self.outlet.try_send(Outgoing { to, packet }).is_err() {
-                            metrics::counter!("quorate_outgoing_lost_total").increment(1);
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "a message was not sent"),
-                },
-                Effect::Deliver(event) => self.tell(&event),
+                Effect::Send { to, message } => self.send(to, message),
+                Effect::Deliver(event) => self.tell(event, ctx),
                 Effect::Fate { ticket, fate } => self.settle(ticket, fate),
                 Effect::WakeAt(at) => {
                     let wait = at.since(self.clock.now());
@@ -34,24 +30,75 @@ impl Replication {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
-        self.readers.retain(|reader| match reader.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                metrics::counter!("quorate_readers_overrun_total").increment(1);
-                false
+    fn send(&mut self, to: Arc<[NodeId]>, message: Message) {
+        let urgent = message.is_urgent();
+        match codec::encode(message) {
+            Ok(packet) => {
+                let (lane, frame) = wire::group_frame(self.spec.id(), urgent, packet);
+                self.outlet.send(Outgoing { to, lane, frame });
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(error) => tracing::error!(%error, "a message was not sent"),
+        }
+    }
+
+    fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
+        match &event {
+            Event::View(view) => {
+                tracing::info!(group = self.spec.name(), %view, "a view begins");
+                self.records.note(view);
+            }
+            Event::Message { .. } => self.delivered += 1,
+            Event::Removed { .. } | Event::LineageLost | Event::Left => self.doubt_the_rest(),
+            _ => {}
+        }
+        let is_view = matches!(event, Event::View(_));
+        let Some(event) = self.unwrapped(event) else { return };
+        self.readers.retain(|reader| reader.tell(&event));
+        if is_view {
+            self.ask_marks(ctx);
+        }
+    }
+
+    /// Asks for the marks until a member has told them.
+    fn ask_marks(&mut self, ctx: &mut Context<Self>) {
+        let Some((view, member)) = self.bound.as_mut().and_then(super::bound::Bound::ask) else { return };
+        let (lane, frame) = wire::marks_wanted(self.spec.id(), view);
+        self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame });
+        ctx.run_later(self.spec.config().timing.resend(), Self::ask_marks);
+    }
+
+    /// Nobody will say any more whether all members hold what was sent.
+    fn doubt_the_rest(&mut self) {
+        let sent = |asker: &Asker| matches!(asker, Asker::Sender(_, it) if it.stage() == Stage::Uniform);
+        self.askers.retain(|_, asker| {
+            let doubtful = sent(asker);
+            if let (true, Asker::Sender(_, progress)) = (doubtful, asker) {
+                progress.fail(SendError::Unknown);
+            }
+            !doubtful
         });
     }
 
     fn settle(&mut self, ticket: Ticket, fate: Fate) {
-        let Some(asker) = self.askers.remove(&ticket) else { return };
-        // The asker may have stopped waiting; the fate stands all the same.
-        let _ = asker.send(match fate {
-            Fate::Uniform | Fate::Everywhere => Ok(()),
-            Fate::Lost => Err(SendError::Lost),
-            _ => Err(SendError::Unknown),
-        });
+        if fate == Fate::Uniform
+            && let Some(Asker::Sender(_, progress)) = self.askers.get(&ticket)
+        {
+            progress.reach(Stage::Uniform);
+            return;
+        }
+        match (self.askers.remove(&ticket), fate) {
+            (Some(Asker::Sender(_, progress)), Fate::Everywhere) => progress.reach(Stage::Everywhere),
+            (Some(asker @ Asker::Sender(..)), Fate::Lost) => asker.fail(&SendError::Lost),
+            (Some(asker @ Asker::Sender(..)), _) => asker.fail(&SendError::Unknown),
+            (Some(Asker::Publisher(publication)), Fate::Uniform | Fate::Everywhere) => {
+                if self.bound.as_ref().is_some_and(super::bound::Bound::is_undecided) {
+                    self.undecided.push(publication);
+                } else {
+                    self.settle_publication(publication, true);
+                }
+            }
+            (Some(Asker::Publisher(publication)), _) => self.settle_publication(publication, false),
+            (None, _) => {}
+        }
     }
 }

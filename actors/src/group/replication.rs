@@ -2,92 +2,63 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    rc::Rc,
     sync::Arc,
-    time::Instant,
 };
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{Member, NodeId, Time, View};
-use quorate_protocols::{self as protocols, Event, Group, GroupConfig, Input, Refusal, Ticket};
-use tokio::sync::{mpsc, oneshot};
+use quorate_membership::{Member, View, ViewId};
+use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
 
-use crate::codec::Packet;
+use super::{
+    Outlet, Publication, SendError, ViewRecord,
+    bound::Bound,
+    events::EventFeed,
+    record::{GroupStatus, Records, Wait},
+    sent::{Progress, Stage},
+};
+use crate::{
+    bus::{HandOut, PublishError},
+    clock::Clock,
+    config::GroupSpec,
+    node::Canary,
+};
 
 /// Inputs that may wait for the actor.
 const MAILBOX_MAX: usize = 1024;
-/// Submissions that may wait for the window to open.
-const WAITING_MAX: usize = 4096;
+/// Submissions of the application that may wait for the window to open.
+pub(crate) const WAITING_MAX: usize = 65_536;
 
-/// The one monotonic clock of a node.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
-
-impl Clock {
-    /// Starts the clock.
-    #[expect(clippy::new_without_default, reason = "two clocks of one node must not differ by accident")]
-    pub fn new() -> Self {
-        Self(Instant::now())
-    }
-
-    /// The present moment.
-    pub fn now(&self) -> Time {
-        Time::ZERO + self.0.elapsed()
-    }
+/// Whoever waits for the outcome of a submission.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    Sender(Bytes, Arc<Progress>),
+    Publisher(Publication),
 }
 
-/// What a group wants sent to peers.
-#[derive(Clone, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub struct Outgoing {
-    /// To whom.
-    pub to: Arc<[NodeId]>,
-    /// What.
-    pub packet: Packet,
-}
-
-/// Why a multicast did not end well.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Nobody will deliver it. Send it again once this member is back in a view.
-    #[error("this member had to leave the group before the message was sent; send it again")]
-    Lost,
-    /// Others may have delivered it. Sending it again may double it.
-    #[error("this member had to leave the group before it learned whether others have the message")]
-    Unknown,
-    /// The group does not take it.
-    #[error("not sent: {0}")]
-    Refused(#[from] Refusal),
-    /// Too many messages wait for the window. Send again later.
-    #[error("{WAITING_MAX} messages wait already; send again later")]
-    Busy,
-    /// The group was stopped here; others may have the message.
-    #[error("the group was stopped at this node before the outcome was known")]
-    Stopped,
-}
-
-/// The group was stopped at this node.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the group was stopped at this node; start it again")]
-pub struct Stopped;
-
-/// The group's mailbox is full or closed: the input is lost, as on a link that breaks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the group takes no input now; offer it again later")]
-pub struct BusyError;
-
-type Asker = oneshot::Sender<Result<(), SendError>>;
-
+/// The group's actor. Effects are carried out in `perform.rs`.
 pub(crate) struct Replication {
-    group: Group,
+    pub(crate) group: protocols::Group,
+    pub(crate) spec: Arc<GroupSpec>,
     pub(crate) clock: Clock,
-    pub(crate) outlet: Recipient<Outgoing>,
-    pub(crate) readers: Vec<mpsc::Sender<Event>>,
+    pub(crate) outlet: Rc<dyn Outlet>,
+    pub(crate) readers: Vec<EventFeed>,
     pub(crate) askers: BTreeMap<Ticket, Asker>,
-    waiting: VecDeque<(Bytes, Asker)>,
+    pub(crate) waiting: VecDeque<Asker>,
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) bound: Option<Bound>,
+    /// Where queue groups get what this node has published to the group.
+    pub(crate) bus: Option<Recipient<HandOut>>,
+    /// Publications whose fate is known before it is known whether they came twice.
+    pub(crate) undecided: Vec<Publication>,
+    pub(crate) pump_due: bool,
+    pub(crate) admit_due: bool,
+    pub(crate) records: Records,
+    pub(crate) delivered: u64,
     next_ticket: u64,
     flush_due: bool,
+    canary: Canary,
 }
 
 impl Actor for Replication {
@@ -97,12 +68,74 @@ impl Actor for Replication {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         self.flush_soon(ctx);
     }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.canary.disarm();
+    }
+}
+
+impl Drop for Replication {
+    fn drop(&mut self) {
+        for asker in std::mem::take(&mut self.askers).into_values().chain(self.waiting.drain(..)) {
+            asker.fail(&SendError::Stopped);
+        }
+        self.undecided.drain(..).for_each(|it| it.done.tell(Err(PublishError::Stopped)));
+    }
+}
+
+impl Asker {
+    pub(crate) fn fail(self, why: &SendError) {
+        match self {
+            Self::Sender(_, progress) => progress.fail(why.clone()),
+            Self::Publisher(publication) => publication.done.tell(Err(why.clone().into())),
+        }
+    }
+
+    fn payload(&self) -> &Bytes {
+        match self {
+            Self::Sender(payload, _) => payload,
+            Self::Publisher(publication) => &publication.wrapped,
+        }
+    }
 }
 
 impl Replication {
+    pub(crate) fn new(
+        spec: Arc<GroupSpec>,
+        me: Member,
+        clock: Clock,
+        outlet: Rc<dyn Outlet>,
+        bus: Option<Recipient<HandOut>>,
+        payload_bytes_max: usize,
+        canary: Canary,
+    ) -> Self {
+        let is_bound = !spec.subjects().is_empty();
+        Self {
+            group: protocols::Group::new(spec.config().clone(), me, clock.now()),
+            bound: is_bound.then(|| Bound::new(spec.id(), me, spec.history_bytes())),
+            bus,
+            spec,
+            clock,
+            outlet,
+            readers: Vec::new(),
+            askers: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            payload_bytes_max,
+            undecided: Vec::new(),
+            pump_due: false,
+            admit_due: false,
+            records: Records::default(),
+            delivered: 0,
+            next_ticket: 0,
+            flush_due: false,
+            canary,
+        }
+    }
+
     pub(crate) fn drive(&mut self, input: Input, ctx: &mut Context<Self>) {
         let mut effects = Vec::new();
         if let Err(refusal) = self.group.handle(self.clock.now(), input, &mut effects) {
+            metrics::counter!("quorate_group_refusals_total").increment(1);
             tracing::debug!(%refusal, "an input was refused");
         }
         self.perform(effects, ctx);
@@ -116,33 +149,92 @@ impl Replication {
         }
     }
 
+    pub(crate) fn admit_soon(&mut self, ctx: &mut Context<Self>) {
+        self.admit_due = true;
+        self.flush_soon(ctx);
+    }
+
     fn flush(&mut self, ctx: &mut Context<Self>) {
         self.flush_due = false;
+        self.admit(ctx);
         let mut effects = Vec::new();
         self.group.flush(self.clock.now(), &mut effects);
         self.perform(effects, ctx);
-        self.admit(ctx);
+        if std::mem::take(&mut self.pump_due)
+            && let Some(bound) = &mut self.bound
+        {
+            bound.pump_all();
+        }
+        // The fates that came may have opened the window or sent something back.
+        if self.admit_due || !self.waiting.is_empty() && self.group.room() > 0 {
+            self.admit(ctx);
+        }
     }
 
     /// Submits what waits, oldest first, as far as the window allows.
-    fn admit(&mut self, ctx: &mut Context<Self>) {
-        while let Some((payload, asker)) = self.waiting.pop_front() {
+    pub(crate) fn admit(&mut self, ctx: &mut Context<Self>) {
+        self.admit_due = false;
+        while let Some(asker) = self.waiting.pop_front() {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             let mut effects = Vec::new();
-            let input = Input::Submit { ticket, payload: payload.clone() };
+            let input = Input::Submit { ticket, payload: asker.payload().clone() };
             match self.group.handle(self.clock.now(), input, &mut effects) {
                 Ok(()) => {
+                    if let Asker::Sender(_, progress) = &asker {
+                        progress.reach(Stage::Accepted);
+                    }
                     self.askers.insert(ticket, asker);
                     self.perform(effects, ctx);
                     self.flush_soon(ctx);
                 }
                 Err(Refusal::WouldBlock { waiting, .. }) if waiting > 0 => {
-                    self.waiting.push_front((payload, asker));
+                    self.waiting.push_front(asker);
                     return;
                 }
-                Err(refusal) => drop(asker.send(Err(refusal.into()))),
+                Err(refusal) => asker.fail(&refusal.into()),
             }
+        }
+    }
+
+    fn waits(&self) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        match self.group.view() {
+            None if !self.group.has_left() => waits.push(Wait::Admission),
+            Some(view) if view.id.is_genesis() => {
+                waits.push(Wait::Founders { missing: self.unreachable(view) });
+            }
+            Some(view) if self.group.is_wedged() => {
+                waits.push(Wait::Majority { unreachable: self.unreachable(view) });
+            }
+            _ => {}
+        }
+        if self.group.is_sealed() {
+            waits.push(Wait::NextView);
+        }
+        if !self.waiting.is_empty() {
+            waits.push(Wait::Window { submissions: self.waiting.len() });
+        }
+        waits
+    }
+
+    fn unreachable(&self, view: &View) -> Vec<Member> {
+        let me = self.group.me().node;
+        view.acceptors().filter(|m| m.node != me && !self.group.hears(m.node)).collect()
+    }
+
+    fn status(&self) -> GroupStatus {
+        GroupStatus {
+            name: self.spec.name().to_owned(),
+            order: self.spec.config().order.to_string(),
+            subjects: self.spec.subjects().iter().map(ToString::to_string).collect(),
+            view: self.group.view().cloned(),
+            rank: self.group.view().and_then(|view| view.rank(self.group.me())),
+            wedged: self.group.is_wedged(),
+            sealed: self.group.is_sealed(),
+            room_bytes: self.group.room(),
+            delivered_total: self.delivered,
+            waits: self.waits(),
         }
     }
 }
@@ -151,25 +243,51 @@ impl Replication {
 #[rtype(result = "()")]
 struct Flush;
 
-#[derive(actix::Message)]
+/// Something happens to the group.
+#[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-struct Feed(Input);
+pub(crate) struct Feed(pub(crate) Input);
+
+/// Messages that have arrived from a peer.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Received(pub(crate) Member, pub(crate) Vec<protocols::Message>);
+
+/// The application multicasts; `wait` says whether it waits for the window.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Submit {
+    pub(crate) payload: Bytes,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Read(pub(crate) EventFeed);
 
 #[derive(actix::Message)]
-#[rtype(result = "()")]
-struct Submit(Bytes, Asker);
+#[rtype(result = "Vec<ViewRecord>")]
+pub(crate) struct AskViews;
 
 #[derive(actix::Message)]
-#[rtype(result = "()")]
-struct Read(mpsc::Sender<Event>);
+#[rtype(result = "Option<GroupStatus>")]
+pub(crate) struct AskStatus;
 
-#[derive(actix::Message)]
-#[rtype(result = "Option<View>")]
-struct AskView;
-
+/// Stops at once, without a word to the others.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-struct Stop;
+pub(crate) struct Stop;
+
+/// A newcomer asks for the marks at the beginning of a view.
+#[derive(actix::Message)]
+#[rtype(result = "Option<Marks>")]
+pub(crate) struct MarksWanted(pub(crate) ViewId);
+
+/// A member has told the marks.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Marked(pub(crate) ViewId, pub(crate) Marks);
 
 impl Handler<Flush> for Replication {
     type Result = ();
@@ -185,14 +303,31 @@ impl Handler<Feed> for Replication {
     }
 }
 
+impl Handler<Received> for Replication {
+    type Result = ();
+    fn handle(&mut self, Received(from, messages): Received, ctx: &mut Self::Context) {
+        for message in messages {
+            self.drive(Input::Received { from, message }, ctx);
+        }
+    }
+}
+
 impl Handler<Submit> for Replication {
     type Result = ();
-    fn handle(&mut self, Submit(payload, asker): Submit, ctx: &mut Self::Context) {
-        if self.waiting.len() >= WAITING_MAX {
-            drop(asker.send(Err(SendError::Busy)));
-            return;
+    fn handle(&mut self, Submit { payload, progress, wait }: Submit, ctx: &mut Self::Context) {
+        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
+        if bytes > limit {
+            return progress.fail(SendError::TooLarge { bytes, limit });
         }
-        self.waiting.push_back((payload, asker));
+        if self.waiting.len() >= WAITING_MAX {
+            return progress.fail(SendError::Busy(self.waiting.len()));
+        }
+        let payload = self.wrapped(payload);
+        if !wait && (!self.waiting.is_empty() || self.group.room() < payload.len()) {
+            let waiting = self.spec.config().window_bytes - self.group.room();
+            return progress.fail(SendError::WouldBlock { waiting });
+        }
+        self.waiting.push_back(Asker::Sender(payload, progress));
         self.admit(ctx);
     }
 }
@@ -204,10 +339,17 @@ impl Handler<Read> for Replication {
     }
 }
 
-impl Handler<AskView> for Replication {
-    type Result = Option<View>;
-    fn handle(&mut self, _: AskView, _: &mut Self::Context) -> Option<View> {
-        self.group.view().cloned()
+impl Handler<AskViews> for Replication {
+    type Result = Vec<ViewRecord>;
+    fn handle(&mut self, _: AskViews, _: &mut Self::Context) -> Vec<ViewRecord> {
+        self.records.all()
+    }
+}
+
+impl Handler<AskStatus> for Replication {
+    type Result = Option<GroupStatus>;
+    fn handle(&mut self, _: AskStatus, _: &mut Self::Context) -> Option<GroupStatus> {
+        Some(self.status())
     }
 }
 
@@ -218,92 +360,21 @@ impl Handler<Stop> for Replication {
     }
 }
 
-/// One group at this node. Clones speak to the same group.
-#[derive(Clone, Debug)]
-pub struct GroupHandle(Addr<Replication>);
-
-impl GroupHandle {
-    /// Starts this node's part in a group on the current arbiter; what it sends goes to `outlet`.
-    pub fn start(config: GroupConfig, me: Member, clock: Clock, outlet: Recipient<Outgoing>) -> Self {
-        let actor = Replication {
-            group: Group::new(config, me, clock.now()),
-            clock,
-            outlet,
-            readers: Vec::new(),
-            askers: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            next_ticket: 0,
-            flush_due: false,
-        };
-        Self(actor.start())
+impl Handler<MarksWanted> for Replication {
+    type Result = Option<Marks>;
+    fn handle(&mut self, MarksWanted(view): MarksWanted, _: &mut Self::Context) -> Option<Marks> {
+        self.bound.as_ref()?.snapshot(view).cloned()
     }
+}
 
-    /// Multicasts a message and waits until it is uniform: it survives any view change.
-    ///
-    /// While the window is full the message waits for its turn.
-    ///
-    /// # Errors
-    /// [`SendError`] says whether others may have it.
-    pub async fn multicast(&self, payload: Bytes) -> Result<(), SendError> {
-        let (asker, fate) = oneshot::channel();
-        self.0.send(Submit(payload, asker)).await.map_err(|_| SendError::Stopped)?;
-        fate.await.unwrap_or(Err(SendError::Stopped))
-    }
-
-    /// Views and messages from now on. A reader that falls `capacity` events behind is cut off:
-    /// its channel ends after what it holds.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the group no longer runs here.
-    pub async fn events(&self, capacity: usize) -> Result<mpsc::Receiver<Event>, Stopped> {
-        let (reader, events) = mpsc::channel(capacity.max(1));
-        self.0.send(Read(reader)).await.map_err(|_| Stopped)?;
-        Ok(events)
-    }
-
-    /// The present view; `None` while outside the group.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the group no longer runs here.
-    pub async fn view(&self) -> Result<Option<View>, Stopped> {
-        self.0.send(AskView).await.map_err(|_| Stopped)
-    }
-
-    /// Asks to leave; `Event::Left` tells when it is done.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the group no longer runs here.
-    pub async fn leave(&self) -> Result<(), Stopped> {
-        self.0.send(Feed(Input::Leave)).await.map_err(|_| Stopped)
-    }
-
-    /// Stops this node's part at once, without a word to the others.
-    pub async fn stop(&self) {
-        // Stopped already is as good.
-        let _ = self.0.send(Stop).await;
-    }
-
-    /// Hands over a message that arrived from a peer.
-    ///
-    /// # Errors
-    /// [`BusyError`] if it was dropped; the group asks for it again.
-    pub fn received(&self, from: Member, message: protocols::Message) -> Result<(), BusyError> {
-        self.0.try_send(Feed(Input::Received { from, message })).map_err(|_| BusyError)
-    }
-
-    /// Tells that this node and another hear each other.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the group no longer runs here.
-    pub async fn reachable(&self, member: Member) -> Result<(), Stopped> {
-        self.0.send(Feed(Input::Reachable(member))).await.map_err(|_| Stopped)
-    }
-
-    /// Tells that they no longer do.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the group no longer runs here.
-    pub async fn unreachable(&self, node: NodeId) -> Result<(), Stopped> {
-        self.0.send(Feed(Input::Unreachable(node))).await.map_err(|_| Stopped)
+impl Handler<Marked> for Replication {
+    type Result = ();
+    fn handle(&mut self, Marked(view, marks): Marked, ctx: &mut Self::Context) {
+        if self.bound.as_mut().is_some_and(|bound| bound.learn(view, marks)) {
+            for publication in std::mem::take(&mut self.undecided) {
+                self.settle_publication(publication, true);
+            }
+            self.admit_soon(ctx);
+        }
     }
 }

@@ -68,9 +68,8 @@ impl<E> History<E> {
         Some(*last)
     }
 
-    /// Keeps an entry at the position last moved to.
-    pub fn keep(&mut self, entry: E, bytes: usize) {
-        let Some(position) = self.last else { return };
+    /// Keeps an entry at a position that was moved to, and that lies behind all kept ones.
+    pub fn keep_at(&mut self, position: Position, entry: E, bytes: usize) {
         self.bytes += bytes;
         self.kept.push_back(Kept { position, bytes, entry });
         while self.bytes > self.bytes_max && self.kept.len() > 1 {
@@ -138,7 +137,7 @@ mod tests {
             for index in 1..=3 {
                 assert_eq!(history.advance(), Some(at(epoch, index)));
                 if index != 2 {
-                    history.keep(epoch * 10 + index, 10);
+                    history.keep_at(at(epoch, index), epoch * 10 + index, 10);
                 }
             }
         }

@@ -58,7 +58,7 @@ struct Mark {
 /// what it had in flight may then pass twice.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Marks {
-    marks: BTreeMap<PublisherId, Mark>,
+    publishers: BTreeMap<PublisherId, Mark>,
     by_age: BTreeMap<u64, PublisherId>,
     delivered: u64,
 }
@@ -69,7 +69,7 @@ impl Marks {
 
     /// Decides about the next message that the group delivers.
     pub fn admit(&mut self, stamp: &Stamp) -> Admission {
-        let known = self.marks.get(&stamp.publisher).copied();
+        let known = self.publishers.get(&stamp.publisher).copied();
         let through = known.map_or(0, |mark| mark.through).max(stamp.settled);
         let admission = if stamp.number <= through {
             Admission::Duplicate
@@ -84,12 +84,12 @@ impl Marks {
         if let Some(known) = known {
             self.by_age.remove(&known.touched);
         }
-        self.marks.insert(stamp.publisher, mark);
+        self.publishers.insert(stamp.publisher, mark);
         self.by_age.insert(mark.touched, stamp.publisher);
-        while self.marks.len() > Self::PUBLISHERS_MAX
+        while self.publishers.len() > Self::PUBLISHERS_MAX
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
-            self.marks.remove(&oldest);
+            self.publishers.remove(&oldest);
         }
         admission
     }
@@ -144,7 +144,7 @@ mod tests {
         for publisher in 1..=Marks::PUBLISHERS_MAX as u64 {
             marks.admit(&stamp(publisher, 1, 0, 0));
         }
-        assert_eq!(marks.marks.len(), Marks::PUBLISHERS_MAX);
+        assert_eq!(marks.publishers.len(), Marks::PUBLISHERS_MAX);
         assert_eq!(marks.admit(&stamp(0, 2, 1, 1)), Admission::New);
     }
 }

@@ -70,8 +70,7 @@ impl Pattern {
         let (mut left, mut right) = (self.0.split('.'), other.0.split('.'));
         loop {
             match (left.next(), right.next()) {
-                (None, None) => return true,
-                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
                 (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
                 _ => return false,
             }
@@ -83,8 +82,7 @@ impl Pattern {
         let (mut wide, mut narrow) = (self.0.split('.'), other.0.split('.'));
         loop {
             match (wide.next(), narrow.next()) {
-                (None, None) => return true,
-                (Some(">"), Some(_)) => return true,
+                (None, None) | (Some(">"), Some(_)) => return true,
                 (Some("*"), Some(word)) if word != ">" => {}
                 (Some(a), Some(b)) if a == b => {}
                 _ => return false,

@@ -268,6 +268,11 @@ impl Group {
         self.wedged
     }
 
+    /// Whether this node and another hear each other, as far as the group was told.
+    pub fn hears(&self, node: NodeId) -> bool {
+        self.reachable.contains(&node)
+    }
+
     /// Whether the view is being closed here.
     pub const fn is_sealed(&self) -> bool {
         self.acceptor.is_sealed()

@@ -6,17 +6,16 @@ use serde::{Deserialize, Serialize};
 
 /// An encoded group message.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// What [`decode`] needs to cut the body into payloads.
-    pub header: Bytes,
+    pub(crate) header: Bytes,
     /// The payloads, to be sent back to back behind the header.
-    pub body: Vec<Bytes>,
+    pub(crate) body: Vec<Bytes>,
 }
 
 /// Why bytes from a peer are no group message. Close the link they came on: the peer is faulty.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// The header is not what this version writes.
     #[error("malformed header of a group message; check that both nodes run the same version")]
     Header(#[from] rmp_serde::decode::Error),
@@ -43,8 +42,7 @@ pub enum DecodeError {
 
 /// Why a message cannot be encoded: it was not sent.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
+pub(crate) enum EncodeError {
     /// A payload is longer than four GiB. Split it.
     #[error("a payload of {0} bytes is longer than a header can say; split it")]
     TooLong(usize),
@@ -61,7 +59,7 @@ struct Header(Vec<Vec<u32>>, Message);
 ///
 /// # Errors
 /// [`EncodeError`] if a payload is too long to be described.
-pub fn encode(mut message: Message) -> Result<Packet, EncodeError> {
+pub(crate) fn encode(mut message: Message) -> Result<Packet, EncodeError> {
     let batches: Vec<Vec<Bytes>> = message.body.batches_mut().into_iter().map(std::mem::take).collect();
     let lengths = batches.iter().map(|batch| batch.iter().map(length).collect());
     let header = Header(lengths.collect::<Result<_, _>>()?, message);
@@ -77,7 +75,7 @@ fn length(payload: &Bytes) -> Result<u32, EncodeError> {
 ///
 /// # Errors
 /// [`DecodeError`] for any other bytes.
-pub fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeError> {
+pub(crate) fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeError> {
     let mut rest = header;
     let Header(lengths, mut message) = rmp_serde::from_read(&mut rest)?;
     if !rest.is_empty() {

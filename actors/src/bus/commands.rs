@@ -1,0 +1,61 @@
+//! What a bus is asked to do, whether it runs in this process or is reached over a link.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_membership::GroupId;
+use quorate_protocols::bus::{Pattern, Position, Subject};
+use tokio::sync::oneshot;
+
+use super::{Delivery, PublishError, RequestError, SubscribeError, SubscribeOptions};
+use crate::{group::Done, queue::Feed};
+
+/// Publishes.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Publish {
+    pub(crate) subject: Subject,
+    pub(crate) reply_to: Option<Subject>,
+    pub(crate) payload: Bytes,
+    pub(crate) done: Done,
+}
+
+/// Publishes and waits for one answer.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Request {
+    pub(crate) subject: Subject,
+    pub(crate) payload: Bytes,
+    pub(crate) done: oneshot::Sender<Result<Delivery, RequestError>>,
+}
+
+/// Subscribes; answers once all nodes in reach know.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Subscribe {
+    pub(crate) pattern: Pattern,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) feed: Arc<Feed<Delivery>>,
+    /// Where it goes on in each bound group; elsewhere it begins now.
+    pub(crate) after: Vec<(GroupId, Position)>,
+    pub(crate) done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
+}
+
+/// A subscription stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribed {
+    pub(crate) id: u64,
+    /// Where it began in each bound group that runs here.
+    #[expect(dead_code, reason = "clients follow")]
+    pub(crate) from: Vec<(GroupId, Position)>,
+}
+
+/// Ends a subscription.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unsubscribe(pub(crate) u64);
+
+/// Where a publication's outcome is not waited for.
+pub(crate) fn unheard() -> Done {
+    Done::Once(oneshot::channel::<Result<(), PublishError>>().0, None)
+}

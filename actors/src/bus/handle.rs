@@ -1,0 +1,237 @@
+//! The bus, as an application holds it.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use quorate_protocols::bus::{Pattern, Subject, SubjectError};
+use serde::Serialize;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{
+    Delivery, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
+    Subscription, Unsubscribe, delivery,
+};
+use crate::{group::Done, queue::queue};
+
+/// Bytes of one handle's publications that may wait to be acknowledged, those of its clones
+/// included.
+const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
+/// What a publication costs beside its payload.
+const OVERHEAD_BYTES: usize = 256;
+
+/// The message bus: the same whether the node runs in this process or is reached over a link.
+///
+/// Subjects are words with dots between them; patterns have `*` for one word and a last `>` for one
+/// or more. A subject that a group is bound to comes to all its subscribers in the group's one
+/// order, and each message of it once; other subjects are passed on once, to whoever subscribes at
+/// that moment.
+///
+/// ```
+/// use quorate::{Node, SubscribeOptions};
+///
+/// # actix::System::new().block_on(async {
+/// let node = Node::alone("demo").await?;
+/// let bus = node.bus();
+/// let mut subscription = bus.subscribe("greetings.*", SubscribeOptions::default()).await?;
+/// bus.publish("greetings.world", "hello").await?;
+/// assert_eq!(subscription.next().await.unwrap().payload, "hello");
+/// node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bus {
+    publish: Recipient<Publish>,
+    request: Recipient<Request>,
+    subscribe: Recipient<Subscribe>,
+    unsubscribe: Recipient<Unsubscribe>,
+    in_flight: Arc<Semaphore>,
+}
+
+/// A publication on its way. Dropping this changes nothing about it.
+#[derive(Debug)]
+pub struct Publishing(oneshot::Receiver<Result<(), PublishError>>);
+
+impl Publishing {
+    /// Waits until the message was handed on, or, on a subject that is bound to a group, until it
+    /// survives any view change of the group.
+    ///
+    /// # Errors
+    /// [`PublishError`] says whether subscribers may have it.
+    pub async fn acknowledged(self) -> Result<(), PublishError> {
+        self.0.await.unwrap_or(Err(PublishError::Stopped))
+    }
+}
+
+/// Something that names a subject, or the reason why not.
+pub trait ToSubject {
+    /// The subject.
+    ///
+    /// # Errors
+    /// [`SubjectError`] if it is none.
+    fn to_subject(self) -> Result<Subject, SubjectError>;
+}
+
+impl ToSubject for &str {
+    fn to_subject(self) -> Result<Subject, SubjectError> {
+        self.parse()
+    }
+}
+
+impl ToSubject for Subject {
+    fn to_subject(self) -> Result<Subject, SubjectError> {
+        Ok(self)
+    }
+}
+
+impl ToSubject for &Subject {
+    fn to_subject(self) -> Result<Subject, SubjectError> {
+        Ok(self.clone())
+    }
+}
+
+impl Bus {
+    pub(crate) fn over<A>(actor: &Addr<A>) -> Self
+    where
+        A: Actor<Context = Context<A>>
+            + Handler<Publish>
+            + Handler<Request>
+            + Handler<Subscribe>
+            + Handler<Unsubscribe>,
+    {
+        Self {
+            publish: actor.clone().recipient(),
+            request: actor.clone().recipient(),
+            subscribe: actor.clone().recipient(),
+            unsubscribe: actor.clone().recipient(),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
+        }
+    }
+
+    /// Publishes a message and waits until it is acknowledged; see [`Publishing::acknowledged`].
+    ///
+    /// # Errors
+    /// [`PublishError`] says whether subscribers may have it.
+    pub async fn publish(
+        &self,
+        subject: impl ToSubject,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), PublishError> {
+        self.begin(subject, payload).await?.acknowledged().await
+    }
+
+    /// Publishes a message and waits only while too many of this handle's messages are on their
+    /// way, so that many may be. They arrive in the order of these calls.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was published then.
+    pub async fn begin(
+        &self,
+        subject: impl ToSubject,
+        payload: impl Into<Bytes>,
+    ) -> Result<Publishing, PublishError> {
+        self.hand_over(subject.to_subject()?, None, payload.into()).await
+    }
+
+    /// Publishes a value; see [`Delivery::decode`].
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub async fn publish_typed<T: Serialize>(
+        &self,
+        subject: impl ToSubject,
+        value: &T,
+    ) -> Result<(), PublishError> {
+        let payload = delivery::encode(value).map_err(|why| PublishError::Unencodable(why.to_string()))?;
+        self.publish(subject, payload).await
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// [`PublishError::Refused`] if the message expects no answer.
+    pub async fn reply(&self, to: &Delivery, payload: impl Into<Bytes>) -> Result<(), PublishError> {
+        let Some(subject) = to.reply_to.clone() else {
+            return Err(PublishError::Refused(format!("the message on `{}` expects no answer", to.subject)));
+        };
+        self.publish(subject, payload).await
+    }
+
+    async fn hand_over(
+        &self,
+        subject: Subject,
+        reply_to: Option<Subject>,
+        payload: Bytes,
+    ) -> Result<Publishing, PublishError> {
+        let cost = (payload.len() + OVERHEAD_BYTES).min(IN_FLIGHT_BYTES_MAX) as u32;
+        let permit = Arc::clone(&self.in_flight).acquire_many_owned(cost).await;
+        let permit = permit.map_err(|_| PublishError::Stopped)?;
+        let (asker, outcome) = oneshot::channel();
+        let done = Done::Once(asker, Some(permit));
+        let command = Publish { subject, reply_to, payload, done };
+        self.publish.send(command).await.map_err(|_| PublishError::Stopped)?;
+        Ok(Publishing(outcome))
+    }
+
+    /// Publishes a message and waits for the first answer to it.
+    ///
+    /// # Errors
+    /// [`RequestError::NoResponders`] at once if nobody in reach subscribes to the subject.
+    pub async fn request(
+        &self,
+        subject: impl ToSubject,
+        payload: impl Into<Bytes>,
+        within: Duration,
+    ) -> Result<Delivery, RequestError> {
+        let subject = subject.to_subject()?;
+        let (done, answer) = oneshot::channel();
+        let command = Request { subject: subject.clone(), payload: payload.into(), done };
+        let asking = async {
+            self.request.send(command).await.map_err(|_| PublishError::Stopped)?;
+            answer.await.unwrap_or(Err(PublishError::Stopped.into()))
+        };
+        tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::TimedOut { subject, within }))
+    }
+
+    /// Subscribes to what a pattern selects. Once this returns, all nodes in reach know: what
+    /// anybody publishes afterwards is not missed.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub async fn subscribe(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, SubscribeError> {
+        let pattern: Pattern = pattern.parse()?;
+        let (feed, reader) = queue(options.capacity);
+        let (done, subscribed) = oneshot::channel();
+        let command = Subscribe { pattern, options, feed: Arc::new(feed), after: Vec::new(), done };
+        self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
+        let subscribed = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
+        Ok(Subscription::new(reader, subscribed.id, self.unsubscribe.clone()))
+    }
+
+    /// Lets an actor have what a pattern selects, one message after the other: the next is sent once
+    /// the actor has handled the one before. It ends when the actor stops.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub async fn subscribe_recipient(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        recipient: Recipient<Delivery>,
+    ) -> Result<(), SubscribeError> {
+        let mut subscription = self.subscribe(pattern, options).await?;
+        actix::spawn(async move {
+            while let Some(delivery) = subscription.next().await {
+                if recipient.send(delivery).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Why settings are no configuration.
+
+use quorate_membership::BadTiming;
+use quorate_protocols::bus::SubjectError;
+
+/// Why settings cannot be used. Each names the field and what to write instead.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The detection time cannot be kept.
+    #[error("detect_within_ms: {0}")]
+    Timing(#[from] BadTiming),
+    /// The cluster has no usable name.
+    #[error("cluster: `{0}` is no name: write 1 to 64 letters, digits, dots, dashes or underscores")]
+    Cluster(String),
+    /// A group has no usable name.
+    #[error("groups.name: `{0}` is no name: write 1 to 64 letters, digits, dots, dashes or underscores")]
+    GroupName(String),
+    /// Two groups have one name.
+    #[error("groups.name: `{0}` is declared twice: keep one of them")]
+    GroupTwice(String),
+    /// A group that nobody founds.
+    #[error("groups.founders: group `{0}` has none: name the nodes that found it")]
+    NoFounders(String),
+    /// A node that is both.
+    #[error("groups.witnesses: node {node} is a founder of group `{group}` too: it can be only one of them")]
+    WitnessAndFounder {
+        /// The group.
+        group: String,
+        /// The node.
+        node: u64,
+    },
+    /// A node that is named twice.
+    #[error("groups.founders: node {node} is named twice in group `{group}`: a majority counts each once")]
+    NodeTwice {
+        /// The group.
+        group: String,
+        /// The node.
+        node: u64,
+    },
+    /// No order.
+    #[error("groups.order: group `{group}`: {why}")]
+    Order {
+        /// The group.
+        group: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// No pattern.
+    #[error("groups.subjects: group `{group}`: {why}")]
+    Subjects {
+        /// The group.
+        group: String,
+        /// What is wrong.
+        why: SubjectError,
+    },
+    /// Subjects bound to a group without one order for all.
+    #[error(
+        "groups.subjects: group `{group}` delivers in {order} order, which differs between members: subjects \
+         need order total or uniform"
+    )]
+    SubjectsWithoutOrder {
+        /// The group.
+        group: String,
+        /// Its order.
+        order: String,
+    },
+    /// Subjects that are bound to two groups.
+    #[error("groups.subjects: `{first}` and `{second}` select common subjects but belong to two groups")]
+    SubjectsOverlap {
+        /// One pattern.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A size out of range.
+    #[error("{field}: {bytes} bytes is outside {min} to {max}")]
+    Size {
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        bytes: usize,
+        /// The least.
+        min: usize,
+        /// The most.
+        max: usize,
+    },
+}

@@ -1,0 +1,154 @@
+//! The lives of a node: each start is a later one.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use quorate_membership::{Incarnation, Member};
+use quorate_transport::Hello;
+
+use super::NodeConfig;
+
+/// The versions of the nodes' protocol that this code speaks.
+pub(crate) const VERSIONS: (u16, u16) = (1, 1);
+
+const COUNTER: &str = "incarnation";
+const LOCK: &str = "lock";
+
+/// Why a node cannot begin a life.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LifeError {
+    /// Another process uses the folder.
+    #[error("another process uses the data folder {0}: stop it, or give this node a folder of its own")]
+    InUse(PathBuf),
+    /// The operating system refused.
+    #[error("the data folder cannot be used: {path}: {source}; check that it exists and may be written")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{0} does not hold a number: restore it, or remove it if this node never ran with another clock")]
+    Damaged(PathBuf),
+}
+
+/// One life of a node, from now on. Its data folder is locked until this is dropped.
+#[derive(Debug)]
+pub struct Life {
+    member: Member,
+    _lock: Option<File>,
+}
+
+impl Life {
+    /// The node in this life.
+    pub const fn member(&self) -> Member {
+        self.member
+    }
+}
+
+impl NodeConfig {
+    /// Begins a life of the node: later than all before it.
+    ///
+    /// The number is at least the wall clock's milliseconds, and one more than that in the data
+    /// folder, if there is one.
+    ///
+    /// # Errors
+    /// [`LifeError`] if the data folder cannot be used.
+    pub fn begin_life(&self) -> Result<Life, LifeError> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let clock = u64::try_from(since.as_millis()).unwrap_or(1).max(1);
+        let (number, lock) = match self.data() {
+            None => (clock, None),
+            Some(folder) => {
+                let lock = lock(folder)?;
+                let path = folder.join(COUNTER);
+                let number = read(&path)?.map_or(clock, |last| clock.max(last + 1));
+                write(folder, &path, number).map_err(|source| LifeError::Io { path, source })?;
+                (number, Some(lock))
+            }
+        };
+        Ok(Life { member: Member::new(self.node(), Incarnation::new(number)), _lock: lock })
+    }
+}
+
+impl NodeConfig {
+    /// What the node says of itself on each link in this life; transports want it.
+    pub fn hello(&self, life: &Life) -> Hello {
+        Hello {
+            versions: VERSIONS,
+            features: 0,
+            cluster: self.cluster().to_owned(),
+            incarnation: life.member.incarnation,
+            listens: Some(self.listen()),
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, LifeError> {
+    let path = folder.join(LOCK);
+    let io = |source| LifeError::Io { path: path.clone(), source };
+    fs::create_dir_all(folder).map_err(io)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LifeError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<u64>, LifeError> {
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|_| LifeError::Damaged(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LifeError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Replaces the file as a whole: a crash leaves the old number or the new one.
+fn write(folder: &Path, path: &Path, number: u64) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{number}")?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeSettings;
+
+    fn config(folder: &Path) -> NodeConfig {
+        let mut settings = NodeSettings::new(3, "demo", "127.0.0.1:1".parse().unwrap());
+        settings.data = Some(folder.to_owned());
+        settings.try_into().unwrap()
+    }
+
+    #[test]
+    fn each_life_is_later_than_the_one_before_even_if_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let future = 1 << 60;
+        fs::write(folder.path().join(COUNTER), format!("{future}\n")).unwrap();
+        for expected in [future + 1, future + 2] {
+            let life = config(folder.path()).begin_life().unwrap();
+            assert_eq!(life.member().incarnation.get(), expected);
+        }
+    }
+
+    #[test]
+    fn a_folder_serves_one_process_at_a_time_and_a_damaged_number_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let life = config(folder.path()).begin_life().unwrap();
+        assert!(matches!(config(folder.path()).begin_life(), Err(LifeError::InUse(_))));
+        drop(life);
+        fs::write(folder.path().join(COUNTER), "x").unwrap();
+        assert!(matches!(config(folder.path()).begin_life(), Err(LifeError::Damaged(_))));
+    }
+}

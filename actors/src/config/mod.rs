@@ -1,0 +1,11 @@
+//! What a node is told before it starts.
+
+mod error;
+mod life;
+mod node;
+mod spec;
+
+pub use error::SettingsError;
+pub use life::{Life, LifeError};
+pub use node::{NodeConfig, NodeSettings};
+pub use spec::{GroupSettings, GroupSpec};

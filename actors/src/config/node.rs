@@ -1,0 +1,217 @@
+//! What a node is told before it starts.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use quorate_membership::{NodeId, Timing};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    GroupSettings, GroupSpec, SettingsError,
+    spec::{is_name, size},
+};
+
+const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+
+/// A node, as it is written into a configuration file.
+///
+/// ```
+/// use quorate::{GroupSettings, NodeConfig, NodeSettings};
+///
+/// let mut settings = NodeSettings::new(1, "demo", "127.0.0.1:7001".parse()?);
+/// settings.groups.push(GroupSettings::new("log", [1, 2, 3]).bind("log.>"));
+/// let config = NodeConfig::try_from(settings)?;
+/// assert_eq!(config.groups()[0].name(), "log");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSettings {
+    /// The number of the node, unique in the cluster; its certificate carries it too.
+    pub node: u64,
+    /// The name of the cluster; its certificates carry it too.
+    pub cluster: String,
+    /// Where the node accepts links.
+    pub listen: SocketAddr,
+    /// Where some other nodes accept links; one that runs is enough. Default: none.
+    #[serde(default)]
+    pub seeds: Vec<SocketAddr>,
+    /// Milliseconds after which a silent node is suspected. Default 500: all other time-outs follow
+    /// from it. Shorter finds failures sooner and mistakes more busy processes for dead ones. The
+    /// nodes of a cluster should share it.
+    #[serde(default)]
+    pub detect_within_ms: Option<u64>,
+    /// The groups that the cluster is declared with; the node runs those that it founds.
+    #[serde(default)]
+    pub groups: Vec<GroupSettings>,
+    /// A folder for what has to outlive the process. Default: none; then the wall clock tells the
+    /// lives of the node apart, and must not be set back while it is down.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
+    /// The largest payload in bytes. Default 64 MiB.
+    #[serde(default)]
+    pub payload_bytes_max: Option<usize>,
+}
+
+/// What a node is told before it starts; made of [`NodeSettings`].
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    node: NodeId,
+    cluster: String,
+    listen: SocketAddr,
+    seeds: Vec<SocketAddr>,
+    timing: Timing,
+    groups: Vec<Arc<GroupSpec>>,
+    data: Option<PathBuf>,
+    payload_bytes_max: usize,
+}
+
+impl NodeSettings {
+    /// A node with defaults for everything else.
+    pub fn new(node: u64, cluster: impl Into<String>, listen: SocketAddr) -> Self {
+        Self {
+            node,
+            cluster: cluster.into(),
+            listen,
+            seeds: Vec::new(),
+            detect_within_ms: None,
+            groups: Vec::new(),
+            data: None,
+            payload_bytes_max: None,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// The node.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The name of the cluster.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Where the node accepts links.
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where some other nodes accept links.
+    pub fn seeds(&self) -> &[SocketAddr] {
+        &self.seeds
+    }
+
+    /// All time-outs.
+    pub const fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// The groups that the cluster is declared with.
+    pub fn groups(&self) -> &[Arc<GroupSpec>] {
+        &self.groups
+    }
+
+    /// The folder for what has to outlive the process.
+    pub const fn data(&self) -> Option<&PathBuf> {
+        self.data.as_ref()
+    }
+
+    /// The largest payload in bytes.
+    pub const fn payload_bytes_max(&self) -> usize {
+        self.payload_bytes_max
+    }
+}
+
+impl TryFrom<NodeSettings> for NodeConfig {
+    type Error = SettingsError;
+
+    fn try_from(raw: NodeSettings) -> Result<Self, SettingsError> {
+        if !is_name(&raw.cluster) {
+            return Err(SettingsError::Cluster(raw.cluster));
+        }
+        let timing = match raw.detect_within_ms {
+            None => Timing::DEFAULT,
+            Some(span) => Timing::detect_within(Duration::from_millis(span))?,
+        };
+        let mut groups: Vec<Arc<GroupSpec>> = Vec::new();
+        for settings in raw.groups {
+            let spec = GroupSpec::try_from(settings)?.with_timing(timing);
+            for other in &groups {
+                check_apart(other, &spec)?;
+            }
+            groups.push(Arc::new(spec));
+        }
+        let limits = (1 << 10, 1 << 30);
+        Ok(Self {
+            node: NodeId::new(raw.node),
+            cluster: raw.cluster,
+            listen: raw.listen,
+            seeds: raw.seeds,
+            timing,
+            groups,
+            data: raw.data,
+            payload_bytes_max: size("payload_bytes_max", raw.payload_bytes_max, PAYLOAD_BYTES_MAX, limits)?,
+        })
+    }
+}
+
+fn check_apart(one: &GroupSpec, other: &GroupSpec) -> Result<(), SettingsError> {
+    if one.id() == other.id() {
+        return Err(SettingsError::GroupTwice(other.name().to_owned()));
+    }
+    let pairs = one.subjects().iter().flat_map(|first| other.subjects().iter().map(move |it| (first, it)));
+    if let Some((first, second)) = pairs.into_iter().find(|(first, second)| first.overlaps(second)) {
+        return Err(SettingsError::SubjectsOverlap { first: first.to_string(), second: second.to_string() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> NodeSettings {
+        NodeSettings::new(1, "demo", "127.0.0.1:7001".parse().unwrap())
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_the_name_of_its_field() {
+        let group = |settings: GroupSettings| {
+            let mut node = self::settings();
+            node.groups.push(GroupSettings::new("first", [1]).bind("a.>"));
+            node.groups.push(settings);
+            node
+        };
+        for (settings, field) in [
+            (NodeSettings { cluster: "two words".into(), ..settings() }, "cluster: "),
+            (NodeSettings { detect_within_ms: Some(1), ..settings() }, "detect_within_ms: "),
+            (NodeSettings { payload_bytes_max: Some(1), ..settings() }, "payload_bytes_max: "),
+            (group(GroupSettings::new("first", [1])), "groups.name: "),
+            (group(GroupSettings::new("", [1])), "groups.name: "),
+            (group(GroupSettings::new("g", [])), "groups.founders: "),
+            (group(GroupSettings::new("g", [1, 1])), "groups.founders: "),
+            (
+                group(GroupSettings { witnesses: vec![1], ..GroupSettings::new("g", [1]) }),
+                "groups.witnesses: ",
+            ),
+            (
+                group(GroupSettings { order: Some("any".into()), ..GroupSettings::new("g", [1]) }),
+                "groups.order: ",
+            ),
+            (group(GroupSettings::new("g", [1]).bind("a..b")), "groups.subjects: "),
+            (group(GroupSettings::new("g", [1]).bind("a.b")), "groups.subjects: "),
+            (
+                group(GroupSettings::new("g", [1]).bind("b").order(quorate_protocols::Order::Causal)),
+                "groups.subjects: ",
+            ),
+            (
+                group(GroupSettings { window_bytes: Some(1), ..GroupSettings::new("g", [1]) }),
+                "groups.window_bytes: ",
+            ),
+        ] {
+            let refused = NodeConfig::try_from(settings).unwrap_err().to_string();
+            assert!(refused.starts_with(field), "{refused} does not name {field}");
+        }
+    }
+}

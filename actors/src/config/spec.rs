@@ -1,0 +1,184 @@
+//! What all members of a group have to agree on.
+
+use std::collections::BTreeSet;
+
+use quorate_membership::{GroupId, NodeId, Timing};
+use quorate_protocols::{GroupConfig, Order, bus::Pattern};
+use serde::{Deserialize, Serialize};
+
+use super::SettingsError;
+use crate::group::group_id;
+
+const WINDOW_BYTES: usize = 8 << 20;
+const HISTORY_BYTES: usize = 64 << 20;
+
+/// A group, as it is written into a configuration file.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSettings {
+    /// Its name: 1 to 64 letters, digits, dots, dashes or underscores.
+    pub name: String,
+    /// The nodes that found it; a majority of them and of the witnesses is needed once.
+    pub founders: Vec<u64>,
+    /// Founding nodes that vote on views and hold no data. Default: none.
+    #[serde(default)]
+    pub witnesses: Vec<u64>,
+    /// `fifo`, `causal`, `total` or `uniform`. Default: `uniform`.
+    #[serde(default)]
+    pub order: Option<String>,
+    /// Patterns of the subjects that are published through the group. Default: none.
+    #[serde(default)]
+    pub subjects: Vec<String>,
+    /// Bytes of one member's messages that others may still lack. Default 8 MiB: more hides longer
+    /// round trips and costs memory at every member.
+    #[serde(default)]
+    pub window_bytes: Option<usize>,
+    /// Bytes of published messages that each member keeps for subscribers that come back. Default
+    /// 64 MiB: who stays away for longer is told that it missed something.
+    #[serde(default)]
+    pub history_bytes: Option<usize>,
+}
+
+/// What all members of a group have to agree on; made of [`GroupSettings`].
+#[derive(Clone, Debug)]
+pub struct GroupSpec {
+    name: String,
+    config: GroupConfig,
+    subjects: Vec<Pattern>,
+    history_bytes: usize,
+}
+
+impl GroupSettings {
+    /// A group in uniform order with these founders, and defaults for the rest.
+    pub fn new(name: impl Into<String>, founders: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            name: name.into(),
+            founders: founders.into_iter().collect(),
+            witnesses: Vec::new(),
+            order: None,
+            subjects: Vec::new(),
+            window_bytes: None,
+            history_bytes: None,
+        }
+    }
+
+    /// Binds subjects to the group.
+    #[must_use]
+    pub fn bind(mut self, pattern: impl Into<String>) -> Self {
+        self.subjects.push(pattern.into());
+        self
+    }
+
+    /// Sets the order of delivery.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = Some(order.to_string());
+        self
+    }
+}
+
+impl GroupSpec {
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The group's id, made of its name.
+    pub fn id(&self) -> GroupId {
+        self.config.group
+    }
+
+    /// The patterns of the subjects bound to it.
+    pub fn subjects(&self) -> &[Pattern] {
+        &self.subjects
+    }
+
+    /// The settings of its core.
+    pub const fn config(&self) -> &GroupConfig {
+        &self.config
+    }
+
+    /// Bytes of published messages that are kept for subscribers that come back.
+    pub const fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
+    /// Whether the node founds the group, as a data member or as a witness.
+    pub fn declares(&self, node: NodeId) -> bool {
+        self.declared().any(|declared| declared == node)
+    }
+
+    /// The nodes that found the group.
+    pub fn declared(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.config.founders.iter().chain(&self.config.witnesses).copied()
+    }
+
+    /// Whether members with these two specs may be in one group.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.config, &other.config);
+        (mine.group, mine.order) == (theirs.group, theirs.order)
+            && (&mine.founders, &mine.witnesses) == (&theirs.founders, &theirs.witnesses)
+            && self.subjects == other.subjects
+    }
+
+    /// The same group with the time-outs of a node.
+    #[must_use]
+    pub(crate) fn with_timing(mut self, timing: Timing) -> Self {
+        self.config.timing = timing;
+        self
+    }
+}
+
+/// Whether a text may name a group or a cluster.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=64).contains(&text.len()) && text.chars().all(fits)
+}
+
+pub(super) fn size(
+    field: &'static str,
+    given: Option<usize>,
+    default: usize,
+    (min, max): (usize, usize),
+) -> Result<usize, SettingsError> {
+    let bytes = given.unwrap_or(default);
+    if (min..=max).contains(&bytes) { Ok(bytes) } else { Err(SettingsError::Size { field, bytes, min, max }) }
+}
+
+impl TryFrom<GroupSettings> for GroupSpec {
+    type Error = SettingsError;
+
+    fn try_from(raw: GroupSettings) -> Result<Self, SettingsError> {
+        let group = raw.name;
+        if !is_name(&group) {
+            return Err(SettingsError::GroupName(group));
+        }
+        if raw.founders.is_empty() {
+            return Err(SettingsError::NoFounders(group));
+        }
+        if let Some(node) = raw.witnesses.iter().copied().find(|node| raw.founders.contains(node)) {
+            return Err(SettingsError::WitnessAndFounder { group, node });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(node) = raw.founders.iter().chain(&raw.witnesses).copied().find(|n| !seen.insert(*n)) {
+            return Err(SettingsError::NodeTwice { group, node });
+        }
+        let order = raw.order.as_deref().unwrap_or("uniform").parse::<Order>();
+        let order =
+            order.map_err(|why| SettingsError::Order { group: group.clone(), why: why.to_string() })?;
+        let subjects = raw.subjects.iter().map(|text| text.parse::<Pattern>()).collect::<Result<Vec<_>, _>>();
+        let subjects = subjects.map_err(|why| SettingsError::Subjects { group: group.clone(), why })?;
+        if !subjects.is_empty() && !order.is_total() {
+            return Err(SettingsError::SubjectsWithoutOrder { group, order: order.to_string() });
+        }
+        let mut config =
+            GroupConfig::new(group_id(&group), raw.founders.into_iter().map(NodeId::new).collect());
+        config.witnesses = raw.witnesses.into_iter().map(NodeId::new).collect();
+        config.order = order;
+        config.window_bytes =
+            size("groups.window_bytes", raw.window_bytes, WINDOW_BYTES, (64 << 10, 1 << 30))?;
+        let history_bytes =
+            size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
+        Ok(Self { name: group, config, subjects, history_bytes })
+    }
+}

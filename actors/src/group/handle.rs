@@ -1,0 +1,130 @@
+//! A group, as an application holds it.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use quorate_membership::{GroupId, View};
+use quorate_protocols::Input;
+
+use super::{
+    EventOptions, GroupEvents, GroupStatus, SendError, Sent, ViewRecord, Wait, events,
+    replication::{AskStatus, AskViews, Feed, Read, Replication, Submit},
+    sent::{Progress, Stage},
+};
+
+/// The group was stopped at this node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the group was stopped at this node; join it again")]
+pub struct Stopped;
+
+/// The id of the group with this name: the same at every node.
+pub(crate) fn group_id(name: &str) -> GroupId {
+    // Lanes below are for the bus and for clients.
+    GroupId::new(xxhash_rust::xxh3::xxh3_64(name.as_bytes()) | 1 << 63)
+}
+
+/// One group at this node. Clones speak to the same group.
+///
+/// None of the calls blocks the group, so all of them may be made while handling its events: what
+/// is sent while the view changes goes out in the next one.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub(crate) addr: Addr<Replication>,
+    pub(crate) name: Arc<str>,
+}
+
+impl Group {
+    /// The name of the group.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the group, made of its name.
+    pub fn id(&self) -> GroupId {
+        group_id(&self.name)
+    }
+
+    /// Multicasts a message; waits only while the window is full. What becomes of it is told by
+    /// [`Sent`].
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was not sent then, unless it says otherwise.
+    pub async fn send(&self, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        self.submit(payload.into(), true).await
+    }
+
+    /// Multicasts a message unless it would have to wait.
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] if the window is full, and others as [`Self::send`].
+    pub async fn try_send(&self, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        self.submit(payload.into(), false).await
+    }
+
+    /// Multicasts a message and waits until it survives any view change.
+    ///
+    /// # Errors
+    /// [`SendError`] says whether others may have it.
+    pub async fn multicast(&self, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.send(payload).await?.uniform().await
+    }
+
+    async fn submit(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
+        let progress = Progress::new();
+        let submit = Submit { payload, progress: Arc::clone(&progress), wait };
+        self.addr.send(submit).await.map_err(|_| SendError::Stopped)?;
+        progress.wait(Stage::Accepted).await?;
+        Ok(Sent(progress))
+    }
+
+    /// Views and messages from now on, in the order of the group.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn events(&self, options: EventOptions) -> Result<GroupEvents, Stopped> {
+        let (feed, events) = events::reader(options);
+        self.addr.send(Read(feed)).await.map_err(|_| Stopped)?;
+        Ok(events)
+    }
+
+    /// The present view; `None` while this node is outside the group.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn view(&self) -> Result<Option<View>, Stopped> {
+        Ok(self.status().await?.view)
+    }
+
+    /// The views that were installed here of late, oldest first: who, when and why.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn history(&self) -> Result<Vec<ViewRecord>, Stopped> {
+        self.addr.send(AskViews).await.map_err(|_| Stopped)
+    }
+
+    /// What the group looks like from here.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn status(&self) -> Result<GroupStatus, Stopped> {
+        self.addr.send(AskStatus).await.ok().flatten().ok_or(Stopped)
+    }
+
+    /// Who or what the group waits for at this node.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn waits(&self) -> Result<Vec<Wait>, Stopped> {
+        Ok(self.status().await?.waits)
+    }
+
+    /// Asks to leave; `Event::Left` tells when it is done.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn leave(&self) -> Result<(), Stopped> {
+        self.addr.send(Feed(Input::Leave)).await.map_err(|_| Stopped)
+    }
+}

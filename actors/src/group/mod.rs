@@ -1,0 +1,23 @@
+//! Groups at a node.
+
+mod bound;
+mod codec;
+mod events;
+mod handle;
+mod outlet;
+mod perform;
+mod publish;
+mod record;
+mod replication;
+mod sent;
+
+pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
+pub use handle::{Group, Stopped};
+pub use record::{GroupStatus, ViewRecord, Wait};
+pub use sent::{SendError, Sent};
+
+pub(crate) use codec::{Packet, decode};
+pub(crate) use handle::group_id;
+pub(crate) use outlet::{Outgoing, Outlet};
+pub(crate) use publish::{Done, Publication, PublishBound, Resubscribe, Untail};
+pub(crate) use replication::{AskStatus, Feed, Marked, MarksWanted, Received, Replication, Stop};

@@ -1,0 +1,61 @@
+//! What can go wrong with a node as a whole.
+
+use quorate_membership::Member;
+
+use crate::config::{LifeError, SettingsError};
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The node cannot begin a life.
+    #[error(transparent)]
+    Life(#[from] LifeError),
+    /// The transport belongs to another life of the node, so peers would not believe it.
+    #[error("the transport was opened for {transport}, the node starts as {node}: open it for this life")]
+    OtherLife {
+        /// Who the transport says it is.
+        transport: Member,
+        /// Who the node is.
+        node: Member,
+    },
+    /// It was called outside an actix system.
+    #[error("a node starts inside an actix system: call it from `#[actix::main]` or an arbiter")]
+    NoSystem,
+    /// It ended while it started.
+    #[error("the node stopped while it started: {0}")]
+    Stopped(String),
+}
+
+/// Why a group was not joined.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// It runs here with other settings.
+    #[error("group `{0}` runs on this node with other settings: leave it first, or use the same")]
+    OtherSettings(String),
+    /// The node was stopped.
+    #[error("the node was stopped")]
+    Stopped,
+}
+
+/// Why a node stopped.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// Somebody asked for it.
+    #[error("it was asked to stop")]
+    Asked,
+    /// One of its actors ended, and a node is never half.
+    #[error("its part `{0}` failed: see the log for the reason, then start the node again")]
+    ActorFailed(String),
+    /// The cluster knows a later life of the same node.
+    #[error("the node runs elsewhere as {0}: stop one of the two, or give this one another number")]
+    Superseded(Member),
+}

@@ -1,0 +1,122 @@
+//! A node, as an application holds it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use actix::prelude::*;
+use quorate_membership::Member;
+use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role, Transport};
+use tokio::sync::watch;
+
+use super::{
+    JoinError, StartError, Status, StopReason,
+    actor::{Abort, AskGroup, AskNodeStatus, GoDown, Join, NodeActor},
+};
+use crate::{
+    bus::Bus,
+    config::{GroupSettings, GroupSpec, Life, NodeConfig, NodeSettings},
+    group::{Group, Stopped},
+};
+
+/// A node of a cluster. Clones speak to the same node, which runs until it is stopped.
+///
+/// All its actors, its links and their input and output run on the arbiter on which it was
+/// started: waking another thread costs a hundred times what a message costs.
+#[derive(Clone, Debug)]
+pub struct Node {
+    addr: Addr<NodeActor>,
+    bus: Bus,
+    member: Member,
+    stopped: watch::Receiver<Option<StopReason>>,
+}
+
+impl Node {
+    /// Starts a node on the current arbiter, over a transport that was opened for the same life.
+    /// The groups that it founds start with it.
+    ///
+    /// # Errors
+    /// [`StartError`] outside an actix system.
+    #[expect(clippy::unused_async, reason = "what a start waits for is the node's business, not its users'")]
+    pub async fn start(
+        config: NodeConfig,
+        life: Life,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, StartError> {
+        let member = life.member();
+        let started = NodeActor::start_all(config, life, transport)?;
+        Ok(Self { addr: started.node, bus: Bus::over(&started.bus), member, stopped: started.stopped })
+    }
+
+    /// Starts a node by itself, over memory: for trying things out and for tests. It founds a group
+    /// `local`, to which the subjects `local.>` are bound.
+    ///
+    /// # Errors
+    /// [`StartError`] outside an actix system, or if `cluster` is no name.
+    pub async fn alone(cluster: &str) -> Result<Self, StartError> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut settings = NodeSettings::new(1, cluster, nowhere);
+        settings.groups.push(GroupSettings::new("local", [1]).bind("local.>"));
+        let config = NodeConfig::try_from(settings)?;
+        let life = config.begin_life()?;
+        let hello = config.hello(&life);
+        let network = MemoryNetwork::default();
+        let transport =
+            MemoryTransport::new(&network, config.node(), Role::Node, hello, MemoryConfig::default())
+                .map_err(|error| StartError::Stopped(error.to_string()))?;
+        Self::start(config, life, Arc::new(transport)).await
+    }
+
+    /// The node in its present life.
+    pub const fn member(&self) -> Member {
+        self.member
+    }
+
+    /// The message bus.
+    pub fn bus(&self) -> Bus {
+        self.bus.clone()
+    }
+
+    /// The group with this name, if it runs on this node.
+    pub async fn group(&self, name: &str) -> Option<Group> {
+        self.addr.send(AskGroup(name.to_owned())).await.ok().flatten()
+    }
+
+    /// Joins a group: as a founder if it is declared as one, else as a newcomer.
+    ///
+    /// # Errors
+    /// [`JoinError`] if the settings cannot be used or differ from those it runs with here.
+    pub async fn join(&self, settings: GroupSettings) -> Result<Group, JoinError> {
+        let spec = GroupSpec::try_from(settings)?;
+        self.addr.send(Join(spec)).await.unwrap_or(Err(JoinError::Stopped))
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// [`Stopped`] if it does not run.
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        self.addr.send(AskNodeStatus).await.map_err(|_| Stopped)
+    }
+
+    /// Stops the node in order: it leaves its groups and the cluster, and what was sent before is on
+    /// its way. Returns once it has stopped.
+    pub async fn stop(&self) -> StopReason {
+        self.addr.do_send(GoDown(StopReason::Asked));
+        self.stopped().await
+    }
+
+    /// Ends the node at once, without a word to anybody, as a crash would. For tests.
+    pub async fn abort(&self) {
+        // Gone already is as good.
+        let _ = self.addr.send(Abort).await;
+        self.stopped().await;
+    }
+
+    /// Waits until the node has stopped, and says why.
+    pub async fn stopped(&self) -> StopReason {
+        let mut stopped = self.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(StopReason::Asked),
+            Err(_) => StopReason::ActorFailed("node".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading the lanes of peers: each frame goes to the actor that it is for.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use quorate_membership::{GroupId, Member};
+use quorate_protocols::Message;
+use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Link};
+
+use super::{Directory, links::Links};
+use crate::{
+    bus::{BusActor, PeerFrames},
+    group::{Marked, MarksWanted, Outgoing, Outlet, Received, decode},
+    wire::{self, BUS_LANE, Malformed, Said},
+};
+
+/// What a reader needs to hand frames on.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    pub(crate) groups: Directory,
+    pub(crate) bus: Addr<BusActor>,
+    pub(crate) links: Links,
+}
+
+/// Reads a lane of a node until it ends. While an actor has too much to do, the lane is not read,
+/// which holds its sender back.
+pub(crate) async fn read(
+    desk: Desk,
+    from: Member,
+    lane: Lane,
+    mut receiver: Box<dyn LaneReceiver>,
+    link: Arc<dyn Link>,
+) {
+    let mut frames = Vec::new();
+    loop {
+        match receiver.recv(&mut frames).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::debug!(%from, %lane, %error, "a lane ended"),
+        }
+        let batch = std::mem::take(&mut frames);
+        let handed_on = match lane {
+            BUS_LANE => match desk.bus.send(PeerFrames(from.node, batch)).await {
+                Ok(read) => read,
+                Err(_) => return,
+            },
+            Lane::Data(group) => desk.to_group(from, GroupId::new(group), batch).await,
+            _ => desk.dispatch(from, batch).await,
+        };
+        if let Err(error) = handed_on {
+            metrics::counter!("quorate_malformed_frames_total").increment(1);
+            tracing::warn!(%from, %lane, %error, "the link is closed");
+            return link.close(CloseReason::Violation(error.to_string()));
+        }
+    }
+}
+
+impl Desk {
+    async fn to_group(&self, from: Member, group: GroupId, frames: Vec<Frame>) -> Result<(), Malformed> {
+        let messages = frames.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
+        self.hand_to(from, group, messages).await;
+        Ok(())
+    }
+
+    async fn hand_to(&self, from: Member, group: GroupId, messages: Vec<Message>) {
+        // Not joined yet, or left: the peer asks or sends again.
+        let Some(entry) = self.groups.get(group) else { return };
+        let _ = entry.addr.send(Received(from, messages)).await;
+    }
+
+    async fn dispatch(&self, from: Member, frames: Vec<Frame>) -> Result<(), Malformed> {
+        let mut batch: Option<(GroupId, Vec<Message>)> = None;
+        for frame in frames {
+            let said = wire::understand(frame)?;
+            if let Said::Group(group, inner) = said {
+                let message = message(inner)?;
+                match &mut batch {
+                    Some((same, messages)) if *same == group => messages.push(message),
+                    _ => {
+                        if let Some((group, messages)) = batch.replace((group, vec![message])) {
+                            self.hand_to(from, group, messages).await;
+                        }
+                    }
+                }
+            } else {
+                self.on_marks(from, said).await;
+            }
+        }
+        if let Some((group, messages)) = batch {
+            self.hand_to(from, group, messages).await;
+        }
+        Ok(())
+    }
+
+    async fn on_marks(&self, from: Member, said: Said) {
+        match said {
+            Said::MarksWanted(group, view) => {
+                let Some(entry) = self.groups.get(group) else { return };
+                // None: not in that view yet; the newcomer asks again.
+                let Ok(Some(marks)) = entry.addr.send(MarksWanted(view)).await else { return };
+                if let Some((lane, frame)) = wire::marks(group, view, &marks) {
+                    self.links.send(Outgoing { to: Arc::from([from.node]), lane, frame });
+                }
+            }
+            Said::Marks(group, view, marks) => {
+                let Some(entry) = self.groups.get(group) else { return };
+                let _ = entry.addr.send(Marked(view, marks)).await;
+            }
+            Said::Group(..) => {}
+        }
+    }
+}
+
+fn message(frame: Frame) -> Result<Message, Malformed> {
+    let header = frame.header.clone();
+    decode(&header, frame.into_body()).map_err(|error| {
+        tracing::debug!(%error, "a malformed message of a group");
+        Malformed("group")
+    })
+}

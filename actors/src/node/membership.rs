@@ -1,0 +1,316 @@
+//! Who is here, for one node: the failure detector and the cluster's membership as an actor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use quorate_membership::{
+    Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId, Timing,
+};
+use quorate_protocols::Input;
+use quorate_transport::PeerInfo;
+
+use super::{
+    Canary, Directory, StopReason, actor::GoDown, directory::Entry, links::Links, status::PeerStatus,
+};
+use crate::{
+    clock::Clock,
+    group::Feed,
+    wire::{self, Datagram},
+};
+
+const MAILBOX_MAX: usize = 1024;
+
+/// The membership actor of a node.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    me: Member,
+    clock: Clock,
+    detector: Detector,
+    cluster: Cluster,
+    links: Links,
+    groups: Directory,
+    /// Nodes that are watched whether the cluster knows them or not.
+    declared: BTreeSet<NodeId>,
+    reachable: BTreeMap<NodeId, Member>,
+    linked: BTreeMap<NodeId, PeerInfo>,
+    node: Recipient<GoDown>,
+    canary: Canary,
+    detector_wake: Option<SpawnHandle>,
+    cluster_wake: Option<SpawnHandle>,
+}
+
+impl Actor for Membership {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MAX);
+        for node in self.declared.clone() {
+            self.watch(node, ctx);
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.canary.disarm();
+    }
+}
+
+impl Membership {
+    #[expect(clippy::too_many_arguments, reason = "one caller, which holds each of them")]
+    pub(crate) fn new(
+        identity: ClusterIdentity,
+        timing: Timing,
+        clock: Clock,
+        links: Links,
+        groups: Directory,
+        declared: BTreeSet<NodeId>,
+        node: Recipient<GoDown>,
+        canary: Canary,
+    ) -> Self {
+        let me = identity.member;
+        // Two nodes must not gossip in step; each life has its own chance.
+        let seed = me.incarnation.get() ^ me.node.get().rotate_left(32);
+        Self {
+            me,
+            clock,
+            detector: Detector::new(me, timing),
+            cluster: Cluster::new(identity, timing, seed),
+            links,
+            groups,
+            declared,
+            reachable: BTreeMap::new(),
+            linked: BTreeMap::new(),
+            node,
+            canary,
+            detector_wake: None,
+            cluster_wake: None,
+        }
+    }
+
+    fn watch(&mut self, node: NodeId, ctx: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.detector.watch(self.clock.now(), node, &mut effects);
+        self.perform_detector(effects, ctx);
+    }
+
+    fn tell_groups(&self, input: &Input) {
+        for Entry { addr, .. } in self.groups.all() {
+            // Rare: when links come and go.
+            addr.do_send(Feed(input.clone()));
+        }
+    }
+
+    fn perform_detector(&mut self, effects: Vec<DetectorEffect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                DetectorEffect::Send { to, beat } => self.links.datagram(to, wire::beat(beat)),
+                DetectorEffect::Reachable { member } => {
+                    tracing::info!(%member, "reachable");
+                    self.reachable.insert(member.node, member);
+                    self.tell_groups(&Input::Reachable(member));
+                }
+                DetectorEffect::Unreachable { node } => {
+                    tracing::info!(%node, "unreachable");
+                    self.reachable.remove(&node);
+                    self.tell_groups(&Input::Unreachable(node));
+                }
+                DetectorEffect::Superseded { old, new } => {
+                    tracing::info!(%old, %new, "a node lives anew");
+                    self.reachable.remove(&old.node);
+                    self.tell_groups(&Input::Unreachable(old.node));
+                }
+                DetectorEffect::Stalled { late_by } => {
+                    metrics::counter!("quorate_stalls_total").increment(1);
+                    tracing::warn!(?late_by, "this process stood still; its suspicions wait");
+                }
+                DetectorEffect::WakeAt(at) => {
+                    let wait = at.since(self.clock.now());
+                    let wake = ctx.run_later(wait, |actor, ctx| {
+                        let mut effects = Vec::new();
+                        actor.detector.on_wake(actor.clock.now(), &mut effects);
+                        actor.perform_detector(effects, ctx);
+                    });
+                    if let Some(former) = self.detector_wake.replace(wake) {
+                        ctx.cancel_future(former);
+                    }
+                }
+            }
+        }
+    }
+
+    fn perform_cluster(&mut self, effects: Vec<ClusterEffect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                ClusterEffect::Send { to, bytes } => {
+                    self.links.dial(Some(to.member.node), to.addr);
+                    self.links.datagram(to.member.node, wire::swim(&bytes));
+                }
+                ClusterEffect::Up(id) => {
+                    tracing::info!(member = %id.member, addr = %id.addr, "a node is in the cluster");
+                    self.links.dial(Some(id.member.node), id.addr);
+                    self.watch(id.member.node, ctx);
+                    self.tell_groups(&Input::Contacts(vec![id.member.node]));
+                }
+                ClusterEffect::Down(id) => {
+                    tracing::info!(member = %id.member, "a node is no longer in the cluster");
+                    let node = id.member.node;
+                    if !self.declared.contains(&node) && !self.linked.contains_key(&node) {
+                        self.links.hang_up(node);
+                    }
+                }
+                ClusterEffect::WakeAt(at) => {
+                    let wait = at.since(self.clock.now());
+                    let wake = ctx.run_later(wait, |actor, ctx| {
+                        let mut effects = Vec::new();
+                        actor.cluster.on_wake(actor.clock.now(), &mut effects);
+                        actor.perform_cluster(effects, ctx);
+                    });
+                    if let Some(former) = self.cluster_wake.replace(wake) {
+                        ctx.cancel_future(former);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_swim(&mut self, from: Member, datagram: &[u8], ctx: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        match self.cluster.on_datagram(self.clock.now(), from, datagram, &mut effects) {
+            Ok(()) => self.perform_cluster(effects, ctx),
+            Err(ClusterError::Superseded { by }) => self.node.do_send(GoDown(StopReason::Superseded(by))),
+            Err(ClusterError::Left) => {}
+            Err(error) => {
+                metrics::counter!("quorate_cluster_refusals_total").increment(1);
+                tracing::warn!(%error, "a datagram was refused");
+            }
+        }
+    }
+}
+
+/// A peer is linked.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Linked(pub(crate) PeerInfo);
+
+/// Its link is gone.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unlinked(pub(crate) NodeId);
+
+/// It has sent a datagram.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct GotDatagram(pub(crate) Member, pub(crate) Bytes);
+
+/// A group has started here and is to be told what is known.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Introduce(pub(crate) Entry);
+
+/// This node leaves the cluster.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct LeaveCluster;
+
+/// Stops at once.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopMembership;
+
+/// Asks for what is known of the other nodes.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "Vec<PeerStatus>")]
+pub(crate) struct AskPeers;
+
+impl Handler<Linked> for Membership {
+    type Result = ();
+    fn handle(&mut self, Linked(peer): Linked, ctx: &mut Self::Context) {
+        let member = peer.member;
+        if let Some(addr) = peer.listens {
+            let mut effects = Vec::new();
+            self.cluster.contact(self.clock.now(), ClusterIdentity::new(member, addr), &mut effects);
+            self.perform_cluster(effects, ctx);
+        }
+        self.linked.insert(member.node, peer);
+        self.watch(member.node, ctx);
+        self.tell_groups(&Input::Contacts(vec![member.node]));
+    }
+}
+
+impl Handler<Unlinked> for Membership {
+    type Result = ();
+    fn handle(&mut self, Unlinked(node): Unlinked, _: &mut Self::Context) {
+        self.linked.remove(&node);
+    }
+}
+
+impl Handler<GotDatagram> for Membership {
+    type Result = ();
+    fn handle(&mut self, GotDatagram(from, bytes): GotDatagram, ctx: &mut Self::Context) {
+        match wire::read_datagram(&bytes) {
+            Ok(Datagram::Beat(beat)) => {
+                let mut effects = Vec::new();
+                self.detector.on_beat(self.clock.now(), from, beat, &mut effects);
+                self.perform_detector(effects, ctx);
+            }
+            Ok(Datagram::Swim(datagram)) => self.on_swim(from, &datagram, ctx),
+            Err(error) => {
+                metrics::counter!("quorate_malformed_datagrams_total").increment(1);
+                tracing::warn!(%from, %error, "a datagram was refused");
+            }
+        }
+    }
+}
+
+impl Handler<Introduce> for Membership {
+    type Result = ();
+    fn handle(&mut self, Introduce(entry): Introduce, ctx: &mut Self::Context) {
+        for node in entry.spec.declared().collect::<Vec<_>>() {
+            if self.declared.insert(node) {
+                self.watch(node, ctx);
+            }
+        }
+        let contacts = self.linked.keys().copied().collect();
+        entry.addr.do_send(Feed(Input::Contacts(contacts)));
+        for member in self.reachable.values() {
+            entry.addr.do_send(Feed(Input::Reachable(*member)));
+        }
+    }
+}
+
+impl Handler<LeaveCluster> for Membership {
+    type Result = ();
+    fn handle(&mut self, _: LeaveCluster, ctx: &mut Self::Context) {
+        let mut effects = Vec::new();
+        self.cluster.leave(self.clock.now(), &mut effects);
+        self.perform_cluster(effects, ctx);
+    }
+}
+
+impl Handler<StopMembership> for Membership {
+    type Result = ();
+    fn handle(&mut self, _: StopMembership, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Handler<AskPeers> for Membership {
+    type Result = Vec<PeerStatus>;
+    fn handle(&mut self, _: AskPeers, _: &mut Self::Context) -> Vec<PeerStatus> {
+        let up: BTreeMap<NodeId, _> = self.cluster.members().map(|id| (id.member.node, *id)).collect();
+        let known = up.keys().chain(self.linked.keys()).chain(&self.declared).copied();
+        let known: BTreeSet<NodeId> = known.filter(|node| *node != self.me.node).collect();
+        let status = |node: NodeId| {
+            let linked = self.linked.get(&node);
+            PeerStatus {
+                node,
+                member: self.reachable.get(&node).copied().or(linked.map(|peer| peer.member)),
+                addr: up.get(&node).map(|id| id.addr).or_else(|| linked.and_then(|peer| peer.listens)),
+                in_cluster: up.contains_key(&node),
+                linked: linked.is_some(),
+                reachable: self.reachable.contains_key(&node),
+            }
+        };
+        known.into_iter().map(status).collect()
+    }
+}

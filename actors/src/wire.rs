@@ -1,0 +1,162 @@
+//! What nodes say to each other outside the groups' own language, as bytes.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use quorate_membership::{Beat, GroupId, ViewId};
+use quorate_protocols::bus::Marks;
+use quorate_transport::{Frame, Lane};
+
+use crate::group::Packet;
+
+/// The lane of the bus between nodes.
+pub(crate) const BUS_LANE: Lane = Lane::Data(1);
+
+const GROUP: u8 = 1;
+const MARKS_WANTED: u8 = 2;
+const MARKS: u8 = 3;
+
+const BEAT: u8 = 1;
+const SWIM: u8 = 2;
+
+/// A frame that is not what this version writes. The peer is faulty.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a malformed frame on the {0} lane")]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// What a frame of the control lane or the bulk lane says.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Said {
+    /// A message of a group.
+    Group(GroupId, Frame),
+    /// Asks for the marks at the beginning of a view.
+    MarksWanted(GroupId, ViewId),
+    /// Tells them.
+    Marks(GroupId, ViewId, Marks),
+}
+
+fn header(kind: u8, group: GroupId, rest: &[u8]) -> Bytes {
+    let mut header = BytesMut::with_capacity(9 + rest.len());
+    header.put_u8(kind);
+    header.put_u64(group.get());
+    header.put_slice(rest);
+    header.freeze()
+}
+
+fn view_bytes(view: ViewId) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&view.lineage.to_be_bytes());
+    bytes[8..].copy_from_slice(&view.epoch.to_be_bytes());
+    bytes
+}
+
+/// A group's message and the lane it takes: what is urgent must not wait behind data.
+pub(crate) fn group_frame(group: GroupId, urgent: bool, packet: Packet) -> (Lane, Frame) {
+    let Packet { header: inner, body } = packet;
+    if urgent {
+        (Lane::Control, Frame { header: header(GROUP, group, &inner), body })
+    } else {
+        (Lane::Data(group.get()), Frame { header: inner, body })
+    }
+}
+
+pub(crate) fn marks_wanted(group: GroupId, view: ViewId) -> (Lane, Frame) {
+    (Lane::Control, Frame { header: header(MARKS_WANTED, group, &view_bytes(view)), body: Vec::new() })
+}
+
+pub(crate) fn marks(group: GroupId, view: ViewId, marks: &Marks) -> Option<(Lane, Frame)> {
+    let body =
+        rmp_serde::to_vec(marks).inspect_err(|error| tracing::error!(%error, "marks not sent")).ok()?;
+    Some((Lane::Bulk, Frame { header: header(MARKS, group, &view_bytes(view)), body: vec![body.into()] }))
+}
+
+/// Understands a frame of the control lane or the bulk lane.
+pub(crate) fn understand(frame: Frame) -> Result<Said, Malformed> {
+    let bad = Malformed("control");
+    let (kind, rest) = frame.header.split_first().ok_or(bad)?;
+    let (group, rest) = rest.split_first_chunk::<8>().ok_or(bad)?;
+    let group = GroupId::new(u64::from_be_bytes(*group));
+    if *kind == GROUP {
+        let inner = frame.header.slice(9..);
+        return Ok(Said::Group(group, Frame { header: inner, body: frame.body }));
+    }
+    let (lineage, epoch) = rest.split_first_chunk::<8>().ok_or(bad)?;
+    let view = ViewId {
+        lineage: u64::from_be_bytes(*lineage),
+        epoch: u64::from_be_bytes(epoch.try_into().map_err(|_| bad)?),
+    };
+    match *kind {
+        MARKS_WANTED => Ok(Said::MarksWanted(group, view)),
+        MARKS => {
+            let marks = rmp_serde::from_slice(&frame.into_body()).map_err(|_| bad)?;
+            Ok(Said::Marks(group, view, marks))
+        }
+        _ => Err(bad),
+    }
+}
+
+/// What a datagram says.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Datagram {
+    Beat(Beat),
+    Swim(Bytes),
+}
+
+pub(crate) fn beat(beat: Beat) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(17);
+    bytes.put_u8(BEAT);
+    bytes.put_u64(beat.sequence);
+    bytes.put_u64(beat.echo);
+    bytes.freeze()
+}
+
+pub(crate) fn swim(datagram: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + datagram.len());
+    bytes.put_u8(SWIM);
+    bytes.put_slice(datagram);
+    bytes.freeze()
+}
+
+pub(crate) fn read_datagram(bytes: &Bytes) -> Result<Datagram, Malformed> {
+    let bad = Malformed("datagram");
+    let (kind, rest) = bytes.split_first().ok_or(bad)?;
+    match *kind {
+        BEAT => {
+            let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(bad)?;
+            let echo = rest.try_into().map_err(|_| bad)?;
+            let (sequence, echo) = (u64::from_be_bytes(*sequence), u64::from_be_bytes(echo));
+            Ok(Datagram::Beat(Beat { sequence, echo }))
+        }
+        SWIM => Ok(Datagram::Swim(bytes.slice(1..))),
+        _ => Err(bad),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_understood(group: u64, lineage: u64, epoch: u64, sequence: u64, echo: u64) {
+            let (group, view) = (GroupId::new(group), ViewId { lineage, epoch });
+            let said = understand(marks_wanted(group, view).1).unwrap();
+            prop_assert_eq!(said, Said::MarksWanted(group, view));
+            let said = understand(marks(group, view, &Marks::default()).unwrap().1).unwrap();
+            prop_assert_eq!(said, Said::Marks(group, view, Marks::default()));
+            let packet = Packet { header: "head".into(), body: vec!["body".into()] };
+            let (lane, frame) = group_frame(group, true, packet);
+            prop_assert_eq!(lane, Lane::Control);
+            let inner = Frame { header: "head".into(), body: vec!["body".into()] };
+            prop_assert_eq!(understand(frame).unwrap(), Said::Group(group, inner));
+            let datagram = Beat { sequence, echo };
+            prop_assert_eq!(read_datagram(&beat(datagram)).unwrap(), Datagram::Beat(datagram));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
+            let _ = read_datagram(&header.clone().into());
+            let _ = understand(Frame { header: header.into(), body: vec![body.into()] });
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The bus of nodes over memory.
+
+mod common;
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use common::{World, soon};
+use futures_util::future::Either;
+use quorate::{Delivery, GroupSettings, Missed, Node, RequestError, SubscribeOptions, Subscription};
+use serde::{Deserialize, Serialize};
+
+async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
+        assert_eq!(delivery.missed, None);
+        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
+    }
+    all
+}
+
+async fn linked(world: &World, nodes: &[u64]) {
+    let all = async {
+        for node in nodes {
+            while world.node(*node).status().await.unwrap().peers.iter().filter(|p| p.linked).count()
+                < nodes.len() - 1
+            {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    soon(all).await;
+}
+
+#[actix::test]
+async fn what_is_published_anywhere_after_a_subscription_stands_reaches_it() {
+    let world = World::start(3, vec![]).await;
+    linked(&world, &[1, 2, 3]).await;
+    let mut here = world.node(1).bus().subscribe("news.*", SubscribeOptions::default()).await.unwrap();
+    let mut all = world.node(2).bus().subscribe(">", SubscribeOptions::default()).await.unwrap();
+    for node in 1..=3 {
+        world.node(node).bus().publish("news.today", format!("{node}")).await.unwrap();
+        world.node(node).bus().publish("weather", format!("{node}")).await.unwrap();
+    }
+    let mut got = texts(&mut here, 3).await;
+    got.sort();
+    assert_eq!(got, ["1", "2", "3"]);
+    assert_eq!(texts(&mut all, 6).await.len(), 6);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_request_is_answered_and_one_that_nobody_could_answer_fails_at_once() {
+    let world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let asker = world.node(1).bus();
+    let refused = soon(asker.request("double", "21", Duration::from_secs(60))).await;
+    assert!(matches!(refused, Err(RequestError::NoResponders(_))), "{refused:?}");
+
+    let replier = world.node(2).bus();
+    let mut requests = replier.subscribe("double", SubscribeOptions::default()).await.unwrap();
+    actix::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let number: u64 = std::str::from_utf8(&request.payload).unwrap().parse().unwrap();
+            replier.reply(&request, (number * 2).to_string()).await.unwrap();
+        }
+    });
+    let answer = asker.request("double", "21", Duration::from_secs(10)).await.unwrap();
+    assert_eq!(answer.payload, "42");
+    let silent = world.node(2).bus().subscribe("silent", SubscribeOptions::default()).await.unwrap();
+    let refused = asker.request("silent", "?", Duration::from_millis(50)).await;
+    assert!(matches!(refused, Err(RequestError::TimedOut { .. })), "{refused:?}");
+    drop(silent);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn one_subscriber_of_a_queue_group_in_the_cluster_gets_each_message() {
+    let world = World::start(3, vec![]).await;
+    linked(&world, &[1, 2, 3]).await;
+    let mut workers = Vec::new();
+    for node in [1, 1, 2, 3] {
+        let options = SubscribeOptions::default().queue("workers");
+        workers.push(world.node(node).bus().subscribe("job", options).await.unwrap());
+    }
+    let bus = world.node(1).bus();
+    for k in 0..120 {
+        bus.publish("job", format!("{k:03}")).await.unwrap();
+    }
+    // What is not a job shows that no more jobs are to come.
+    let mut all = Vec::new();
+    while all.len() < 120 {
+        let nexts = workers.iter_mut().map(|worker| Box::pin(worker.next()));
+        let (delivery, ..) = soon(futures_util::future::select_all(nexts)).await;
+        all.push(String::from_utf8(delivery.unwrap().payload.to_vec()).unwrap());
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 120, "nobody got what another one got");
+    world.stop().await;
+}
+
+#[actix::test]
+async fn bound_subjects_come_in_one_order_to_all_subscribers_at_members() {
+    let world = World::start(3, vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")]).await;
+    for node in 1..=3 {
+        world.group(node, "log", &[1, 2, 3]).await;
+    }
+    let mut subscriptions = Vec::new();
+    for node in 1..=3 {
+        let options = SubscribeOptions::default().backpressure().capacity(8);
+        subscriptions.push(world.node(node).bus().subscribe("log.*", options).await.unwrap());
+    }
+    let mut publishing = Vec::new();
+    for k in 0..100 {
+        for node in 1..=3 {
+            let bus = world.node(node).bus();
+            publishing.push(bus.begin("log.app", format!("{node}:{k}")).await.unwrap());
+        }
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    let first = texts(&mut subscriptions[0], 300).await;
+    for other in &mut subscriptions[1..] {
+        assert_eq!(texts(other, 300).await, first);
+    }
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_slow_subscriber_misses_with_a_count_or_holds_its_publisher_back_as_it_chose() {
+    let node = Node::alone("demo").await.unwrap();
+    let bus = node.bus();
+    let mut skipping = bus.subscribe("x", SubscribeOptions::default().capacity(2)).await.unwrap();
+    for k in 0..5 {
+        bus.publish("x", format!("{k}")).await.unwrap();
+    }
+    assert_eq!(texts(&mut skipping, 2).await, ["0", "1"]);
+    bus.publish("x", "5").await.unwrap();
+    let next = soon(skipping.next()).await.unwrap();
+    assert_eq!((next.payload, next.missed), ("5".into(), Some(Missed::Count(3))));
+
+    let mut holding =
+        bus.subscribe("y", SubscribeOptions::default().capacity(2).backpressure()).await.unwrap();
+    let mut publishing = Vec::new();
+    for k in 0..5 {
+        publishing.push(bus.begin("y", format!("{k}")).await.unwrap());
+    }
+    let mut fourth = Box::pin(publishing.remove(3).acknowledged());
+    let first = futures_util::future::select(&mut fourth, std::future::ready(()));
+    assert!(matches!(first.await, Either::Right(_)), "there is no room for it yet");
+    assert_eq!(texts(&mut holding, 5).await, ["0", "1", "2", "3", "4"]);
+    soon(fourth).await.unwrap();
+    node.stop().await;
+}
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Reading {
+    sensor: String,
+    celsius: f64,
+}
+
+struct Keeper(tokio::sync::mpsc::UnboundedSender<Reading>);
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+}
+
+impl Handler<Delivery> for Keeper {
+    type Result = ();
+    fn handle(&mut self, delivery: Delivery, _: &mut Self::Context) {
+        self.0.send(delivery.decode().unwrap()).unwrap();
+    }
+}
+
+#[actix::test]
+async fn an_actor_subscribes_to_typed_messages() {
+    let node = Node::alone("demo").await.unwrap();
+    let (kept, mut readings) = tokio::sync::mpsc::unbounded_channel();
+    let keeper = Keeper(kept).start();
+    let options = SubscribeOptions::default();
+    node.bus().subscribe_recipient("readings", options, keeper.recipient()).await.unwrap();
+    let reading = Reading { sensor: "roof".into(), celsius: -3.5 };
+    node.bus().publish_typed("readings", &reading).await.unwrap();
+    assert_eq!(soon(readings.recv()).await, Some(reading));
+    node.stop().await;
+}

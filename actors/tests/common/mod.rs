@@ -1,0 +1,117 @@
+//! A cluster in one process, over memory.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use quorate::{
+    EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
+    protocols::Event,
+    transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role},
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Nodes 1 to n, and what it takes to start more.
+pub(crate) struct World {
+    pub(crate) network: MemoryNetwork,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    groups: Vec<GroupSettings>,
+}
+
+pub(crate) fn addr(node: u64) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9000 + node as u16))
+}
+
+impl World {
+    /// Starts nodes 1 to n, all declared with these groups; node 1 is the seed of the others.
+    pub(crate) async fn start(nodes: u64, groups: Vec<GroupSettings>) -> Self {
+        let mut world = Self { network: MemoryNetwork::default(), nodes: BTreeMap::new(), groups };
+        for node in 1..=nodes {
+            world.add(node).await;
+        }
+        world
+    }
+
+    pub(crate) async fn add(&mut self, number: u64) -> Node {
+        let mut settings = NodeSettings::new(number, "test", addr(number));
+        settings.seeds = (1..=3).filter(|seed| *seed != number).map(addr).collect();
+        settings.detect_within_ms = Some(300);
+        settings.groups.clone_from(&self.groups);
+        let config = NodeConfig::try_from(settings).unwrap();
+        let life = config.begin_life().unwrap();
+        let hello = config.hello(&life);
+        let transport =
+            MemoryTransport::new(&self.network, config.node(), Role::Node, hello, MemoryConfig::default());
+        let node = Node::start(config, life, Arc::new(transport.unwrap())).await.unwrap();
+        self.nodes.insert(number, node.clone());
+        node
+    }
+
+    pub(crate) fn node(&self, number: u64) -> &Node {
+        &self.nodes[&number]
+    }
+
+    /// The group at a node, once the node is in a view with exactly these nodes.
+    pub(crate) async fn group(&self, node: u64, name: &str, members: &[u64]) -> Group {
+        let group = self.node(node).group(name).await.expect("the group runs here");
+        in_view(&group, members).await;
+        group
+    }
+
+    pub(crate) async fn kill(&mut self, number: u64) {
+        self.nodes.remove(&number).unwrap().abort().await;
+    }
+
+    pub(crate) async fn stop(self) {
+        for node in self.nodes.into_values() {
+            node.stop().await;
+        }
+    }
+}
+
+/// Waits until the group's view consists of exactly these nodes.
+pub(crate) async fn in_view(group: &Group, members: &[u64]) {
+    let mut events = group.events(EventOptions::default()).await.unwrap();
+    let is = |nodes: Vec<u64>| {
+        let mut nodes = nodes;
+        nodes.sort_unstable();
+        nodes == members
+    };
+    let waiting = async {
+        if let Some(view) = group.view().await.unwrap()
+            && !view.id.is_genesis()
+            && is(view.members.iter().map(|m| m.node.get()).collect())
+        {
+            return;
+        }
+        while let Some(event) = events.next().await {
+            if let GroupEvent::Event(Event::View(view)) = event
+                && is(view.members.iter().map(|m| m.node.get()).collect())
+            {
+                return;
+            }
+        }
+        panic!("the group ended");
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the view comes in time");
+}
+
+/// The next so many messages.
+pub(crate) async fn messages(events: &mut GroupEvents, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        match soon(events.next()).await.expect("events go on") {
+            GroupEvent::Event(Event::Message { payload, .. }) => {
+                all.push(String::from_utf8(payload.to_vec()).unwrap());
+            }
+            GroupEvent::Missed(count) => panic!("{count} events were missed"),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// What comes within a bounded time.
+pub(crate) async fn soon<T>(it: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, it).await.expect("it happens in time")
+}

@@ -1,0 +1,110 @@
+//! Groups of nodes over memory.
+
+mod common;
+
+use common::{World, messages, soon};
+use quorate::{Behind, EventOptions, GroupEvent, GroupSettings, SendError, protocols::Event};
+
+fn declared() -> Vec<GroupSettings> {
+    vec![GroupSettings::new("g", [1, 2, 3])]
+}
+
+const MANY: EventOptions = EventOptions { capacity: 10_000, behind: Behind::Skip };
+
+#[actix::test]
+async fn all_members_deliver_one_sequence_and_the_survivors_go_on() {
+    let mut world = World::start(3, declared()).await;
+    let mut groups = Vec::new();
+    let mut readers = Vec::new();
+    for node in 1..=3 {
+        let group = world.group(node, "g", &[1, 2, 3]).await;
+        readers.push(group.events(MANY).await.unwrap());
+        groups.push(group);
+    }
+    let mut sent = Vec::new();
+    for k in 0..200 {
+        for (i, group) in groups.iter().enumerate() {
+            sent.push(group.send(format!("{i}:{k}")).await.unwrap());
+        }
+    }
+    for message in &sent {
+        soon(message.uniform()).await.unwrap();
+        soon(message.everywhere()).await.unwrap();
+    }
+    let first = messages(&mut readers[0], 600).await;
+    for reader in &mut readers[1..] {
+        assert_eq!(messages(reader, 600).await, first);
+    }
+    world.kill(3).await;
+    common::in_view(&groups[0], &[1, 2]).await;
+    soon(groups[1].multicast("after")).await.unwrap();
+    assert_eq!(messages(&mut readers[0], 1).await, ["after"]);
+    let history = groups[0].history().await.unwrap();
+    assert_eq!(history.len(), 2, "the founding and the removal");
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_newcomer_joins_sends_and_leaves() {
+    let mut world = World::start(3, declared()).await;
+    let group = world.group(1, "g", &[1, 2, 3]).await;
+    let newcomer = world.add(4).await;
+    assert!(newcomer.group("g").await.is_none(), "only founders run the group unasked");
+    let joined = newcomer.join(declared().remove(0)).await.unwrap();
+    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    let mut events = group.events(MANY).await.unwrap();
+    soon(joined.multicast("hello")).await.unwrap();
+    assert_eq!(messages(&mut events, 1).await, ["hello"]);
+    newcomer.stop().await;
+    common::in_view(&group, &[1, 2, 3]).await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_member_that_sends_while_it_handles_an_event_is_not_held_up() {
+    let mut world = World::start(3, declared()).await;
+    let group = world.group(1, "g", &[1, 2, 3]).await;
+    let mut events = group.events(MANY).await.unwrap();
+    world.kill(3).await;
+    loop {
+        if let GroupEvent::Event(Event::View(view)) = soon(events.next()).await.unwrap() {
+            // S16: the answer to a view is sent from within its handler.
+            soon(group.multicast(format!("{view}"))).await.unwrap();
+            break;
+        }
+    }
+    assert_eq!(messages(&mut events, 1).await, ["v2 {n1, n2}"]);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_reader_that_is_too_slow_is_told_what_it_missed_and_holds_up_nobody() {
+    let world = World::start(1, vec![GroupSettings::new("g", [1])]).await;
+    let group = world.group(1, "g", &[1]).await;
+    let mut slow = group.events(EventOptions { capacity: 2, behind: Behind::Skip }).await.unwrap();
+    let mut strict = group.events(EventOptions { capacity: 2, behind: Behind::End }).await.unwrap();
+    for k in 0..10 {
+        soon(group.multicast(format!("{k}"))).await.unwrap();
+    }
+    assert_eq!(messages(&mut slow, 2).await, ["0", "1"]);
+    assert_eq!(soon(slow.next()).await, Some(GroupEvent::Missed(8)));
+    assert_eq!(messages(&mut strict, 2).await, ["0", "1"]);
+    assert_eq!(soon(strict.next()).await, None);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn who_does_not_want_to_wait_is_told_that_the_window_is_full() {
+    let settings = GroupSettings { window_bytes: Some(64 << 10), ..GroupSettings::new("g", [1, 2]) };
+    let world = World::start(2, vec![settings]).await;
+    let group = world.group(1, "g", &[1, 2]).await;
+    // All at once: the first one fills the window.
+    let sends = (0..3).map(|_| group.try_send(vec![0; 40 << 10]));
+    let outcomes = futures_util::future::join_all(sends).await;
+    assert!(outcomes[0].is_ok());
+    for refused in &outcomes[1..] {
+        assert!(matches!(refused, Err(SendError::WouldBlock { .. })), "{refused:?}");
+    }
+    soon(group.multicast(vec![0; 40 << 10])).await.unwrap();
+    world.stop().await;
+}
