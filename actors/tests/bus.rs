@@ -55,7 +55,7 @@ async fn a_request_is_answered_and_one_that_nobody_could_answer_fails_at_once() 
     let world = World::start(2, vec![]).await;
     linked(&world, &[1, 2]).await;
     let asker = world.node(1).bus();
-    let refused = soon(asker.request("double", "21", Duration::from_secs(60))).await;
+    let refused = soon(asker.request("double", "21", Duration::from_mins(1))).await;
     assert!(matches!(refused, Err(RequestError::NoResponders(_))), "{refused:?}");
 
     let replier = world.node(2).bus();
