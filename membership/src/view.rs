@@ -78,15 +78,18 @@ impl fmt::Display for ViewId {
 pub enum Change {
     /// It founded the group.
     Founded,
-    /// It asked to join and was admitted.
+    /// It asked to join and was admitted, or it learned enough to become a data member.
     Joined,
+    /// It asked to join and was admitted as a learner.
+    Learns,
     /// It asked to leave.
     Left,
     /// Enough members lost it, or it did not answer while the view was closed.
     Unreachable,
     /// Its node runs a newer incarnation.
     Superseded,
-    /// It held the others back for longer than the group's policy allows.
+    /// It held the others back for longer than the group's policy allows. If it is among the
+    /// learners it goes on as one.
     TooSlow,
 }
 
@@ -95,6 +98,7 @@ impl fmt::Display for Change {
         f.write_str(match self {
             Self::Founded => "founded",
             Self::Joined => "joined",
+            Self::Learns => "learns",
             Self::Left => "left",
             Self::Unreachable => "unreachable",
             Self::Superseded => "superseded",
@@ -106,7 +110,8 @@ impl fmt::Display for Change {
 /// An agreed membership of a group.
 ///
 /// Data members hold the group's messages; acceptors vote on the next view. Witnesses vote and
-/// hold nothing, so they count for agreement and never for holding.
+/// hold nothing, so they count for agreement and never for holding. Learners receive everything
+/// and count for nothing, until they have caught up and a later view makes them data members.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// The view's number.
@@ -115,6 +120,8 @@ pub struct View {
     pub members: Vec<Member>,
     /// Members that vote and hold no data.
     pub witnesses: Vec<Member>,
+    /// Members that receive and neither vote nor hold.
+    pub learners: Vec<Member>,
     /// What differs from the view before, and why.
     pub changes: Vec<(Member, Change)>,
 }
@@ -135,9 +142,19 @@ impl View {
         self.members.iter().chain(&self.witnesses).copied()
     }
 
+    /// All who are in the view in any role.
+    pub fn participants(&self) -> impl Iterator<Item = Member> + '_ {
+        self.acceptors().chain(self.learners.iter().copied())
+    }
+
+    /// Whether `member` is in the view in any role.
+    pub fn has(&self, member: Member) -> bool {
+        self.participants().any(|m| self.same(m, member))
+    }
+
     /// Whether a node takes part in this view in any role and life.
     pub fn has_node(&self, node: NodeId) -> bool {
-        self.acceptors().any(|m| m.node == node)
+        self.participants().any(|m| m.node == node)
     }
 
     /// Number of acceptors that decide the next view.
@@ -158,6 +175,9 @@ impl fmt::Display for View {
         }
         for witness in &self.witnesses {
             write!(f, ", {} (witness)", witness.node)?;
+        }
+        for learner in &self.learners {
+            write!(f, ", {} (learner)", learner.node)?;
         }
         f.write_str("}")
     }

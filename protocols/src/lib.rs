@@ -14,7 +14,7 @@ pub mod bus;
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,
-    Refusal, Ticket, WedgeReason,
+    Refusal, SlowPolicy, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
 pub use stream::{Frame, Row};

@@ -20,6 +20,8 @@ pub enum Fault {
     Cut(NodeId, NodeId),
     /// These nodes do not hear the others, nor the others them.
     Partition(Vec<NodeId>),
+    /// What members multicast reaches the node a second late.
+    Slow(NodeId),
     /// Of a hundred messages so many are lost, and as many arrive twice.
     Loss(u32),
     /// Of a hundred messages so many arrive again up to five seconds later.
@@ -44,6 +46,7 @@ impl fmt::Display for Fault {
                 f.write_str("part off")?;
                 side.iter().try_for_each(|node| write!(f, " {node}"))
             }
+            Self::Slow(node) => write!(f, "slow {node}"),
             Self::Loss(percent) => write!(f, "lose {percent} %"),
             Self::Late(percent) => write!(f, "repeat {percent} % late"),
             Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),
@@ -129,6 +132,16 @@ impl Schedule {
         self.add(nodes, begin, begin + span, Fault::Aimed(Aim::random(rng, nodes)));
         if rng.random_range(0..2) == 0 {
             self.add(nodes, begin, begin + span, Fault::Loss(rng.random_range(5..40)));
+        }
+    }
+
+    /// Adds spans in which nodes are slow.
+    pub fn slow_down(&mut self, rng: &mut SmallRng, nodes: &[NodeId], span: Duration) {
+        let millis = span.as_millis() as u64;
+        for _ in 0..rng.random_range(0..4) {
+            let node = nodes[rng.random_range(0..nodes.len())];
+            let (begin, lasts) = (rng.random_range(0..millis.max(1)), rng.random_range(500..4000));
+            self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), Fault::Slow(node)));
         }
     }
 

@@ -75,7 +75,7 @@ impl Args {
             witness: self.witness,
             order: self.order,
             faults_for: Duration::from_secs(self.seconds),
-            ..Settings::new(seed)
+            ..Settings::varied(seed)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_membership::{GroupId, NodeId, Time, agreement::Breach};
-use quorate_protocols::{GroupConfig, Order};
+use quorate_protocols::{GroupConfig, Order, SlowPolicy};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{History, Schedule, Tally, Violation, World};
@@ -25,20 +25,33 @@ pub struct Settings {
     pub trace: bool,
     /// A rule to break on purpose.
     pub breach: Option<Breach>,
+    /// Whether the seed also chooses policies, and slows nodes down.
+    pub varied: bool,
 }
 
 impl Settings {
+    /// The same, and the seed also chooses the group's policies, and slows nodes down.
+    pub const fn varied(seed: u64) -> Self {
+        Self { varied: true, ..Self::new(seed) }
+    }
+
     /// Five nodes under faults for 30 simulated seconds, in an order that the seed chooses.
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(30);
-        Self { seed, nodes: 5, witness: false, order: None, faults_for, trace: false, breach: None }
+        let (order, breach) = (None, None);
+        Self { seed, nodes: 5, witness: false, order, faults_for, trace: false, breach, varied: false }
     }
 
     /// The fault schedule that the seed decides.
     pub fn schedule(&self) -> Schedule {
         let config = self.config();
         let nodes: Vec<NodeId> = config.founders.iter().chain(&config.witnesses).copied().collect();
-        Schedule::random(&mut SmallRng::seed_from_u64(self.seed ^ 0x5eed), &nodes, self.faults_for)
+        let mut schedule =
+            Schedule::random(&mut SmallRng::seed_from_u64(self.seed ^ 0x5eed), &nodes, self.faults_for);
+        if self.varied {
+            schedule.slow_down(&mut SmallRng::seed_from_u64(self.seed ^ 0x510), &nodes, self.faults_for);
+        }
+        schedule
     }
 
     fn config(&self) -> GroupConfig {
@@ -47,6 +60,11 @@ impl Settings {
         let drawn = SmallRng::seed_from_u64(self.seed ^ 0x0_4de4).random_range(0..Order::ALL.len());
         config.order = self.order.unwrap_or(Order::ALL[drawn]);
         config.witnesses = if self.witness { vec![NodeId::new(self.nodes + 1)] } else { Vec::new() };
+        if self.varied {
+            let policies = [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict];
+            config.slow = policies[(self.seed % 3) as usize];
+            config.lag_for = Duration::from_secs(1);
+        }
         config.breach = self.breach;
         config
     }
@@ -87,8 +105,9 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     }
     world.run_until(healed);
     let (mut at, mut left) = (healed, None);
-    // Twenty seconds are forty detection times: whatever is not done then is stuck.
-    for _ in 0..40 {
+    // Twenty seconds are forty detection times: whatever is not done then is stuck. Back-offs of
+    // members that were too slow take longer.
+    for _ in 0..if settings.varied { 120 } else { 40 } {
         at = at + Duration::from_millis(500);
         world.run_until(at);
         left = world.unfinished();

@@ -76,8 +76,8 @@ mod tests {
     }
 
     fn decree() -> Decree {
-        let view =
-            View { id: ViewId { lineage: 1, epoch: 1 }, members: vec![], witnesses: vec![], changes: vec![] };
+        let id = ViewId { lineage: 1, epoch: 1 };
+        let view = View { id, members: vec![], witnesses: vec![], learners: vec![], changes: vec![] };
         Decree { closes: ViewId::GENESIS, cut: Cut::default(), view }
     }
 

@@ -7,7 +7,7 @@ use quorate_membership::{
     agreement::{Ballot, Breach, Coordinator, Phase, Plan, Promise, Step},
 };
 
-use super::{Body, Effects, Group};
+use super::{Body, Effects, Group, SlowPolicy};
 
 /// An attempt of this member to close the view.
 #[derive(Debug)]
@@ -33,8 +33,13 @@ impl Group {
         let genesis = view.id.is_genesis();
         let founded = genesis && self.may_found(view);
         let mut why = if genesis { BTreeMap::new() } else { self.condemned() };
-        why.extend(self.leaving.iter().filter(|m| view.is_acceptor(**m)).map(|m| (*m, Change::Left)));
+        if !genesis {
+            why.extend(self.too_slow().map(|member| (member, Change::TooSlow)));
+        }
+        why.extend(self.leaving.iter().filter(|m| view.has(**m)).map(|m| (*m, Change::Left)));
         why.extend(self.admissible(view).map(|member| (member, Change::Joined)));
+        let promotable: Vec<Member> = self.promotable(view).filter(|m| !why.contains_key(m)).collect();
+        why.extend(promotable.into_iter().map(|member| (member, Change::Joined)));
         let stuck = self.sealed_at.is_some_and(|at| self.now >= at + self.config.timing.round())
             || self.opinions.values().any(|opinion| opinion.sealed) && !self.is_sealed();
         if !(founded || !genesis && (stuck || !why.is_empty())) {
@@ -50,7 +55,9 @@ impl Group {
         let ballot = Ballot { round: self.highest_round, by: self.me.node };
         let excluded: BTreeSet<Member> =
             why.iter().filter(|(_, change)| **change != Change::Joined).map(|(member, _)| *member).collect();
-        let gone = |m: &Member| matches!(why.get(m), Some(change) if *change != Change::Left);
+        let demotes = self.config.slow == SlowPolicy::Demote;
+        let answers = |change: &Change| *change == Change::Left || demotes && *change == Change::TooSlow;
+        let gone = |m: &Member| why.get(m).is_some_and(|change| !answers(change));
         let here = |m: &Member| m.node == self.me.node || self.reachable.contains(&m.node);
         let awaited = view.acceptors().filter(|m| here(m) && !gone(m)).map(|m| m.node).collect();
         let coordinator = Coordinator::new(view, ballot, Plan { awaited, excluded }, self.config.breach);
@@ -117,13 +124,19 @@ impl Group {
         let stays = |m: &Member| !attempt.coordinator.plan().excluded.contains(m);
         let mut members: Vec<Member> = attempt.coordinator.answered().into_iter().filter(stays).collect();
         let mut witnesses: Vec<Member> = attempt.coordinator.witnesses().into_iter().filter(stays).collect();
+        let mut learners = self.next_learners(view, attempt);
         let mut changes = Vec::new();
         if view.id.is_genesis() {
             changes.extend(members.iter().chain(&witnesses).map(|m| (*m, Change::Founded)));
         } else {
-            let gone = view.acceptors().filter(|m| !members.contains(m) && !witnesses.contains(m));
+            let promoted = |m: &Member| attempt.why.get(m) == Some(&Change::Joined);
+            let stays = |m: &Member| members.contains(m) || witnesses.contains(m);
+            let gone = view.acceptors().filter(|m| !stays(m));
+            let gone =
+                gone.chain(view.learners.iter().copied().filter(|m| !learners.contains(m) && !promoted(m)));
             changes.extend(gone.map(|m| (m, attempt.why.get(&m).copied().unwrap_or(Change::Unreachable))));
             let comes = |(m, change): (&Member, &Change)| (*change == Change::Joined).then_some(*m);
+            learners.retain(|m| !members.contains(m));
             for newcomer in attempt.why.iter().filter_map(comes) {
                 if !members.iter().chain(&witnesses).any(|m| m.node == newcomer.node) {
                     // A witness that comes back is a witness again: it holds nothing.
@@ -134,7 +147,20 @@ impl Group {
             }
         }
         let lineage = if view.id.is_genesis() { self.new_lineage() } else { view.id.lineage };
-        Some(View { id: ViewId { lineage, epoch: view.id.epoch + 1 }, members, witnesses, changes })
+        let id = ViewId { lineage, epoch: view.id.epoch + 1 };
+        Some(View { id, members, witnesses, learners, changes })
+    }
+
+    /// The learners that neither go nor are promoted, and whoever is demoted.
+    fn next_learners(&self, view: &View, attempt: &Attempt) -> Vec<Member> {
+        let stays = |m: &&Member| !attempt.why.contains_key(m);
+        let mut learners: Vec<Member> = view.learners.iter().filter(stays).copied().collect();
+        if self.config.slow == SlowPolicy::Demote {
+            // Who has not answered may have delivered what the cut leaves out: it cannot go along.
+            let slow = |m: &Member| attempt.why.get(m) == Some(&Change::TooSlow);
+            learners.extend(attempt.coordinator.answered().into_iter().filter(slow));
+        }
+        learners
     }
 
     pub(super) fn on_promise(&mut self, from: Member, promise: Promise, out: &mut Effects) {
@@ -170,8 +196,8 @@ impl Group {
 
     fn tell_decided(&mut self, decree: &Decree, out: &mut Effects) {
         self.attempt = None;
-        let old = self.view.iter().flat_map(View::acceptors);
-        let all: Vec<NodeId> = old.chain(decree.view.acceptors()).map(|m| m.node).collect();
+        let old = self.view.iter().flat_map(View::participants);
+        let all: Vec<NodeId> = old.chain(decree.view.participants()).map(|m| m.node).collect();
         self.post_all(all, decree.closes, Body::Decided(decree.clone()), out);
     }
 

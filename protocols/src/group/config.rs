@@ -1,8 +1,10 @@
 //! What all members of a group agree on.
 
+use std::time::Duration;
+
 use quorate_membership::{GroupId, NodeId, Timing, agreement::Breach};
 
-use crate::Order;
+use crate::{Order, SlowPolicy};
 
 /// A group's settings; every member must be started with the same.
 #[derive(Clone, Debug)]
@@ -35,6 +37,21 @@ pub struct GroupConfig {
     pub message_bytes_max: usize,
     /// Own requests whose answers are collected at once. Default 1024.
     pub requests_max: usize,
+    /// What happens to a member that lags. Default: the others wait for it.
+    pub slow: SlowPolicy,
+    /// A member lags while it is more than so many bytes behind what a majority of the others has,
+    /// or has not received within `lag_for` what they had. Default 256 KiB: half of what one sender
+    /// has on the way with the defaults of `batch_bytes` and `frames_in_flight`, so that a member
+    /// never less behind is the one that everybody's window waits for. Above what all senders
+    /// together have on the way it never applies.
+    pub lag_bytes_max: usize,
+    /// How long a member may lag before `slow` applies. Default 5 s; must exceed the detection time,
+    /// or an unreachable member is taken for a slow one. It is also the first back-off of a member
+    /// that was too slow; each further one doubles, up to 64 times.
+    pub lag_for: Duration,
+    /// Bytes of each sender's frames that are kept for learners alone. Default 16 MiB: a learner
+    /// further behind starts anew.
+    pub learner_bytes_max: usize,
     /// A rule to break on purpose, for tests of the tests.
     #[doc(hidden)]
     pub breach: Option<Breach>,
@@ -55,6 +72,10 @@ impl GroupConfig {
             direct_window_bytes: 4 << 20,
             message_bytes_max: 64 << 20,
             requests_max: 1024,
+            slow: SlowPolicy::Block,
+            lag_bytes_max: 256 << 10,
+            lag_for: Duration::from_secs(5),
+            learner_bytes_max: 16 << 20,
             breach: None,
         }
     }

@@ -59,7 +59,7 @@ impl Group {
 
     /// Sends what was never sent and acknowledges what was delivered, while the view is open.
     pub(super) fn send_letters(&mut self, out: &mut Effects) {
-        if !self.is_open() || self.wedged {
+        if !self.is_open() || self.wedged || self.is_learner() {
             return;
         }
         let batch_bytes = self.config.batch_bytes;

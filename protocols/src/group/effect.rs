@@ -191,6 +191,22 @@ pub enum Event {
         /// The request.
         payload: Bytes,
     },
+    /// A member has held the others back for half of the time that the group's limits allow.
+    Lagging {
+        /// The member.
+        member: Member,
+        /// Bytes that a majority of the others has and it lacks.
+        bytes: usize,
+        /// Since when it lags.
+        since: Time,
+        /// When the group's policy acts; `None` if the others wait for it however long it takes.
+        policy_acts_at: Option<Time>,
+    },
+    /// It has made up for it.
+    CaughtUp {
+        /// The member.
+        member: Member,
+    },
     /// Deliveries stop and submissions wait until `Resumed`, or until the group went on without
     /// this member (`Removed`).
     Wedged(WedgeReason),

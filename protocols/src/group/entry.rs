@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::{Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
+use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
 
 use super::{Body, Effect, Effects, Event, Fate, Group};
 
@@ -22,7 +22,8 @@ impl Group {
         };
         let members = declared(&self.config.founders);
         let witnesses = declared(&self.config.witnesses);
-        let genesis = View { id: ViewId::GENESIS, members, witnesses, changes: Vec::new() };
+        let (learners, changes) = (Vec::new(), Vec::new());
+        let genesis = View { id: ViewId::GENESIS, members, witnesses, learners, changes };
         self.view = genesis.is_acceptor(self.me).then_some(genesis);
         self.acceptor = Acceptor::new(self.config.breach);
         self.sealed_at = None;
@@ -46,9 +47,12 @@ impl Group {
         life ^ node.rotate_left(21) ^ self.highest_round.wrapping_mul(0x1656_67b1_9e37_79f9).rotate_left(42)
     }
 
-    pub(super) fn on_join(&mut self, from: Member, hears: Vec<NodeId>, out: &mut Effects) {
+    pub(super) fn on_join(&mut self, from: Member, floor: ViewId, hears: Vec<NodeId>, out: &mut Effects) {
         let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
-        if view.is_acceptor(from) {
+        if view.learners.contains(&from) && !is_fresh(view, from, floor) {
+            // It has fallen behind for good: it gives up its place and comes as a newcomer.
+            self.leaving.insert(from);
+        } else if view.has(from) {
             // It is in the view, never entered it, and went outside: it enters on being told.
             let entry = self.past.back().map(|past| past.decree.clone()).filter(|d| d.view.id == view.id);
             if let Some(decree) = entry {
@@ -74,7 +78,8 @@ impl Group {
                 && self.reachable.contains(&joiner.member.node)
         };
         let clash = |joiner: &Joiner| view.has_node(joiner.member.node);
-        let fit = self.joiners.values().filter(move |joiner| hears(joiner) && !clash(joiner));
+        let barred = |joiner: &Joiner| self.lags.is_barred(self.now, joiner.member.node);
+        let fit = self.joiners.values().filter(move |j| hears(j) && !clash(j) && !barred(j));
         fit.filter(|joiner| !self.is_superseded(joiner.member)).map(|joiner| joiner.member)
     }
 
@@ -156,6 +161,7 @@ impl Group {
         self.wedged = false;
         self.joiners.clear();
         self.leaving.clear();
+        self.ready.clear();
         self.early.clear();
         self.early_bytes = 0;
         self.seen.clear();
@@ -274,6 +280,12 @@ impl Group {
     }
 }
 
+/// Whether this learner was admitted by this view and has not entered it yet.
+fn is_fresh(view: &View, learner: Member, floor: ViewId) -> bool {
+    let entered = floor.lineage == view.id.lineage && floor.epoch >= view.id.epoch;
+    !entered && view.changes.contains(&(learner, Change::Learns))
+}
+
 fn is_newer(view: &View, member: Member) -> bool {
-    view.acceptors().any(|m| m.node == member.node && m.incarnation < member.incarnation)
+    view.participants().any(|m| m.node == member.node && m.incarnation < member.incarnation)
 }

@@ -63,7 +63,7 @@ impl Group {
         self.opinions.clear();
         self.lost_since.clear();
         let Some(view) = &self.view else { return };
-        let lost = view.acceptors().map(|m| m.node);
+        let lost = view.participants().map(|m| m.node);
         let lost = lost.filter(|node| *node != self.me.node && !self.reachable.contains(node));
         self.lost_since.extend(lost.map(|node| (node, self.now)));
     }
@@ -79,6 +79,7 @@ impl Group {
         let oldest = self.now - self.config.timing.detect();
         self.opinions.retain(|_, opinion| opinion.at >= oldest);
         self.joiners.retain(|_, joiner| joiner.at >= oldest);
+        self.ready.retain(|_, at| *at >= oldest);
         if !self.lost_since.is_empty() || self.is_sealed() {
             self.tell_opinion(out);
         }
@@ -110,7 +111,7 @@ impl Group {
         out.push(Effect::Deliver(reason.map_or(Event::Resumed, Event::Wedged)));
     }
 
-    fn reaches(&self, member: Member) -> bool {
+    pub(super) fn reaches(&self, member: Member) -> bool {
         member.node == self.me.node || self.reachable.contains(&member.node) && !self.is_superseded(member)
     }
 
@@ -129,7 +130,9 @@ impl Group {
     }
 
     fn is_fit(&self, view: &View, candidate: Member) -> bool {
-        if self.is_superseded(candidate) {
+        // One that is too slow cannot be left to judge itself; it has had a round to notice.
+        let late = self.now - self.config.lag_for - self.config.timing.round();
+        if self.is_superseded(candidate) || self.too_slow_since(late).any(|member| member == candidate) {
             return false;
         }
         let reaches = |by: &Member| {
@@ -152,6 +155,14 @@ impl Group {
                 gone.insert(*member, Change::Superseded);
             } else if member.node != self.me.node && witnesses.count() >= 2 {
                 gone.insert(*member, Change::Unreachable);
+            }
+        }
+        // Nobody waits for a learner, so its coordinator alone may let it go.
+        for learner in &view.learners {
+            if self.is_superseded(*learner) {
+                gone.insert(*learner, Change::Superseded);
+            } else if self.lost_since.contains_key(&learner.node) {
+                gone.insert(*learner, Change::Unreachable);
             }
         }
         for (senior, junior) in self.broken_links(&members) {

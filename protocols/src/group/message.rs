@@ -83,6 +83,20 @@ pub enum Body {
         /// The last one delivered; `None` if that is not known any more.
         through: Option<Seq>,
     },
+    /// Frames before this one are not kept any more.
+    Freed {
+        /// Their sender's rank.
+        rank: usize,
+        /// The first frame that is kept.
+        first: Seq,
+    },
+    /// How far the sender, a learner, has come.
+    Learning {
+        /// Per data member, in rank order, the last frame received without a gap.
+        received: Vec<Seq>,
+        /// Whether it has caught up.
+        ready: bool,
+    },
     /// Whom the sender has lost, and whether it waits for a view change to end.
     Opinion {
         /// Nodes of the view that the sender and they do not both hear.
@@ -182,6 +196,7 @@ impl Body {
                 | Self::Prepare { .. }
                 | Self::Accept { .. }
                 | Self::Confirm { .. }
+                | Self::Learning { .. }
                 | Self::Status { probe: true, .. }
         )
     }

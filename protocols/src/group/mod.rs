@@ -11,9 +11,12 @@ mod doubt;
 mod effect;
 mod entry;
 mod evidence;
+mod lag;
+mod learning;
 mod message;
 mod sealing;
 mod traffic;
+mod waits;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -29,7 +32,9 @@ use quorate_membership::{
 pub use asking::{Audience, Collect, Collected};
 pub use config::GroupConfig;
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Ticket, WedgeReason};
+pub use lag::SlowPolicy;
 pub use message::{Body, Message};
+pub use waits::Wait;
 
 use crate::{direct::Letters, stream::Stream};
 use asking::Asking;
@@ -38,6 +43,7 @@ use direct::Directs;
 use doubt::Doubt;
 use entry::Joiner;
 use evidence::Opinion;
+use lag::Lags;
 use message::Parcel;
 
 /// Closed views that are remembered, for members that are behind.
@@ -52,6 +58,8 @@ const EARLY_BYTES_MAX: usize = 128 << 20;
 struct Past {
     decree: Decree,
     stream: Option<Stream>,
+    /// Whether there was a stream, and all who went on have what they need of it.
+    retired: bool,
     /// Per sender, how far its messages to this member alone were delivered.
     direct: BTreeMap<Member, Seq>,
 }
@@ -107,6 +115,9 @@ pub struct Group {
     until_everywhere: VecDeque<(Seq, Ticket)>,
     directs: Directs,
     asks: BTreeMap<Ticket, Asking>,
+    lags: Lags,
+    /// Learners that have caught up, and when they said so.
+    ready: BTreeMap<Member, Time>,
     row_due: bool,
     wedged: bool,
     /// Since a stall: whether the view still stands is not known.
@@ -162,6 +173,8 @@ impl Group {
             until_everywhere: VecDeque::new(),
             directs: Directs::default(),
             asks: BTreeMap::new(),
+            lags: Lags::default(),
+            ready: BTreeMap::new(),
             row_due: false,
             wedged: false,
             doubt: None,
@@ -307,6 +320,7 @@ impl Group {
         }
         self.next_tick = None;
         self.tick_evidence(out);
+        self.tick_lags(out);
         self.tick_attempt(out);
         self.tick_sealed(out);
         self.tick_entry(out);
@@ -332,18 +346,22 @@ impl Group {
             || !self.early.is_empty()
             || self.unseen().next().is_some()
             || self.directs.is_waiting()
+            || !view.learners.is_empty()
             || self.stream.as_ref().is_some_and(Stream::is_waiting)
     }
 
-    /// Acceptors of the view from which nothing was heard in it yet.
+    /// Participants of the view from which nothing was heard in it yet.
     fn unseen(&self) -> impl Iterator<Item = Member> + '_ {
-        let all = self.view.iter().flat_map(View::acceptors);
+        let all = self.view.iter().flat_map(View::participants);
+        // Learners say nothing to each other.
+        let learns = self.is_learner();
+        let all = all.filter(move |m| !learns || self.view.as_ref().is_some_and(|view| view.is_acceptor(*m)));
         all.filter(|m| m.node != self.me.node && !self.seen.contains(&m.node))
     }
 
     /// Something was heard from a member in the present view.
     fn see(&mut self, from: Member) {
-        if self.view.as_ref().is_some_and(|view| view.is_acceptor(from)) {
+        if self.view.as_ref().is_some_and(|view| view.has(from)) {
             self.seen.insert(from.node);
         }
     }
@@ -394,7 +412,7 @@ impl Group {
         }
         match message.body {
             Body::Join { hears } => {
-                self.on_join(from, hears, out);
+                self.on_join(from, message.view, hears, out);
                 return Ok(());
             }
             Body::Current(view) => {
@@ -435,7 +453,7 @@ impl Group {
         }
         // A newcomer says that it holds the cut before the view that lists it stands.
         let newcomer = matches!(message.body, Body::Holding { .. });
-        let stale = !view.is_acceptor(from) && !newcomer;
+        let stale = !view.has(from) && !newcomer;
         let tolerated = self.config.breach == Some(quorate_membership::agreement::Breach::StaleIncarnation)
             && view.has_node(from.node);
         if stale && !tolerated {
@@ -467,6 +485,11 @@ impl Group {
                 Ok(())
             }
             Body::Refill { rank, frames } => self.on_refill(from, rank, frames, out),
+            Body::Freed { rank, first } => {
+                self.on_freed(rank, first, out);
+                Ok(())
+            }
+            Body::Learning { received, ready } => self.on_learning(from, &received, ready),
             Body::Opinion { lost, sealed } => {
                 self.on_opinion(from, &lost, sealed);
                 Ok(())

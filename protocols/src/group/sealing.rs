@@ -88,7 +88,7 @@ impl Group {
         }
     }
 
-    fn holds(&self, cut: &Cut) -> bool {
+    pub(super) fn holds(&self, cut: &Cut) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.holds(cut))
     }
 
@@ -124,7 +124,7 @@ impl Group {
     pub(super) fn on_decided(&mut self, from: Member, decree: Decree, out: &mut Effects) {
         let mine = self.view_id();
         let Some(view) = &self.view else {
-            if decree.view.is_acceptor(self.me) && self.is_new(decree.view.id) {
+            if decree.view.has(self.me) && self.is_new(decree.view.id) {
                 self.enter(decree.view.clone(), Some(decree), out);
             }
             return;
@@ -147,7 +147,7 @@ impl Group {
 
     fn go_on_with_install(&mut self, out: &mut Effects) {
         let Some((decree, since)) = &self.installing else { return };
-        let stays = decree.view.is_acceptor(self.me);
+        let stays = decree.view.has(self.me);
         let patient = self.now < *since + self.config.timing.round();
         let cut = decree.cut.clone();
         let goes = !(stays || self.wants_out && patient);
@@ -186,7 +186,7 @@ impl Group {
             );
         }
         self.settle_at_cut(&decree, out);
-        if decree.view.is_acceptor(self.me) {
+        if decree.view.has(self.me) {
             self.enter(decree.view.clone(), Some(decree), out);
         } else {
             self.installing = Some((decree, self.now));
@@ -225,7 +225,10 @@ impl Group {
         }
         let rank = view.rank(self.me);
         let (order, breach) = (self.config.order, self.config.breach);
-        self.stream = rank.map(|rank| Stream::new(order, view.members.len(), rank, breach));
+        let receives = rank.is_some() || view.learners.contains(&self.me);
+        let stream = || Stream::new(order, view.members.len(), rank, breach);
+        let kept = (view.learners.len(), self.config.learner_bytes_max);
+        self.stream = receives.then(|| stream().for_learners(kept.0, kept.1));
         self.acceptor = Acceptor::new(breach);
         self.sealed_at = None;
         self.attempt = None;
@@ -235,7 +238,9 @@ impl Group {
         self.until_uniform.clear();
         self.until_everywhere.clear();
         self.joiners.retain(|node, _| !view.has_node(*node));
-        self.leaving.retain(|member| view.is_acceptor(*member));
+        self.leaving.retain(|member| view.has(*member));
+        self.ready.clear();
+        self.lags.on_view(self.now, &view, self.config.lag_for);
         self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
         self.wedged = false;
         self.row_due = true;
@@ -258,7 +263,8 @@ impl Group {
 
     fn remember(&mut self, decree: Decree) {
         let direct = self.directs.take_delivered();
-        self.past.push_back(Past { decree, stream: self.stream.take(), direct });
+        let (retired, stream) = (false, self.stream.take());
+        self.past.push_back(Past { decree, stream, retired, direct });
         while self.past.len() > PAST_VIEWS_MAX {
             self.past.pop_front();
         }
@@ -267,7 +273,9 @@ impl Group {
     /// Frees the frames of closed views once every member of the present one has entered it.
     pub(super) fn retire_past(&mut self) {
         if self.unseen().next().is_none() {
-            self.past.iter_mut().for_each(|past| past.stream = None);
+            for past in &mut self.past {
+                past.retired |= past.stream.take().is_some();
+            }
         }
     }
 

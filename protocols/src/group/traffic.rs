@@ -45,7 +45,7 @@ impl Group {
     /// Makes frames out of what waits, unless the view is being closed: then it waits for the next.
     pub(super) fn send_frames(&mut self, out: &mut Effects) {
         let may = self.is_open() || self.config.breach == Some(Breach::SealedSends);
-        while may && !self.wedged && !self.outbox.is_empty() {
+        while may && !self.wedged && !self.outbox.is_empty() && !self.is_learner() {
             let Some(stream) = &mut self.stream else { return };
             if stream.in_flight() >= self.config.frames_in_flight {
                 return;
@@ -74,7 +74,9 @@ impl Group {
         if !std::mem::take(&mut self.row_due) || !self.may_acknowledge() {
             return;
         }
-        if let Some(stream) = &self.stream {
+        if self.is_learner() {
+            self.tell_progress(out);
+        } else if let Some(stream) = &self.stream {
             let row = stream.row();
             let peers = self.peers();
             self.post_all(peers, self.view_id(), Body::Status { row, probe: false }, out);
@@ -131,9 +133,20 @@ impl Group {
         (first, through): (Seq, Seq),
         out: &mut Effects,
     ) {
-        let past = || self.past.iter().find(|past| past.decree.closes == view)?.stream.as_ref();
-        let stream = if view == self.view_id() { self.stream.as_ref() } else { past() };
+        let past = self.past.iter().find(|past| past.decree.closes == view);
+        if past.is_some_and(|past| past.retired) && view != self.view_id() {
+            self.post(from.node, view, Body::Freed { rank, first: Seq::new(u64::MAX) }, out);
+            return;
+        }
+        let past = past.and_then(|past| past.stream.as_ref());
+        let stream = if view == self.view_id() { self.stream.as_ref() } else { past };
         let Some(stream) = stream.filter(|stream| rank < stream.members()) else { return };
+        let kept = stream.first_kept(rank);
+        if first < kept && through >= first {
+            // A data member has got everything that is not kept any more: this is a learner.
+            self.post(from.node, view, Body::Freed { rank, first: kept }, out);
+            return;
+        }
         let frames = stream.frames(rank, first, through, REFILL_BYTES);
         if !frames.is_empty() {
             self.post(from.node, view, Body::Refill { rank, frames }, out);
@@ -187,12 +200,15 @@ impl Group {
     pub(super) fn tick_traffic(&mut self, out: &mut Effects) {
         let unseen = self.unseen().next().is_some();
         let Some(stream) = &self.stream else { return };
-        if !self.may_acknowledge() || !(stream.is_waiting() || unseen) {
+        if !self.may_acknowledge() || !(stream.is_waiting() || unseen || self.is_learner()) {
             return;
         }
         let (row, gaps) = (stream.row(), stream.gaps());
         for (rank, from) in gaps {
             self.fetch_gap(rank, from, out);
+        }
+        if self.is_learner() {
+            return self.tell_progress(out);
         }
         let peers = self.peers();
         self.post_all(peers, self.view_id(), Body::Status { row, probe: true }, out);
@@ -212,8 +228,9 @@ impl Group {
         self.post(donor, self.view_id(), body, out);
     }
 
+    /// All others that receive messages.
     pub(super) fn peers(&self) -> Vec<NodeId> {
-        let all = self.view.iter().flat_map(|view| view.members.iter().map(|m| m.node));
+        let all = self.view.iter().flat_map(|view| view.members.iter().chain(&view.learners).map(|m| m.node));
         all.filter(|node| *node != self.me.node).collect()
     }
 

@@ -9,11 +9,10 @@ impl Stream {
     /// Delivers the next frame that the group's order allows, if there is one.
     pub(crate) fn deliver_next(&mut self) -> Option<Passed> {
         let sender = match self.order {
-            Order::Fifo => (0..self.members()).find(|s| self.head(*s).is_some()),
-            Order::Causal => {
-                (0..self.members()).find(|s| self.head(*s).is_some_and(|f| self.is_caused(*s, f)))
-            }
-            Order::Total => self.oldest().filter(|s| self.all_went_past(*s)),
+            Order::Fifo => (0..self.members()).find(|s| self.head(*s).is_some() && self.is_kept(*s)),
+            Order::Causal => (0..self.members())
+                .find(|s| self.head(*s).is_some_and(|f| self.is_caused(*s, f)) && self.is_kept(*s)),
+            Order::Total => self.oldest().filter(|s| self.all_went_past(*s) && self.is_kept(*s)),
             Order::Uniform => self.oldest().filter(|s| self.all_went_past(*s) && self.is_uniform(*s)),
         }?;
         Some(self.pass(sender))
@@ -76,6 +75,12 @@ impl Stream {
     fn all_went_past(&self, sender: usize) -> bool {
         let stamp = self.head(sender).map_or(0, |frame| frame.clock);
         self.logs.iter().all(|log| log.clock() >= stamp)
+    }
+
+    /// Whether what is delivered here will be in the cut. What a data member holds will; a learner,
+    /// which is not asked when the view is closed, has to see that a majority holds it.
+    fn is_kept(&self, sender: usize) -> bool {
+        self.me.is_some() || self.is_uniform(sender)
     }
 
     fn is_uniform(&self, sender: usize) -> bool {

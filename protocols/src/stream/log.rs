@@ -38,6 +38,11 @@ impl SenderLog {
         self.bytes
     }
 
+    /// The last frame forgotten.
+    pub(crate) const fn freed(&self) -> Seq {
+        self.freed
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -93,6 +98,13 @@ impl SenderLog {
         let skip = from.get().saturating_sub(self.freed.get() + 1);
         let frames = self.frames.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
         frames.take_while(move |frame| frame.seq <= through)
+    }
+
+    /// Forgets the oldest frames, through `through` at most, until `bytes` remain.
+    pub(crate) fn shrink(&mut self, through: Seq, bytes: usize) {
+        while self.bytes > bytes && self.freed < through {
+            self.free(self.freed.next());
+        }
     }
 
     /// Forgets everything up to and including `through`.

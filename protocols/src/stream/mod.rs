@@ -9,7 +9,10 @@
 //! Multicast" (TOCS 1991), section 5, for the causal gate.
 
 mod gate;
+mod lag;
 mod log;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_membership::{Cut, Seq, agreement::Breach, majority};
@@ -81,45 +84,65 @@ pub(crate) enum StreamError {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     order: Order,
-    me: usize,
+    /// This member's rank; a learner has none.
+    me: Option<usize>,
     clock: u64,
     logs: Vec<SenderLog>,
     rows: Vec<Row>,
     delivered: Vec<Seq>,
+    /// Own frames that not every data member is known to have, with their bytes.
+    unstable: VecDeque<(Seq, usize)>,
+    unstable_bytes: usize,
+    /// Per learner of the view, the last frame of each sender that it received without a gap.
+    learners: Vec<Vec<Seq>>,
+    /// Bytes of one sender's frames that are kept for learners.
+    learner_bytes_max: usize,
     /// The last own frame that every cut of this view will include.
     uniform: Seq,
     breach: Option<Breach>,
 }
 
 impl Stream {
-    pub(crate) fn new(order: Order, members: usize, me: usize, breach: Option<Breach>) -> Self {
-        let row = Row {
-            clock: 0,
-            sent: Seq::NONE,
-            received: vec![Seq::NONE; members],
-            delivered: vec![Seq::NONE; members],
-        };
+    /// The streams of a view of so many data members, seen by the one with rank `me`, or by a learner.
+    pub(crate) fn new(order: Order, members: usize, me: Option<usize>, breach: Option<Breach>) -> Self {
+        let none = vec![Seq::NONE; members];
+        let row = Row { clock: 0, sent: Seq::NONE, received: none.clone(), delivered: none.clone() };
         Self {
             order,
             me,
             clock: 0,
             logs: vec![SenderLog::default(); members],
             rows: vec![row; members],
-            delivered: vec![Seq::NONE; members],
+            delivered: none,
+            unstable: VecDeque::new(),
+            unstable_bytes: 0,
+            learners: Vec::new(),
+            learner_bytes_max: 0,
             uniform: Seq::NONE,
             breach,
         }
+    }
+
+    /// Keeps frames for so many learners, too, up to a bound per sender.
+    pub(crate) fn for_learners(mut self, learners: usize, bytes_max: usize) -> Self {
+        self.learners = vec![vec![Seq::NONE; self.members()]; learners];
+        self.learner_bytes_max = bytes_max;
+        self
     }
 
     pub(crate) fn members(&self) -> usize {
         self.logs.len()
     }
 
-    /// This member's own row.
+    fn own(&self) -> Option<&SenderLog> {
+        self.me.map(|me| &self.logs[me])
+    }
+
+    /// This member's own row; a learner has sent nothing.
     pub(crate) fn row(&self) -> Row {
         Row {
             clock: self.clock,
-            sent: self.logs[self.me].received(),
+            sent: self.own().map(SenderLog::received).unwrap_or_default(),
             received: self.holdings(),
             delivered: self.delivered.clone(),
         }
@@ -136,11 +159,17 @@ impl Stream {
     }
 
     /// Makes the next frame of this member out of a batch.
+    ///
+    /// # Panics
+    /// For a learner, which sends nothing.
     pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, batch: Vec<Bytes>) -> Frame {
+        let me = self.me.expect("only data members send");
         self.clock += 1;
-        let seq = self.logs[self.me].received().next();
+        let seq = self.logs[me].received().next();
         let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), requests, batch };
-        self.logs[self.me].insert(frame.clone());
+        self.unstable_bytes += frame.payload_bytes();
+        self.unstable.push_back((seq, frame.payload_bytes()));
+        self.logs[me].insert(frame.clone());
         self.note_own_row();
         frame
     }
@@ -150,7 +179,7 @@ impl Stream {
         if frame.after.len() != self.members() {
             return Err(StreamError::Ragged { got: frame.after.len(), want: self.members() });
         }
-        if frame.seq == Seq::NONE || rank == self.me && frame.seq > self.logs[rank].received() {
+        if frame.seq == Seq::NONE || Some(rank) == self.me && frame.seq > self.logs[rank].received() {
             return Err(StreamError::OutsideWindow(frame.seq));
         }
         if frame.seq <= self.logs[rank].received() {
@@ -189,9 +218,9 @@ impl Stream {
         if received != self.members() || delivered != self.members() {
             return Err(StreamError::Ragged { got: received.min(delivered), want: self.members() });
         }
-        let mine = self.logs[self.me].received();
         let ahead = row.delivered.iter().zip(&row.received).any(|(d, r)| d > r);
-        if ahead || row.received[self.me] > mine || row.received[rank] > row.sent {
+        let invented = self.me.is_some_and(|me| row.received[me] > self.logs[me].received());
+        if ahead || invented || row.received[rank] > row.sent {
             return Err(StreamError::Impossible);
         }
         Ok(())
@@ -207,6 +236,23 @@ impl Stream {
         self.logs[rank].on_clock(row.clock, row.sent, gapless);
         self.free();
         self.logs[rank].received() < row.sent
+    }
+
+    /// Takes in how far a learner says that it has come. Only how long frames are kept depends on it.
+    pub(crate) fn on_learner(&mut self, index: usize, received: &[Seq]) -> Result<(), StreamError> {
+        if received.len() != self.members() {
+            return Err(StreamError::Ragged { got: received.len(), want: self.members() });
+        }
+        if let Some(learner) = self.learners.get_mut(index) {
+            raise(learner, received);
+            self.free();
+        }
+        Ok(())
+    }
+
+    /// The first frame of the sender with this rank that is still kept here.
+    pub(crate) fn first_kept(&self, rank: usize) -> Seq {
+        self.logs[rank].freed().next()
     }
 
     /// Frames of the sender with this rank from `from` on, up to `bytes` or a single longer one.
@@ -226,7 +272,7 @@ impl Stream {
             |rank: usize| self.rows.iter().map(move |row| row.received[rank]).max().unwrap_or_default();
         let behind = |rank: &usize| {
             let received = self.logs[*rank].received();
-            *rank != self.me
+            Some(*rank) != self.me
                 && (self.logs[*rank].has_hole()
                     || received < self.rows[*rank].sent
                     || received < known(*rank))
@@ -234,19 +280,19 @@ impl Stream {
         (0..self.members()).filter(behind).map(|rank| (rank, self.logs[rank].received().next())).collect()
     }
 
-    /// Bytes of this member's own frames that some member may still need.
-    pub(crate) fn unfreed_bytes(&self) -> usize {
-        self.logs[self.me].bytes()
+    /// Bytes of this member's own frames that some data member may still need.
+    pub(crate) const fn unfreed_bytes(&self) -> usize {
+        self.unstable_bytes
     }
 
     /// Number of own frames that not every member is known to have.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.logs[self.me].received().get() - self.everywhere(self.me).get()
+        self.own().map_or(0, |log| log.received().get() - self.stable().get())
     }
 
     /// The last own frame that every member is known to have.
     pub(crate) fn stable(&self) -> Seq {
-        self.everywhere(self.me)
+        self.me.map(|me| self.everywhere(me)).unwrap_or_default()
     }
 
     /// The last own frame that was delivered here and that every cut of this view will include.
@@ -258,14 +304,15 @@ impl Stream {
     /// had delivered before is lost; so a majority must hold that as well. What the sender had
     /// delivered is closed under causality itself. FIFO cuts leave nothing out.
     fn advance_uniform(&mut self) {
-        let reach = self.held_by_majority(self.me).min(self.delivered[self.me]);
+        let Some(me) = self.me else { return };
+        let reach = self.held_by_majority(me).min(self.delivered[me]);
         if self.uniform >= reach {
             return;
         }
         let held: Vec<Seq> = (0..self.members()).map(|sender| self.held_by_majority(sender)).collect();
         let closed = |frame: &Frame| frame.after.iter().zip(&held).all(|(needs, held)| needs <= held);
         while self.uniform < reach {
-            let next = self.logs[self.me].get(self.uniform.next());
+            let next = self.logs[me].get(self.uniform.next());
             if !next.is_some_and(|frame| self.order == Order::Fifo || closed(frame)) {
                 break;
             }
@@ -281,9 +328,10 @@ impl Stream {
     }
 
     fn note_own_row(&mut self) {
+        let Some(me) = self.me else { return };
         let row = self.row();
-        self.logs[self.me].on_clock(row.clock, row.sent, false);
-        self.rows[self.me] = row;
+        self.logs[me].on_clock(row.clock, row.sent, false);
+        self.rows[me] = row;
     }
 
     fn everywhere(&self, sender: usize) -> Seq {
@@ -301,13 +349,20 @@ impl Stream {
     /// Forgets frames that every member has and that were delivered here.
     fn free(&mut self) {
         self.advance_uniform();
+        let stable = self.stable();
+        while let Some((_, bytes)) = self.unstable.pop_front_if(|(seq, _)| *seq <= stable) {
+            self.unstable_bytes -= bytes;
+        }
         for sender in 0..self.members() {
             let everywhere = match self.breach {
                 Some(Breach::FreeTooEarly) => self.held_by_majority(sender),
                 _ => self.everywhere(sender),
             };
-            let settled = if sender == self.me { self.uniform } else { self.delivered[sender] };
-            self.logs[sender].free(everywhere.min(settled));
+            let settled = if Some(sender) == self.me { self.uniform } else { self.delivered[sender] };
+            let through = everywhere.min(settled);
+            let learned = self.learners.iter().map(|received| received[sender]).min();
+            self.logs[sender].free(through.min(learned.unwrap_or(through)));
+            self.logs[sender].shrink(through, self.learner_bytes_max);
         }
     }
 

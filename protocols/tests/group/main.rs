@@ -2,4 +2,5 @@
 
 mod fates;
 mod letters;
+mod slow;
 mod world;

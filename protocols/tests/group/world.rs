@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quorate_membership::{GroupId, Incarnation, Member, NodeId, Time, View};
 use quorate_protocols::{
     Audience, Body, Collect, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Refusal,
-    Ticket,
+    Ticket, Wait,
 };
 
 type Lost = Box<dyn Fn(NodeId, NodeId, &Body) -> bool>;
@@ -186,6 +186,10 @@ impl World {
 
     pub(crate) fn view(&self, number: u64) -> View {
         self.groups[&n(number)].view().expect("in a view").clone()
+    }
+
+    pub(crate) fn waits(&self, number: u64) -> Vec<Wait> {
+        self.groups[&n(number)].waits()
     }
 
     /// What a node was told since the last call.

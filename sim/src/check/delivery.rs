@@ -94,7 +94,7 @@ impl Delivery {
             let what = format!("{at} entered {view}, but others {known}");
             return self.fail("V4 one view per number", what);
         }
-        if view.rank(at).is_none() && !view.witnesses.contains(&at) {
+        if !view.has(at) {
             return self.fail("V4 one view per number", format!("{at} entered {view} and is not in it"));
         }
         let life = self.lives.entry(at).or_default();
@@ -105,7 +105,7 @@ impl Delivery {
             if before.id.lineage == view.id.lineage && before.id.epoch + 1 != view.id.epoch {
                 return self.fail("V4 no gaps", format!("{at} went from {} to {}", before.id, view.id));
             }
-            if before.rank(at).is_some() {
+            if before.rank(at).is_some() || before.learners.contains(&at) {
                 self.close(at, before.id, delivered);
             }
         }

@@ -146,13 +146,16 @@ impl World {
             let Some(group) = &node.group else { return Some(format!("{id} is down")) };
             let Some(view) = group.view() else { return Some(format!("{id} is outside")) };
             if group.is_sealed() || group.is_wedged() {
-                return Some(format!("{id} is still changing {view}"));
+                return Some(format!("{id} is still changing {view}: {:?}", group.waits()));
             }
             if !node.tickets.is_empty() {
                 return Some(format!("{id} waits for the fate of {} messages in {view}", node.tickets.len()));
             }
             if !node.asked.is_empty() {
                 return Some(format!("{id} waits for answers to {} requests in {view}", node.asked.len()));
+            }
+            if !view.learners.is_empty() {
+                return Some(format!("learners are left in {view}"));
             }
             views.insert(view.to_string());
         }

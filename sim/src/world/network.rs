@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quorate_membership::{Beat, Member, NodeId};
-use quorate_protocols::Message;
+use quorate_protocols::{Body, Message};
 use rand::RngExt;
 
 use super::{World, queue::What};
@@ -13,7 +13,10 @@ impl World {
     /// Carries a message of the group.
     pub(super) fn carry(&mut self, from: Member, to: NodeId, message: &Arc<Message>) {
         self.tally.sent += 1;
+        let multicast = matches!(message.body, Body::Data { .. } | Body::Refill { .. });
+        let slow = self.strength(|fault| u32::from(multicast && *fault == Fault::Slow(to)));
         for delay in self.arrivals(from.node, to) {
+            let delay = delay + Duration::from_secs(slow.into());
             self.at(delay, What::Arrive { from, to, message: Arc::clone(message) });
         }
     }

@@ -1,0 +1,165 @@
+//! Who waits for whom here, since when, and what will happen: the answer to "why".
+
+use std::fmt;
+
+use quorate_membership::{Member, NodeId, Time, ViewId};
+
+use super::{Group, SlowPolicy};
+
+/// Something that this member waits for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// The group is being founded: so many of the declared nodes are needed, these are missing.
+    Founders {
+        /// Declared nodes that are out of reach.
+        missing: Vec<NodeId>,
+        /// When a majority goes on without the rest.
+        until: Time,
+    },
+    /// This node is outside and asks to be admitted.
+    Admission {
+        /// The last view known.
+        known: Option<ViewId>,
+    },
+    /// No majority of the view is in reach: nothing is delivered until it is, or until the others
+    /// have gone on without this member.
+    Majority {
+        /// Acceptors out of reach.
+        missing: Vec<NodeId>,
+        /// Acceptors that have to be in reach.
+        needed: usize,
+    },
+    /// A member is out of reach; it is removed once others lost it, too.
+    Member {
+        /// The member.
+        node: NodeId,
+        /// Since when.
+        since: Time,
+    },
+    /// The view is being closed: messages wait for the next.
+    ViewChange {
+        /// The view.
+        view: ViewId,
+        /// Since when.
+        since: Time,
+        /// Who drives it, as far as this member can tell.
+        coordinator: Option<NodeId>,
+    },
+    /// A view is decided, and frames below its cut are still missing here.
+    Cut {
+        /// The decided view.
+        view: ViewId,
+        /// Since when.
+        since: Time,
+    },
+    /// The others wait for a member that lags.
+    Slow {
+        /// The member.
+        member: Member,
+        /// Bytes that it lacks.
+        bytes: usize,
+        /// Since when.
+        since: Time,
+        /// What happens then.
+        policy: SlowPolicy,
+        /// When it happens, if anything does.
+        acts_at: Option<Time>,
+    },
+    /// A learner has to catch up before it counts.
+    Learner {
+        /// The learner.
+        member: Member,
+        /// Bytes that it lacks.
+        bytes: usize,
+        /// If it was too slow: when it may count again at the earliest.
+        barred_until: Option<Time>,
+    },
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Founders { missing, until } => {
+                write!(f, "waits for founders {}; a majority goes on without them at {until}", List(missing))
+            }
+            Self::Admission { known: Some(view) } => write!(f, "is outside {view} and asks to be admitted"),
+            Self::Admission { known: None } => write!(f, "is outside and looks for the group"),
+            Self::Majority { missing, needed } => {
+                write!(f, "stands still: {needed} must be in reach, {} are not", List(missing))
+            }
+            Self::Member { node, since } => {
+                write!(f, "{node} is out of reach since {since}; it is removed when another lost it, too")
+            }
+            Self::ViewChange { view, since, coordinator } => {
+                write!(f, "{view} is being closed since {since}")?;
+                coordinator.map_or(Ok(()), |node| write!(f, " by {node}"))
+            }
+            Self::Cut { view, since } => {
+                write!(f, "{view} is decided since {since}; messages before it are being fetched")
+            }
+            Self::Slow { member, bytes, since, policy, acts_at } => {
+                write!(f, "all wait for {member}, {bytes} bytes behind since {since}")?;
+                match acts_at {
+                    Some(at) if *policy == SlowPolicy::Demote => write!(f, "; it becomes a learner at {at}"),
+                    Some(at) => write!(f, "; it is removed at {at}"),
+                    None => write!(f, "; they will wait on"),
+                }
+            }
+            Self::Learner { member, bytes, barred_until } => {
+                write!(f, "{member} learns, {bytes} bytes behind")?;
+                barred_until.map_or(Ok(()), |at| write!(f, "; it may count again at {at}"))
+            }
+        }
+    }
+}
+
+struct List<'a>(&'a [NodeId]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, node) in self.0.iter().enumerate() {
+            write!(f, "{}{node}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Everything that this member waits for; empty if all goes well.
+    pub fn waits(&self) -> Vec<Wait> {
+        if self.left {
+            return Vec::new();
+        }
+        let Some(view) = &self.view else {
+            return vec![Wait::Admission { known: self.known.as_ref().map(|view| view.id) }];
+        };
+        let missing: Vec<NodeId> = view.acceptors().filter(|m| !self.reaches(*m)).map(|m| m.node).collect();
+        if view.id.is_genesis() {
+            return vec![Wait::Founders { missing, until: self.born + self.config.timing.founding() }];
+        }
+        let mut waits = Vec::new();
+        if self.wedged {
+            waits.push(Wait::Majority { missing, needed: view.agreement_quorum() });
+        }
+        if let Some((decree, since)) = &self.installing {
+            waits.push(Wait::Cut { view: decree.view.id, since: *since });
+        } else if let Some(since) = self.sealed_at {
+            let coordinator = self.coordinator().map(|member| member.node);
+            waits.push(Wait::ViewChange { view: view.id, since, coordinator });
+        }
+        waits.extend(self.lost_since.iter().map(|(node, since)| Wait::Member { node: *node, since: *since }));
+        let policy = self.config.slow;
+        for (&member, lag) in self.lags.iter() {
+            let bytes = lag.bytes();
+            if view.learners.contains(&member) {
+                let barred_until = self.lags.barred_until(member.node).filter(|at| self.now < *at);
+                waits.push(Wait::Learner { member, bytes, barred_until });
+            } else if let Some(since) = lag.since() {
+                let acts_at = (policy != SlowPolicy::Block).then_some(since + self.config.lag_for);
+                waits.push(Wait::Slow { member, bytes, since, policy, acts_at });
+            }
+        }
+        waits
+    }
+}
