@@ -1,5 +1,8 @@
 //! One link to every peer, whatever happens.
 
+#[allow(clippy::unused_async, reason = "what other tests need is shared as they need it")]
+mod common;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -22,6 +25,8 @@ use tokio::{
     task::LocalSet,
     time::{Instant, sleep, timeout},
 };
+
+use self::common::counters::Counters;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -558,6 +563,32 @@ async fn a_closed_mesh_reports_the_ends_and_a_dropped_one_leaves_nothing_behind(
             assert!(matches!(event, MeshEvent::Up(_) | MeshEvent::Down { .. }), "{event:?}");
         }
         assert!(d.events.recv().now_or_never().is_none());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_through_and_what_does_not_is_counted() {
+    let (counters, _guard) = Counters::install();
+    local(async {
+        let world = World::new();
+        let (mut a, mut b) = world.linked().await;
+        a.mesh.send(b.me, Lane::Data(1), frame(1, 99)).expect("linked");
+        let (_, mut receiver) = b.lane().await;
+        receive(&mut *receiver, 1).await;
+        for direction in ["sent", "received"] {
+            assert_eq!(counters.get(&format!("quorate_frames_{direction}_total data")), 1);
+            assert_eq!(counters.get(&format!("quorate_frame_bytes_{direction}_total data")), 100);
+        }
+        let outbox = a.mesh.peer(b.me).expect("linked").outbox(Lane::Bulk);
+        outbox.push(frame(1, 1)).expect("linked");
+        world.faults.break_links(a.me, b.me);
+        assert!(matches!(a.down().await, LinkError::Lost(_)));
+        sleep(MS).await;
+        assert_eq!(counters.get("quorate_outbox_dropped_frames_total link_gone"), 1);
+        world.faults.cut(Some(a.me), Some(b.me));
+        while !matches!(a.event().await, MeshEvent::Unreachable { .. }) {}
+        assert_eq!(counters.get("quorate_connects_failed_total unreachable"), 1);
     })
     .await;
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 use self::link::{MemoryLink, Side};
 use crate::{
-    CloseReason, ConnectError, Endpoint, FrameConfig, Hello, Link, PeerInfo, Role, Transport,
+    CloseReason, ConnectError, Endpoint, FrameConfig, Hello, Link, PeerInfo, Refusal, Role, Transport,
     codec::{Agreed, agree},
 };
 
@@ -169,7 +169,7 @@ impl MemoryTransport {
             return Err(ConnectError::WrongNode { addr, wanted, found: peer.node });
         }
         let agreed = agree(&self.local.hello, &peer.hello).map_err(|disagreement| {
-            tracing::warn!(node = %peer.node, from = %self.local.addr, %disagreement, "refused a peer");
+            Refusal::Disagreement(disagreement.clone()).report(self.local.addr);
             disagreement.at(addr)
         })?;
         let room = tokio::select! {
