@@ -51,7 +51,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Where others reach this transport.
     fn local_addr(&self) -> SocketAddr;
 
-    /// Closes all links, and returns once what was sent before is on its way or cannot be.
+    /// Closes all links, and returns once what was sent before is on its way or cannot be: peers
+    /// that go on reading receive it before they learn of the end.
     fn close(&self, reason: CloseReason) -> BoxFuture<'_, ()>;
 }
 

@@ -340,7 +340,8 @@ async fn what_waits_for_a_link_that_breaks_is_given_up() {
         let (mut a, b) = world.linked().await;
         let peer = a.mesh.peer(b.me).expect("linked");
         let outbox = peer.outbox(Lane::Data(1));
-        while outbox.push(frame(0, 100_000)).is_ok() {}
+        let full = (0..1000).find(|_| outbox.push(frame(0, 100_000)).is_err());
+        assert!(full.is_some(), "nobody reads, and yet all was taken");
         let waiting = outbox.push_waiting(frame(0, 100_000));
         world.faults.break_links(a.me, b.me);
         let (waited, error) = tokio::join!(waiting, a.down());

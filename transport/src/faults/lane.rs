@@ -53,6 +53,12 @@ impl LaneSender for FaultySender {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    Lane,
+    Link,
+}
+
 #[derive(Debug)]
 pub(super) struct FaultyReceiver {
     inner: Box<dyn LaneReceiver>,
@@ -61,14 +67,14 @@ pub(super) struct FaultyReceiver {
     under_way: VecDeque<(Instant, Frame)>,
     under_way_bytes: usize,
     came: Vec<Frame>,
-    /// The lane has ended, behind what is under way.
-    over: bool,
+    /// The lane has ended, or the link was closed by the peer, behind what is under way.
+    over: Option<Over>,
 }
 
 impl FaultyReceiver {
     pub(super) fn new(inner: Box<dyn LaneReceiver>, end: Arc<End>) -> Self {
         let (under_way, came) = (VecDeque::new(), Vec::new());
-        Self { inner, end, under_way, under_way_bytes: 0, came, over: false }
+        Self { inner, end, under_way, under_way_bytes: 0, came, over: None }
     }
 
     /// Takes what came from the wrapped lane. Nothing overtakes what is under way on the same lane.
@@ -115,23 +121,23 @@ impl LaneReceiver for FaultyReceiver {
                     if frames.len() > before {
                         return Ok(true);
                     }
-                    if self.over && self.under_way.is_empty() {
-                        return Ok(false);
+                    match self.over.filter(|_| self.under_way.is_empty()) {
+                        Some(Over::Lane) => return Ok(false),
+                        Some(Over::Link) => return Err(self.end.ended().await),
+                        None => {}
                     }
                 }
                 let next = self.under_way.front().filter(|_| !deaf).map(|(at, _)| sleep_until(*at));
-                let may_come = !deaf && !self.over && self.under_way_bytes < UNDER_WAY_BYTES_MAX;
+                let may_come = !deaf && self.over.is_none() && self.under_way_bytes < UNDER_WAY_BYTES_MAX;
                 tokio::select! {
                     biased;
-                    error = self.end.ended() => return Err(error),
+                    error = self.end.cut_off() => return Err(error),
                     _ = changes.changed() => {}
                     Some(()) = OptionFuture::from(next) => {}
                     more = self.inner.recv(&mut self.came), if may_come => match more {
-                        Ok(more) => {
-                            self.over = !more;
-                            self.take_over(frames);
-                        }
-                        Err(_) => return Err(self.end.ended().await),
+                        Ok(true) => self.take_over(frames),
+                        Ok(false) => self.over = Some(Over::Lane),
+                        Err(_) => self.over = Some(Over::Link),
                     },
                 }
             }

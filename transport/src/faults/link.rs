@@ -78,6 +78,16 @@ impl End {
         self.path.faults.arrival(self.path.peer, self.path.me, bytes)
     }
 
+    /// Waits until nothing arrives any more. What a peer had sent before it closed the link does.
+    pub(super) async fn cut_off(&self) -> LinkError {
+        let mut ended = self.path.ended.subscribe();
+        let for_good = |ended: &Option<LinkError>| {
+            ended.as_ref().is_some_and(|error| !matches!(error, LinkError::ClosedByPeer(_)))
+        };
+        let error = ended.wait_for(for_good).await.expect("the sender is held").clone();
+        error.expect("it was waited for")
+    }
+
     /// Waits until the link is no more, as far as this end can know.
     pub(super) async fn ended(&self) -> LinkError {
         let mut ended = self.path.ended.subscribe();
@@ -205,7 +215,7 @@ impl Link for FaultyLink {
                 changes.mark_unchanged();
                 tokio::select! {
                     biased;
-                    error = self.0.ended() => return Err(error),
+                    error = self.0.cut_off() => return Err(error),
                     _ = changes.changed() => {}
                     incoming = self.0.path.inner.accept(), if !self.0.is_deaf() => {
                         let Ok((lane, receiver)) = incoming else { return Err(self.0.ended().await) };
@@ -225,7 +235,7 @@ impl Link for FaultyLink {
         Box::pin(async {
             tokio::select! {
                 biased;
-                error = self.0.ended() => Err(error),
+                error = self.0.cut_off() => Err(error),
                 datagram = self.0.path.inner.recv_datagram() => match datagram {
                     Ok(datagram) => Ok(datagram),
                     Err(_) => Err(self.0.ended().await),

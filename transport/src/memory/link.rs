@@ -84,6 +84,15 @@ impl Side {
         self.error(self.shared.closed.borrow().as_ref()).map_or(Ok(()), Err)
     }
 
+    /// Whether this side has closed the link: then nothing is received any more. What a peer had
+    /// sent before it closed the link is.
+    pub(super) fn check_here(&self) -> Result<(), LinkError> {
+        match self.check() {
+            Err(LinkError::ClosedByPeer(_)) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Waits until it does not.
     pub(super) async fn ended(&self) -> LinkError {
         let mut closed = self.shared.closed.subscribe();
@@ -129,11 +138,12 @@ impl Link for MemoryLink {
     fn accept(&self) -> BoxFuture<'_, Result<Incoming, LinkError>> {
         Box::pin(async {
             let side = Arc::clone(&self.0);
+            side.check_here()?;
             let incoming = async { side.incoming.lock().await.recv().await };
             let opened = tokio::select! {
                 biased;
-                error = side.ended() => return Err(error),
                 opened = incoming => opened,
+                error = side.ended() => return Err(error),
             };
             match opened {
                 Some((lane, pipe)) => Ok((lane, Box::new(PipeReceiver { pipe, side }) as _)),
@@ -163,14 +173,15 @@ impl Link for MemoryLink {
         Box::pin(async {
             let here = &self.0.shared.datagrams[self.0.number];
             loop {
-                self.0.check()?;
+                self.0.check_here()?;
                 let arrived = here.arrived.notified();
                 if let Some(datagram) = lock(&here.waiting).pop_front() {
                     return Ok(datagram);
                 }
                 tokio::select! {
-                    error = self.0.ended() => return Err(error),
+                    biased;
                     () = arrived => {}
+                    error = self.0.ended() => return Err(error),
                 }
             }
         })

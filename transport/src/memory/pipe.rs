@@ -138,12 +138,13 @@ impl LaneReceiver for PipeReceiver {
     fn recv<'a>(&'a mut self, frames: &'a mut Vec<Frame>) -> BoxFuture<'a, Result<bool, LinkError>> {
         Box::pin(async move {
             loop {
-                self.side.check()?;
+                self.side.check_here()?;
                 if let Some(more) = self.take(frames) {
                     return Ok(more);
                 }
+                self.side.check()?;
                 tokio::select! {
-                    error = self.side.ended() => return Err(error),
+                    _ = self.side.ended() => {}
                     () = self.pipe.readable.notified() => {}
                 }
             }
