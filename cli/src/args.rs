@@ -1,11 +1,13 @@
 //! What can be written on the command line.
 
+use std::io::IsTerminal;
+
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     Failure,
-    commands::{cert, doctor},
+    commands::{cert, doctor, node, up},
 };
 
 const EXIT_CODES: &str = "\
@@ -30,6 +32,8 @@ pub(crate) struct Args {
 // The texts of the subcommands stand with their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Up(up::Args),
+    Node(node::Args),
     Cert(cert::Args),
     Doctor(doctor::Args),
 }
@@ -46,16 +50,26 @@ impl Args {
                 EnvFilter::new(usual)
             }
         };
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let colours = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colours)
+            .with_writer(std::io::stderr)
+            .init();
     }
 }
 
 impl Command {
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Cert(args) => cert::run(&args),
-            Self::Doctor(args) => doctor::run(&args),
-        }
+        let system = actix::System::new();
+        system.block_on(async {
+            match self {
+                Self::Up(args) => up::run(&args).await,
+                Self::Node(args) => node::run(&args).await,
+                Self::Cert(args) => cert::run(&args),
+                Self::Doctor(args) => doctor::run(&args),
+            }
+        })
     }
 }

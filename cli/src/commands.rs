@@ -2,3 +2,5 @@
 
 pub(crate) mod cert;
 pub(crate) mod doctor;
+pub(crate) mod node;
+pub(crate) mod up;

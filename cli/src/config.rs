@@ -9,9 +9,10 @@ use std::{
 };
 
 use quorate::{
-    Pattern,
+    GroupSettings, GroupSpec, NodeConfig, NodeSettings, Pattern, SettingsError,
     membership::{NodeId, Timing},
     protocols::Order,
+    transport::Identity,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -42,9 +43,12 @@ pub(crate) fn help() -> String {
     text
 }
 
-/// The configuration of a node, parsed and checked. Paths are relative to the file's folder.
+/// The configuration of a node, as far as it can be checked without its certificate. Paths are
+/// relative to the file's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeFile {
+    /// Where it came from.
+    pub(crate) path: PathBuf,
     /// Where the node accepts links.
     pub(crate) listen: SocketAddr,
     /// Folder of the node's credentials.
@@ -55,21 +59,9 @@ pub(crate) struct NodeFile {
     pub(crate) data: Option<PathBuf>,
     /// All spans of waiting.
     pub(crate) timing: Timing,
-    /// Groups that the node founds or joins.
-    pub(crate) groups: Vec<GroupFile>,
-}
-
-/// A group that a node founds or joins.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupFile {
-    /// Its name.
-    pub(crate) name: String,
-    /// In which order its messages are delivered.
-    pub(crate) order: Order,
-    /// Who founds it.
-    pub(crate) founders: Vec<NodeId>,
-    /// Subjects that are bound to it.
-    pub(crate) subjects: Vec<Pattern>,
+    /// Groups that the cluster is declared with.
+    pub(crate) groups: Vec<GroupSettings>,
+    payload_bytes_max: Option<usize>,
 }
 
 /// Why a configuration cannot be used.
@@ -92,6 +84,14 @@ pub(crate) enum ConfigError {
         /// What is wrong, and what to write.
         what: String,
     },
+    /// Its parts do not fit each other.
+    #[error("{}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: SettingsError,
+    },
 }
 
 // Values stay text with their place at first, so that what is wrong with one points at it.
@@ -106,6 +106,7 @@ struct RawNode {
     seeds: Vec<Text>,
     data: Option<PathBuf>,
     detect_within: Option<Text>,
+    payload_bytes_max: Option<usize>,
     #[serde(default)]
     groups: Vec<RawGroup>,
 }
@@ -115,9 +116,13 @@ struct RawNode {
 struct RawGroup {
     name: Text,
     order: Option<Text>,
-    founders: Spanned<Vec<Text>>,
+    founders: Vec<Text>,
+    #[serde(default)]
+    witnesses: Vec<Text>,
     #[serde(default)]
     subjects: Vec<Text>,
+    window_bytes: Option<usize>,
+    history_bytes: Option<usize>,
 }
 
 impl NodeFile {
@@ -136,24 +141,32 @@ impl NodeFile {
         let raw: RawNode = toml::from_str(text)
             .map_err(|error| source.wrong(error.span().unwrap_or_default(), advice(error.message())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut groups: Vec<GroupFile> = Vec::new();
+        let mut groups = Vec::new();
         for group in raw.groups {
-            let name = group.name.clone();
-            let group = source.group(group)?;
-            if groups.iter().any(|other| other.name == group.name) {
-                let what = format!("there is a group `{}` already: give each group its own name", group.name);
-                return Err(source.wrong(name.span(), what));
-            }
-            groups.push(group);
+            groups.push(source.group(group)?);
         }
         Ok(Self {
+            path: path.to_owned(),
             listen: source.listen(&raw.listen)?,
             credentials: folder.join(raw.credentials),
             seeds: raw.seeds.iter().map(|seed| source.address(seed)).collect::<Result<_, _>>()?,
             data: raw.data.map(|data| folder.join(data)),
             timing: raw.detect_within.map_or(Ok(Timing::DEFAULT), |span| source.timing(&span))?,
             groups,
+            payload_bytes_max: raw.payload_bytes_max,
         })
+    }
+
+    /// The node's configuration, now that its certificate says who it is.
+    pub(crate) fn config(&self, identity: &Identity) -> Result<NodeConfig, ConfigError> {
+        let mut settings = NodeSettings::new(identity.node.get(), identity.cluster.as_str(), self.listen);
+        settings.seeds.clone_from(&self.seeds);
+        settings.detect_within_ms = u64::try_from(self.timing.detect().as_millis()).ok();
+        settings.groups.clone_from(&self.groups);
+        settings.data.clone_from(&self.data);
+        settings.payload_bytes_max = self.payload_bytes_max;
+        NodeConfig::try_from(settings)
+            .map_err(|source| ConfigError::Unfit { path: self.path.clone(), source })
     }
 }
 
@@ -203,20 +216,21 @@ impl Source<'_> {
         Timing::detect_within(span).map_err(|error| wrong(error.to_string()))
     }
 
-    fn group(&self, raw: RawGroup) -> Result<GroupFile, ConfigError> {
-        let name = raw.name.as_ref().clone();
-        if name.is_empty() {
-            return Err(
-                self.wrong(raw.name.span(), "`name` is empty: give each group its own name".to_owned())
-            );
+    fn group(&self, raw: RawGroup) -> Result<GroupSettings, ConfigError> {
+        let nodes = |texts| -> Result<Vec<u64>, ConfigError> {
+            Ok(self.values::<NodeId>(texts)?.into_iter().map(NodeId::get).collect())
+        };
+        let mut group = GroupSettings::new(raw.name.as_ref(), nodes(&raw.founders)?);
+        group.witnesses = nodes(&raw.witnesses)?;
+        group.order =
+            raw.order.map(|order| self.value::<Order>(&order)).transpose()?.map(|it| it.to_string());
+        group.subjects = self.values::<Pattern>(&raw.subjects)?.iter().map(ToString::to_string).collect();
+        (group.window_bytes, group.history_bytes) = (raw.window_bytes, raw.history_bytes);
+        // What is wrong within one group is told by its line; GroupSpec knows the rules.
+        match GroupSpec::try_from(group.clone()) {
+            Ok(_) => Ok(group),
+            Err(error) => Err(self.wrong(raw.name.span(), error.to_string())),
         }
-        let founders: Vec<NodeId> = self.values(raw.founders.as_ref())?;
-        if founders.is_empty() {
-            let what = format!("group `{name}` has no founders: write the same list at every node");
-            return Err(self.wrong(raw.founders.span(), what));
-        }
-        let order = raw.order.map_or(Ok(Order::Uniform), |order| self.value(&order))?;
-        Ok(GroupFile { name, order, founders, subjects: self.values(&raw.subjects)? })
     }
 }
 
@@ -237,6 +251,7 @@ fn advice(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::one_line;
 
     fn parse(text: &str) -> Result<NodeFile, String> {
         NodeFile::parse(text, Path::new("etc/node.toml")).map_err(|error| error.to_string())
@@ -254,7 +269,8 @@ mod tests {
         assert_eq!(file.credentials, Path::new("etc/certs/n1"));
         assert_eq!(file.timing, Timing::DEFAULT);
         assert_eq!(file.groups[0].founders.len(), 3);
-        assert_eq!(file.groups[0].order, Order::Uniform);
+        let identity = "quorate://prod/node/1".parse().unwrap();
+        assert_eq!(file.config(&identity).unwrap().groups().len(), 1);
     }
 
     #[test]
@@ -281,7 +297,10 @@ mod tests {
             ),
             ("detect_within = \"1ms\"", "etc/node.toml:3: detect_within of 1ms is outside"),
             ("seeds = [\n\"localhost\"]", "etc/node.toml:4: `localhost` is not an address with a port"),
-            ("[[groups]]\nname = \"a\"\nfounders = []", "etc/node.toml:5: group `a` has no founders"),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = []",
+                "etc/node.toml:4: groups.founders: group `a` has none",
+            ),
             ("[[groups]]\nname = \"a\"\nfounders = [\"x\"]", "etc/node.toml:5: `x` does not name a node"),
             (
                 "[[groups]]\nname = \"a\"\norder = \"best\"\nfounders = [\"n1\"]",
@@ -301,9 +320,8 @@ mod tests {
     #[test]
     fn two_groups_of_one_name_are_refused() {
         let group = "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\n";
-        assert!(
-            error(&format!("{LEAST}{group}{group}"))
-                .starts_with("etc/node.toml:7: there is a group `a` already")
-        );
+        let file = parse(&format!("{LEAST}{group}{group}")).unwrap();
+        let error = file.config(&"quorate://prod/node/1".parse().unwrap()).unwrap_err();
+        assert!(one_line(&error).starts_with("etc/node.toml: groups.name: `a` is declared twice"));
     }
 }

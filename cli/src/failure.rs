@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, profile::ProfileError};
 
 /// Why a command failed. Its text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +29,21 @@ pub(crate) enum Failure {
     /// The node's configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Where to find the cluster.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// Certificates and keys.
     #[error(transparent)]
-    Credentials(#[from] quorate_transport::CredentialError),
+    Credentials(#[from] quorate::transport::CredentialError),
+    /// A node cannot begin its life.
+    #[error(transparent)]
+    Life(#[from] quorate::LifeError),
+    /// The node cannot listen.
+    #[error(transparent)]
+    Bind(#[from] quorate::transport::BindError),
+    /// The node does not start.
+    #[error(transparent)]
+    Start(#[from] quorate::StartError),
     /// What was asked for could not be done; the text says why and what helps.
     #[error("{0}")]
     Failed(String),

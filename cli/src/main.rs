@@ -4,7 +4,12 @@ mod args;
 mod commands;
 mod config;
 mod failure;
+mod input;
+mod local;
 mod output;
+mod profile;
+mod serving;
+mod signals;
 mod span;
 
 use std::process::ExitCode;

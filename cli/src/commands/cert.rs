@@ -7,7 +7,7 @@ use std::{
 
 use clap::Subcommand;
 use quorate::membership::NodeId;
-use quorate_transport::{ClusterCa, CredentialFiles, Credentials, Validity};
+use quorate::transport::{ClusterCa, CredentialFiles, Credentials, Validity};
 use serde::Serialize;
 
 use crate::{Failure, output::Output};

@@ -7,14 +7,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quorate::membership::Timing;
-use quorate_transport::{CredentialFiles, Credentials, Role};
+use quorate::transport::{CredentialFiles, Credentials, Role};
+use quorate::{GroupSettings, membership::Timing};
 use serde::Serialize;
 
 use crate::{
     Failure,
     commands::cert::days_left,
-    config::{self, GroupFile, NodeFile},
+    config::{self, NodeFile},
     failure::one_line,
     output,
     output::Output,
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let file = NodeFile::load(&args.config)?;
     let findings = vec![
         finding("configuration", Ok((Verdict::Ok, configuration(&file, &args.config)))),
-        finding("credentials", credentials(&file.credentials)),
+        finding("credentials", credentials(&file)),
         finding("address", address(file.listen)),
         finding("data folder", data(file.data.as_deref())),
         finding("socket buffers", buffers(file.listen)),
@@ -107,19 +107,19 @@ fn configuration(file: &NodeFile, path: &Path) -> String {
     format!("{}: {} seeds; {groups}", path.display(), file.seeds.len())
 }
 
-fn group(group: &GroupFile) -> String {
-    let list = |items: Vec<String>| items.join(", ");
-    let founders = list(group.founders.iter().map(ToString::to_string).collect());
+fn group(group: &GroupSettings) -> String {
+    let founders: Vec<_> = group.founders.iter().map(|node| format!("n{node}")).collect();
+    let order = group.order.as_deref().unwrap_or("uniform");
     let bound = match group.subjects.len() {
         0 => String::new(),
-        _ => format!(", bound to {}", list(group.subjects.iter().map(ToString::to_string).collect())),
+        _ => format!(", bound to {}", group.subjects.join(", ")),
     };
-    format!("group {} of {founders}, {} order{bound}", group.name, group.order)
+    format!("group {} of {}, {order} order{bound}", group.name, founders.join(", "))
 }
 
-fn credentials(folder: &Path) -> Result<(Verdict, String), String> {
+fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
     let credentials =
-        Credentials::load(&CredentialFiles::of_node(folder)).map_err(|error| one_line(&error))?;
+        Credentials::load(&CredentialFiles::of_node(&file.credentials)).map_err(|error| one_line(&error))?;
     credentials.check(SystemTime::now()).map_err(|error| one_line(&error))?;
     let identity = credentials.identity();
     if identity.role != Role::Node {
@@ -127,6 +127,7 @@ fn credentials(folder: &Path) -> Result<(Verdict, String), String> {
             "{identity} is a client's certificate: issue one with `quorate cert issue --node`"
         ));
     }
+    file.config(identity).map_err(|error| one_line(&error))?;
     let days = days_left(credentials.validity());
     let verdict = if days < DAYS_ENOUGH { Verdict::Warning } else { Verdict::Ok };
     Ok((verdict, format!("{} of cluster {}, valid for {days} days", identity.node, identity.cluster)))
@@ -167,7 +168,7 @@ fn data(folder: Option<&Path>) -> Result<(Verdict, String), String> {
 pub(crate) fn check_writable(folder: &Path) -> Result<(), Failure> {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let refused = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => Failure::Failed(format!(
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Failed(format!(
             "no permission to write into {}: change its owner or mode, or choose another data folder",
             existing.display()
         )),

@@ -3,8 +3,11 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -80,4 +83,117 @@ impl From<Output> for Ended {
             err: text(output.stderr),
         }
     }
+}
+
+/// How long anything may take that takes a moment.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A command that runs beside the test, and is ended with it.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    stdin: Option<ChildStdin>,
+}
+
+impl Place {
+    /// Starts a command whose output is read line by line; its standard error is the test's.
+    pub(crate) fn start(&self, args: &str) -> Running {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command can be started");
+        let output = child.stdout.take().expect("standard output is a pipe");
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Running { child, lines, stdin }
+    }
+
+    /// Starts a local cluster at free ports, and waits until it is ready.
+    pub(crate) fn up(&self, more: &str) -> Running {
+        let up = self.start(&format!("up --port 0 {more}"));
+        up.wait_for("ready in ");
+        up
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of output.
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line comes in time")
+    }
+
+    /// The lines up to the first that contains a text, that one included.
+    pub(crate) fn wait_for(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line with `{text}` after {lines:#?}"));
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+    }
+
+    /// All lines that are still to come.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        self.lines.iter().collect()
+    }
+
+    /// Writes to standard input.
+    pub(crate) fn write(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("standard input is open");
+        stdin.write_all(text.as_bytes()).expect("the command reads");
+    }
+
+    /// Ends standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends a signal, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// The exit code, once the command has ended by itself.
+    pub(crate) fn code(&mut self) -> i32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status.code().unwrap_or_else(|| panic!("it was killed: {status}"));
+            }
+            assert!(Instant::now() < deadline, "the command does not end");
+            // The standard library cannot wait for a child with a time-out.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Usually it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process that the test has started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+    assert!(status.expect("`kill` can be run").success(), "process {pid} is there");
 }

@@ -1,0 +1,196 @@
+//! Where a local cluster keeps what it needs, and what its nodes are told.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+};
+
+use quorate::{
+    membership::NodeId,
+    transport::{ClusterCa, CredentialFiles, Validity},
+};
+use tempfile::TempDir;
+
+use crate::{
+    Failure,
+    commands::{cert::issue_client, doctor::bind_error},
+    failure::one_line,
+    profile::Profile,
+};
+
+const CLUSTER: &str = "local";
+/// The group that a local cluster is declared with.
+pub(crate) const GROUP: &str = "log";
+/// The subjects that are bound to it.
+pub(crate) const PATTERN: &str = "log.>";
+
+const CA_DAYS: u32 = 3650;
+const DAYS: u32 = 365;
+
+/// The folders, files and addresses of a local cluster.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    folder: PathBuf,
+    addresses: Vec<SocketAddr>,
+    // Removed with its content when the cluster has stopped.
+    temporary: Option<TempDir>,
+}
+
+impl Layout {
+    /// Prepares a folder, or a temporary one, for so many nodes at loopback addresses from `port`
+    /// on; port 0 takes any that are free. Credentials that are missing are made.
+    pub(crate) fn prepare(folder: Option<&Path>, nodes: u16, port: u16) -> Result<Self, Failure> {
+        let addresses = addresses(nodes, port)?;
+        let (folder, temporary) = if let Some(folder) = folder {
+            let whole = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
+            (whole.map_err(|error| unwritable(folder, error))?, None)
+        } else {
+            let made = tempfile::Builder::new().prefix("quorate-").tempdir();
+            let made = made.map_err(|error| unwritable(&std::env::temp_dir(), error))?;
+            (made.path().to_owned(), Some(made))
+        };
+        let layout = Self { folder, addresses, temporary };
+        layout.make_credentials()?;
+        for node in layout.nodes() {
+            layout.write_config(node)?;
+        }
+        Ok(layout)
+    }
+
+    /// The nodes, in order.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.addresses.len() as u64).map(NodeId::new)
+    }
+
+    /// Where a node listens.
+    pub(crate) fn address(&self, node: NodeId) -> SocketAddr {
+        self.addresses[node.get() as usize - 1]
+    }
+
+    /// The configuration of a node.
+    pub(crate) fn config(&self, node: NodeId) -> PathBuf {
+        self.folder.join(format!("{node}.toml"))
+    }
+
+    /// Where everything lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether everything is removed in the end.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    /// What clients need to know.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile { addresses: self.addresses.clone(), credentials: self.certs().join("client") }
+    }
+
+    fn certs(&self) -> PathBuf {
+        self.folder.join("certs")
+    }
+
+    fn make_credentials(&self) -> Result<(), Failure> {
+        let certs = self.certs();
+        let ca = if certs.join("ca.key").exists() {
+            ClusterCa::load(&certs)?
+        } else {
+            let ca = ClusterCa::create(CLUSTER, Validity::days(CA_DAYS))?;
+            ca.save(&certs)?;
+            ca
+        };
+        for node in self.nodes() {
+            let files = CredentialFiles::of_node(certs.join(node.to_string()));
+            if !files.key.exists() {
+                ca.issue_node(node, Validity::days(DAYS))?.save(&files)?;
+            }
+        }
+        let files = CredentialFiles::of_client(certs.join("client"));
+        if !files.key.exists() {
+            issue_client(&ca, "client", Validity::days(DAYS))?.save(&files)?;
+        }
+        Ok(())
+    }
+
+    fn write_config(&self, node: NodeId) -> Result<(), Failure> {
+        let quoted = |items: Vec<String>| {
+            items.iter().map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", ")
+        };
+        let seeds = self.nodes().filter(|other| *other != node).map(|other| self.address(other).to_string());
+        let text = format!(
+            "# Written by `quorate up`, anew at each start.\n\
+             listen = \"{}\"\ncredentials = \"certs/{node}\"\nseeds = [{}]\ndata = \"data/{node}\"\n\n\
+             [[groups]]\nname = \"{GROUP}\"\norder = \"uniform\"\nfounders = [{}]\nsubjects = [\"{PATTERN}\"]\n",
+            self.address(node),
+            quoted(seeds.collect()),
+            quoted(self.nodes().map(|node| node.to_string()).collect()),
+        );
+        let path = self.config(node);
+        fs::write(&path, text).map_err(|error| unwritable(&path, error))
+    }
+}
+
+fn unwritable(path: &Path, source: io::Error) -> Failure {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Failed(format!(
+            "no permission to write {}: change its owner or mode, or choose another folder with --data",
+            path.display()
+        )),
+        _ => Failure::File { doing: "cannot write", path: path.to_owned(), source },
+    }
+}
+
+/// Addresses that are free now. Another process may still be quicker; then the node says so.
+fn addresses(nodes: u16, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let mut sockets = Vec::new();
+    for offset in 0..nodes {
+        let port = if port == 0 { 0 } else { port.saturating_add(offset) };
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = UdpSocket::bind(addr).map_err(|error| {
+            let advice = if error.kind() == io::ErrorKind::AddrInUse { " with --port" } else { "" };
+            Failure::Failed(bind_error(addr, &error) + advice)
+        })?;
+        sockets.push(socket);
+    }
+    let addresses = sockets.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>();
+    addresses.map_err(|error| Failure::Failed(one_line(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NodeFile;
+
+    #[test]
+    fn what_is_written_for_a_node_is_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::prepare(Some(folder.path()), 3, 0).unwrap();
+        for node in layout.nodes() {
+            let file = NodeFile::load(&layout.config(node)).unwrap();
+            let identity = format!("quorate://local/node/{}", node.get()).parse().unwrap();
+            assert_eq!(file.config(&identity).unwrap().groups()[0].name(), GROUP);
+            assert_eq!((file.listen, file.seeds.len()), (layout.address(node), 2));
+        }
+    }
+
+    #[test]
+    fn credentials_are_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |layout: &Layout| fs::read(layout.certs().join("n1/node.key")).unwrap();
+        let first = key(&Layout::prepare(Some(folder.path()), 1, 0).unwrap());
+        let more = Layout::prepare(Some(folder.path()), 2, 0).unwrap();
+        assert_eq!(key(&more), first);
+        assert!(more.certs().join("n2/node.key").exists());
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_with_the_cluster() {
+        let layout = Layout::prepare(None, 1, 0).unwrap();
+        let folder = layout.folder().to_owned();
+        assert!(folder.exists() && layout.is_temporary());
+        drop(layout);
+        assert!(!folder.exists());
+    }
+}

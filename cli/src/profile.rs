@@ -1,0 +1,64 @@
+//! The profile: where clients find a cluster, and with which certificate.
+
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a cluster is, for clients.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Profile {
+    /// Some of the cluster's nodes; any of them will do.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Folder with `ca.pem`, `client.pem` and `client.key`.
+    pub(crate) credentials: PathBuf,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ProfileError {
+    /// The file cannot be read or written.
+    #[error("cannot use {}", .0.display())]
+    Unusable(PathBuf, #[source] io::Error),
+    /// The file is not a profile.
+    #[error("{} is not a profile: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No place for the user's files is known.
+    #[error("neither XDG_STATE_HOME nor HOME is set: name a profile with --profile")]
+    NoHome,
+}
+
+impl Profile {
+    /// Writes the profile; readers see the old one or this one, never a part.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), ProfileError> {
+        let unusable = |error| ProfileError::Unusable(path.to_owned(), error);
+        let text = toml::to_string(self)
+            .map_err(|error| ProfileError::Malformed { path: path.to_owned(), why: error.to_string() })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unusable)?;
+        io::Write::write_all(&mut file, text.as_bytes()).map_err(unusable)?;
+        file.persist(path).map_err(|error| unusable(error.error))?;
+        Ok(())
+    }
+}
+
+/// Where the profile is: as chosen, or `quorate/profile.toml` below the user's state folder.
+pub(crate) fn place(chosen: Option<&Path>) -> Result<PathBuf, ProfileError> {
+    if let Some(path) = chosen {
+        return Ok(path.to_owned());
+    }
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    Ok(state.ok_or(ProfileError::NoHome)?.join("quorate/profile.toml"))
+}

@@ -1,0 +1,157 @@
+//! Running a node in this process, and saying what happens to it.
+
+use std::{sync::Arc, time::SystemTime};
+
+use quorate::{
+    EventOptions, Group, GroupEvent, Node,
+    membership::{NodeId, View},
+    protocols::{Event, WedgeReason},
+    transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{Failure, config::NodeFile};
+
+/// Things to tell that may wait to be printed.
+const NEWS_MAX: usize = 1024;
+
+/// What happens to a node, for people (`Display`) and for programs (JSON).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum News {
+    /// The node listens.
+    Serving {
+        /// The node.
+        node: String,
+        /// Its cluster.
+        cluster: String,
+        /// Where.
+        addr: String,
+    },
+    /// A group has installed a view at this node.
+    View {
+        /// The node.
+        node: String,
+        /// The group.
+        group: String,
+        /// The view and its members.
+        view: String,
+        /// Who came or went, and why.
+        changes: Vec<String>,
+        /// How many data members it has.
+        members: usize,
+    },
+    /// A group stands still at this node, goes on, or goes on without it.
+    Group {
+        /// The node.
+        node: String,
+        /// The group.
+        group: String,
+        /// What happened.
+        what: String,
+    },
+}
+
+impl std::fmt::Display for News {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Serving { node, cluster, addr } => write!(f, "{node} of cluster {cluster} serves {addr}"),
+            Self::View { node, group, view, changes, .. } => {
+                write!(f, "{node}: group {group} is in view {view}: {}", changes.join(", "))
+            }
+            Self::Group { node, group, what } => write!(f, "{node}: group {group} {what}"),
+        }
+    }
+}
+
+/// A node that runs in this process.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// The node.
+    pub(crate) node: Node,
+    /// What happens to it.
+    pub(crate) news: mpsc::Receiver<News>,
+}
+
+/// Starts a node over QUIC on the current arbiter, as its configuration says.
+pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
+    let credentials = Credentials::load(&CredentialFiles::of_node(&file.credentials))?;
+    credentials.check(SystemTime::now())?;
+    let identity = credentials.identity().clone();
+    let config = file.config(&identity)?;
+    let life = config.begin_life()?;
+    let transport = QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default())?;
+    let groups: Vec<_> = config
+        .groups()
+        .iter()
+        .filter(|group| group.declares(config.node()))
+        .map(|group| group.name().to_owned())
+        .collect();
+    let (tell, news) = mpsc::channel(NEWS_MAX);
+    let serving = News::Serving {
+        node: identity.node.to_string(),
+        cluster: identity.cluster.to_string(),
+        addr: file.listen.to_string(),
+    };
+    let node = Node::start(config, life, Arc::new(transport)).await?;
+    // The channel is empty and its reader is returned below.
+    let _ = tell.send(serving).await;
+    for name in groups {
+        if let Some(group) = node.group(&name).await {
+            actix::spawn(watch(identity.node, group, tell.clone()));
+        }
+    }
+    Ok(Served { node, news })
+}
+
+/// Tells of a group's views and standstills until it ends, or nobody listens.
+async fn watch(node: NodeId, group: Group, tell: mpsc::Sender<News>) {
+    let Ok(mut events) = group.events(EventOptions::default()).await else { return };
+    let view = |view: &View| News::View {
+        node: node.to_string(),
+        group: group.name().to_owned(),
+        view: view.to_string(),
+        changes: changes(view),
+        members: view.members.len(),
+    };
+    // The group may have been founded before this began to listen.
+    if let Ok(Some(present)) = group.view().await
+        && !present.id.is_genesis()
+        && tell.send(view(&present)).await.is_err()
+    {
+        return;
+    }
+    while let Some(event) = events.next().await {
+        let GroupEvent::Event(event) = event else { continue };
+        let news = match &event {
+            Event::View(next) => view(next),
+            other => match standing(other) {
+                Some(what) => News::Group { node: node.to_string(), group: group.name().to_owned(), what },
+                None => continue,
+            },
+        };
+        if tell.send(news).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Who came or went with a view, and why.
+pub(crate) fn changes(view: &View) -> Vec<String> {
+    view.changes.iter().map(|(member, change)| format!("{} {change}", member.node)).collect()
+}
+
+/// What an event says of a member's standing in its group, in words that follow the group's name.
+pub(crate) fn standing(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Wedged(WedgeReason::NoMajority) => {
+            "stands still: no majority of its view is in reach, what is sent waits".to_owned()
+        }
+        Event::Resumed => "goes on".to_owned(),
+        Event::Removed { view } => format!("went on without this node ({view}), which joins again"),
+        Event::LineageLost => "lost a majority for good and is founded anew".to_owned(),
+        Event::Left => "was left by this node".to_owned(),
+        _ => return None,
+    })
+}
