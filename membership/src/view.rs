@@ -28,7 +28,7 @@ impl Seq {
     /// The position after this one.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1)) // a peer may name the last one there is
     }
 
     /// The position before this one; `NONE` has none and stays.

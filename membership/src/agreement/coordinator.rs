@@ -134,7 +134,8 @@ impl Coordinator {
             && self.view.rank(from).is_some()
             && !self.view.id.is_genesis()
             && promise.holdings.len() != self.view.members.len();
-        if ragged {
+        let strange = promise.accepted.as_ref().is_some_and(|(_, decree)| decree.closes != self.view.id);
+        if ragged || strange {
             return Step::Wait; // a lying peer; without its answer the attempt goes on
         }
         self.promises.insert(from.node, (from, promise));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
 
-use super::{Body, Effect, Effects, Event, Fate, Group};
+use super::{Body, Effect, Effects, Event, FORMER_LINEAGES_MAX, Fate, Group};
 
 /// A node that asks to be admitted.
 #[derive(Debug)]
@@ -122,7 +122,23 @@ impl Group {
     /// Whether this member was neither in this view nor told that it went on without it. An old
     /// proof of decision that arrives late must not lead back.
     pub(super) fn is_new(&self, view: ViewId) -> bool {
-        view.lineage != self.floor.lineage || view.epoch > self.floor.epoch
+        let mut floors = self.former_floors.iter().chain([&self.floor]);
+        floors.all(|floor| view.lineage != floor.lineage || view.epoch > floor.epoch)
+    }
+
+    /// Nothing through this view is new any more.
+    pub(super) fn raise_floor(&mut self, view: ViewId) {
+        if view.lineage == self.floor.lineage {
+            self.floor = self.floor.max(view);
+            return;
+        }
+        self.former_floors.push_back(self.floor);
+        let former = self.former_floors.iter().position(|floor| floor.lineage == view.lineage);
+        let former = former.and_then(|index| self.former_floors.remove(index));
+        self.floor = former.map_or(view, |former| former.max(view));
+        if self.former_floors.len() > FORMER_LINEAGES_MAX {
+            self.former_floors.pop_front();
+        }
     }
 
     pub(super) fn forget_unsettled(&mut self, fate: Fate, out: &mut Effects) {
@@ -150,7 +166,7 @@ impl Group {
     fn step_outside(&mut self, next: &View, out: &mut Effects) {
         self.drop_directs(out);
         self.drop_asks(out);
-        self.floor = if next.id.lineage == self.floor.lineage { self.floor.max(next.id) } else { next.id };
+        self.raise_floor(next.id);
         self.view = None;
         self.stream = None;
         self.acceptor = Acceptor::new(self.config.breach);

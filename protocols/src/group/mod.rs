@@ -14,6 +14,7 @@ mod evidence;
 mod lag;
 mod learning;
 mod message;
+mod sanity;
 mod sealing;
 mod traffic;
 mod waits;
@@ -48,6 +49,8 @@ use message::Parcel;
 
 /// Closed views that are remembered, for members that are behind.
 const PAST_VIEWS_MAX: usize = 32;
+/// Lineages that are remembered after another one has taken their place.
+const FORMER_LINEAGES_MAX: usize = 32;
 /// Messages of views still to come that are kept.
 const EARLY_MAX: usize = 4096;
 /// Bytes of their payloads: more than a correct group has in flight by default.
@@ -134,6 +137,8 @@ pub struct Group {
     contacts: BTreeSet<NodeId>,
     /// The latest view entered, or known to go on without this member.
     floor: ViewId,
+    /// The same of other lineages, the latest last: what repeats of theirs say is old, too.
+    former_floors: VecDeque<ViewId>,
     /// While outside: the latest view known to have gone on without this member.
     known: Option<View>,
     /// The lineage that this member has given up last.
@@ -188,6 +193,7 @@ impl Group {
             wants_out: false,
             contacts: BTreeSet::new(),
             floor: ViewId::GENESIS,
+            former_floors: VecDeque::new(),
             known: None,
             given_up: None,
             gone: BTreeSet::new(),
@@ -209,6 +215,9 @@ impl Group {
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Effects) -> Result<(), Refusal> {
         self.now = now;
         let done = match input {
+            Input::Received { from, .. } if from.node == self.me.node => {
+                Err(Refusal::Faulty { from, what: "it has the name of this node".to_owned() })
+            }
             Input::Received { from, message } => self.on_message(from, message, out),
             Input::Submit { ticket, payload } => self.on_submit(ticket, payload),
             Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
@@ -405,6 +414,9 @@ impl Group {
         if self.left {
             self.on_message_after_leaving(from, &message, out);
             return Ok(());
+        }
+        if from != self.me {
+            self.check_plausible(from, &message)?;
         }
         self.meet(from, out);
         if self.given_up == Some(message.view.lineage) && message.body != Body::Gone {

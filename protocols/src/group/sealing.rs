@@ -74,7 +74,7 @@ impl Group {
         if let Some((decree, _)) = &self.installing {
             let cut = decree.cut.clone();
             if self.holds(&cut) {
-                self.install(out);
+                self.go_on_with_install(out);
             }
             return;
         }
@@ -90,6 +90,10 @@ impl Group {
 
     pub(super) fn holds(&self, cut: &Cut) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.holds(cut))
+    }
+
+    fn is_closed(&self, cut: &Cut) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.closed_under_causality(&cut.0) == *cut)
     }
 
     fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
@@ -151,7 +155,9 @@ impl Group {
         let patient = self.now < *since + self.config.timing.round();
         let cut = decree.cut.clone();
         let goes = !(stays || self.wants_out && patient);
-        if self.holds(&cut) {
+        if self.holds(&cut) && !self.is_closed(&cut) {
+            self.installing = None; // no correct coordinator cuts a message off from its causes
+        } else if self.holds(&cut) {
             self.install(out);
         } else if goes {
             self.step_out(out); // removed while it was away: what it missed it will not get
@@ -247,7 +253,7 @@ impl Group {
         if self.floor.lineage != view.id.lineage {
             self.gone.clear();
         }
-        self.floor = view.id;
+        self.raise_floor(view.id);
         self.known = None;
         let closed = self.view_id();
         self.view = Some(view.clone());

@@ -77,6 +77,9 @@ pub(crate) enum StreamError {
     OutsideWindow(Seq),
 }
 
+/// No count that goes up one by one gets there. Whoever claims more would make the next one overflow.
+pub(crate) const COUNT_MAX: u64 = u64::MAX >> 1;
+
 /// The streams of one view, as one of its data members sees them.
 ///
 /// Invariants, checked in debug builds: (T1) `delivered <= received` for every sender; (T2) what
@@ -185,6 +188,9 @@ impl Stream {
         if frame.seq <= self.logs[rank].received() {
             return Ok(false);
         }
+        if frame.clock > COUNT_MAX {
+            return Err(StreamError::Impossible);
+        }
         if frame.requests.iter().any(|(place, _)| *place as usize >= frame.batch.len()) {
             return Err(StreamError::Impossible);
         }
@@ -220,7 +226,7 @@ impl Stream {
         }
         let ahead = row.delivered.iter().zip(&row.received).any(|(d, r)| d > r);
         let invented = self.me.is_some_and(|me| row.received[me] > self.logs[me].received());
-        if ahead || invented || row.received[rank] > row.sent {
+        if row.clock > COUNT_MAX || ahead || invented || row.received[rank] > row.sent {
             return Err(StreamError::Impossible);
         }
         Ok(())
