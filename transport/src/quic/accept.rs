@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use super::{
-    CLOSED, Inner, endpoint,
+    CLOSED, Inner,
+    endpoint::{self, Attempt},
     error::refusal,
     link::{QuicLink, Shared},
 };
@@ -17,7 +18,6 @@ use crate::{
     CloseReason, Link, Refusal,
     codec::encode_close,
     net::{Handshakes, canonical, read_hello},
-    tls::Verdict,
 };
 
 /// Accepts connections until the endpoint is closed.
@@ -50,11 +50,11 @@ async fn admit(
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
     let deadline = Instant::now() + inner.config.handshake_timeout();
-    let verdict = Verdict::new();
-    let connection = timeout_at(deadline, shake_hands(inner, incoming, &verdict))
+    let attempt = Attempt::default();
+    let connection = timeout_at(deadline, shake_hands(inner, incoming, &attempt))
         .await
         .map_err(|_| Refusal::TooSlow)??;
-    let greeted = timeout_at(deadline, greet(inner, &connection, &verdict, queue)).await;
+    let greeted = timeout_at(deadline, greet(inner, &connection, &attempt, queue)).await;
     let result = greeted.unwrap_or(Err(Refusal::TooSlow));
     if let Err(refusal) = &result {
         connection.close(CLOSED, &encode_close(&CloseReason::Refused(refusal.to_string())));
@@ -62,29 +62,26 @@ async fn admit(
     result
 }
 
-async fn shake_hands(
-    inner: &Inner,
-    incoming: Incoming,
-    verdict: &Arc<Verdict>,
-) -> Result<Connection, Refusal> {
-    let config = endpoint::server_config(&inner.tls, &inner.transport, verdict)
+async fn shake_hands(inner: &Inner, incoming: Incoming, attempt: &Attempt) -> Result<Connection, Refusal> {
+    let config = endpoint::server_config(&inner.tls, &inner.config, attempt)
         .map_err(|error| Refusal::NotTls(error.to_string()))?;
-    let connecting = incoming.accept_with(Arc::new(config)).map_err(|error| refusal(verdict, &error))?;
-    connecting.await.map_err(|error| refusal(verdict, &error))
+    let connecting =
+        incoming.accept_with(Arc::new(config)).map_err(|error| refusal(&attempt.verdict, &error))?;
+    connecting.await.map_err(|error| refusal(&attempt.verdict, &error))
 }
 
 async fn greet(
     inner: &Inner,
     connection: &Connection,
-    verdict: &Verdict,
+    attempt: &Attempt,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
-    let identity = verdict.identity().ok_or(Refusal::NoCertificate)?;
+    let identity = attempt.verdict.identity().ok_or(Refusal::NoCertificate)?;
     inner.greeter.check_dialler(identity)?;
     let accepted = connection.accept_bi().await;
-    let (mut send, mut receive) = accepted.map_err(|error| refusal(verdict, &error))?;
+    let (mut send, mut receive) = accepted.map_err(|error| refusal(&attempt.verdict, &error))?;
     let theirs = read_hello(&mut receive).await.map_err(|unreadable| match connection.close_reason() {
-        Some(error) => refusal(verdict, &error),
+        Some(error) => refusal(&attempt.verdict, &error),
         None => unreadable,
     })?;
     // A place in the queue before the answer: who gets an answer has a link.
@@ -94,7 +91,13 @@ async fn greet(
         .map_err(|error| Refusal::RefusedByPeer(error.to_string()))?;
     match inner.greeter.meet_dialler(identity, &theirs, canonical(connection.remote_address())) {
         Ok(peer) => {
-            let link = Shared::new(connection.clone(), send, peer, *inner.config.frames());
+            let link = Shared::new(
+                connection.clone(),
+                (send, receive),
+                peer,
+                inner.config.frames(),
+                &attempt.closing,
+            );
             inner.remember(&link);
             place.send(Arc::new(QuicLink::new(link)));
             Ok(())

@@ -7,25 +7,26 @@ use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    CLOSED, Inner, endpoint,
+    CLOSED, Inner,
+    endpoint::{self, Attempt},
     error::connect_error,
     link::{QuicLink, Shared},
 };
 use crate::{
     CloseReason, ConnectError, Endpoint, Identity, Link, Refusal, codec::encode_close, net::read_hello,
-    tls::Verdict,
 };
 
 /// Dials a node. Runs on the transport's runtime.
 pub(super) async fn dial(inner: Arc<Inner>, to: Endpoint) -> Result<Arc<dyn Link>, ConnectError> {
     let deadline = Instant::now() + inner.config.handshake_timeout();
-    let verdict = Verdict::new();
-    let connection = match timeout_at(deadline, shake_hands(&inner, &to, &verdict)).await {
+    let attempt = Attempt::default();
+    let verdict = &attempt.verdict;
+    let connection = match timeout_at(deadline, shake_hands(&inner, &to, &attempt)).await {
         Ok(connected) => connected?,
         Err(_) => return Err(ConnectError::Unreachable(to.addr)),
     };
     let greeted = match verdict.identity() {
-        Some(identity) => timeout_at(deadline, greet(&inner, &to, &connection, identity, &verdict)).await,
+        Some(identity) => timeout_at(deadline, greet(&inner, &to, &connection, identity, &attempt)).await,
         None => unreachable!("rustls completes no handshake without asking the verifier"),
     };
     let result = greeted.unwrap_or_else(|_| {
@@ -40,13 +41,9 @@ pub(super) async fn dial(inner: Arc<Inner>, to: Endpoint) -> Result<Arc<dyn Link
     result
 }
 
-async fn shake_hands(
-    inner: &Inner,
-    to: &Endpoint,
-    verdict: &Arc<Verdict>,
-) -> Result<Connection, ConnectError> {
+async fn shake_hands(inner: &Inner, to: &Endpoint, attempt: &Attempt) -> Result<Connection, ConnectError> {
     let addr = to.addr;
-    let config = endpoint::client_config(&inner.tls, &inner.transport, verdict)
+    let config = endpoint::client_config(&inner.tls, &inner.config, attempt)
         .map_err(|source| ConnectError::Io { addr, source })?;
     let ServerName::DnsName(name) = inner.tls.server_name() else {
         unreachable!("the name of a cluster is a domain name");
@@ -56,7 +53,7 @@ async fn shake_hands(
             quinn::ConnectError::EndpointStopping => ConnectError::Closed,
             other => ConnectError::Io { addr, source: std::io::Error::other(other) },
         })?;
-    connecting.await.map_err(|error| connect_error(addr, verdict, &error))
+    connecting.await.map_err(|error| connect_error(addr, &attempt.verdict, &error))
 }
 
 async fn greet(
@@ -64,11 +61,11 @@ async fn greet(
     to: &Endpoint,
     connection: &Connection,
     identity: &Identity,
-    verdict: &Verdict,
+    attempt: &Attempt,
 ) -> Result<Arc<dyn Link>, ConnectError> {
     let addr = to.addr;
     inner.greeter.check_dialled(to, identity)?;
-    let lost = |error: quinn::ConnectionError| connect_error(addr, verdict, &error);
+    let lost = |error: quinn::ConnectionError| connect_error(addr, &attempt.verdict, &error);
     let (mut send, mut receive) = connection.open_bi().await.map_err(lost)?;
     let written = send.write_all(inner.greeter.encoded()).await;
     let theirs = match written {
@@ -86,7 +83,8 @@ async fn greet(
         }
     };
     let peer = inner.greeter.meet_dialled(identity, &theirs, addr)?;
-    let link = Shared::new(connection.clone(), send, peer, *inner.config.frames());
+    let link =
+        Shared::new(connection.clone(), (send, receive), peer, inner.config.frames(), &attempt.closing);
     inner.remember(&link);
     Ok(Arc::new(QuicLink::new(link)))
 }

@@ -12,6 +12,7 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::congestion::CloseSignal;
 use crate::{
     BindError, ConnectionConfig,
     net::{is_dual_stack, size_buffers},
@@ -21,7 +22,7 @@ use crate::{
 /// Largest UDP payload. Loopback and jumbo frames carry it and it more than doubles what quinn can
 /// do; discovery finds out what the way carries. Not above 6550: the kernel is handed ten segments
 /// at a time, which must fit into the 65,507 bytes that UDP can carry, or nothing goes through.
-const UDP_PAYLOAD_BYTES_MAX: u16 = 6500;
+pub(super) const UDP_PAYLOAD_BYTES_MAX: u16 = 6500;
 
 /// With this much no packet was lost on the way through the kernel; with its default, thousands.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -53,35 +54,42 @@ pub(super) fn start(
     socket: UdpSocket,
     listens: bool,
     tls: &Tls,
-    transport: &Arc<TransportConfig>,
+    connections: &ConnectionConfig,
 ) -> io::Result<quinn::Endpoint> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(UDP_PAYLOAD_BYTES_MAX).map_err(io::Error::other)?;
-    let server = listens.then(|| server_config(tls, transport, &Verdict::new())).transpose()?;
+    let server = listens.then(|| server_config(tls, connections, &Attempt::default())).transpose()?;
     quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+}
+
+/// What belongs to one connection from its first packet.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    pub(super) verdict: Arc<Verdict>,
+    pub(super) closing: CloseSignal,
 }
 
 /// For one connection that is accepted; for the endpoint, to know that it accepts at all.
 pub(super) fn server_config(
     tls: &Tls,
-    transport: &Arc<TransportConfig>,
-    verdict: &Arc<Verdict>,
+    connections: &ConnectionConfig,
+    attempt: &Attempt,
 ) -> io::Result<ServerConfig> {
-    let mut config = ServerConfig::with_crypto(Arc::new(server_crypto(tls, verdict)?));
-    config.transport_config(Arc::clone(transport));
+    let mut config = ServerConfig::with_crypto(Arc::new(server_crypto(tls, &attempt.verdict)?));
+    config.transport_config(Arc::new(transport_config(connections, &attempt.closing)));
     Ok(config)
 }
 
 /// For one connection that is dialled.
 pub(super) fn client_config(
     tls: &Tls,
-    transport: &Arc<TransportConfig>,
-    verdict: &Arc<Verdict>,
+    connections: &ConnectionConfig,
+    attempt: &Attempt,
 ) -> io::Result<quinn::ClientConfig> {
-    let crypto = tls.dialling(verdict).map_err(io::Error::other)?;
+    let crypto = tls.dialling(&attempt.verdict).map_err(io::Error::other)?;
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(crypto).map_err(io::Error::other)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::clone(transport));
+    config.transport_config(Arc::new(transport_config(connections, &attempt.closing)));
     Ok(config)
 }
 
@@ -91,7 +99,7 @@ fn server_crypto(tls: &Tls, verdict: &Arc<Verdict>) -> io::Result<QuicServerConf
 }
 
 /// Windows, time-outs and packet sizes.
-pub(super) fn transport_config(config: &ConnectionConfig) -> Arc<TransportConfig> {
+fn transport_config(config: &ConnectionConfig, closing: &CloseSignal) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(UDP_PAYLOAD_BYTES_MAX);
     let idle = VarInt::from_u32(config.idle_timeout().as_millis() as u32);
@@ -112,6 +120,7 @@ pub(super) fn transport_config(config: &ConnectionConfig) -> Arc<TransportConfig
         .receive_window(VarInt::MAX)
         .send_window(u64::from(window) * u64::from(lanes))
         .datagram_receive_buffer_size(Some(datagrams))
-        .datagram_send_buffer_size(datagrams);
-    Arc::new(transport)
+        .datagram_send_buffer_size(datagrams)
+        .congestion_controller_factory(Arc::new(closing.clone()));
+    transport
 }

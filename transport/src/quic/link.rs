@@ -9,6 +9,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     CLOSED,
+    congestion::CloseSignal,
     error::link_error,
     lane::{QuicReceiver, QuicSender, priority},
 };
@@ -32,8 +33,9 @@ pub(super) struct QuicLink {
 #[derive(Debug)]
 pub(super) struct Shared {
     connection: Connection,
-    /// This side's half of the stream of the hellos. It stays open for [`Self::flush`].
-    greeting: Mutex<Option<SendStream>>,
+    closing: CloseSignal,
+    /// The stream of the hellos. Both halves stay open for [`Self::flush`], here and there.
+    greeting: Mutex<Option<(SendStream, RecvStream)>>,
     peer: PeerInfo,
     pub(super) frames: FrameConfig,
     pub(super) budget: ReassemblyBudget,
@@ -51,15 +53,16 @@ struct Opening {
 impl Shared {
     pub(super) fn new(
         connection: Connection,
-        greeting: SendStream,
+        greeting: (SendStream, RecvStream),
         peer: PeerInfo,
-        frames: FrameConfig,
+        frames: &FrameConfig,
+        closing: &CloseSignal,
     ) -> Arc<Self> {
         // It fails only if the connection is lost already, which everybody is about to learn.
-        let _ = greeting.set_priority(LAST);
+        let _ = greeting.0.set_priority(LAST);
         let greeting = Mutex::new(Some(greeting));
-        let budget = ReassemblyBudget::new(&frames);
-        Arc::new(Self { connection, greeting, peer, frames, budget, closed_here: OnceLock::new() })
+        let (frames, budget, closing) = (*frames, ReassemblyBudget::new(frames), closing.clone());
+        Arc::new(Self { connection, closing, greeting, peer, frames, budget, closed_here: OnceLock::new() })
     }
 
     pub(super) fn close(&self, reason: CloseReason) {
@@ -83,6 +86,7 @@ impl Shared {
     fn close_with(&self, reason: &CloseReason, error: LinkError) -> bool {
         let first = self.connection.close_reason().is_none() && self.closed_here.set(error).is_ok();
         if first {
+            self.closing.give();
             self.connection.close(CLOSED, &encode_close(reason));
         }
         first
@@ -112,10 +116,10 @@ impl Shared {
     /// what waits longest: the end of the stream of the hellos arrives when all the rest has left.
     pub(super) async fn flush(&self) {
         let greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut greeting) = greeting
-            && greeting.finish().is_ok()
+        if let Some((mut ours, _theirs)) = greeting
+            && ours.finish().is_ok()
         {
-            let _ = greeting.stopped().await;
+            let _ = ours.stopped().await;
         }
     }
 }

@@ -7,6 +7,7 @@
 //! nobody else. Datagrams go ahead of all streams.
 
 mod accept;
+mod congestion;
 mod dial;
 mod endpoint;
 mod error;
@@ -58,7 +59,6 @@ struct Inner {
     tls: Tls,
     greeter: Greeter,
     config: ConnectionConfig,
-    transport: Arc<quinn::TransportConfig>,
     runtime: Handle,
     addr: SocketAddr,
     links: Mutex<Vec<Weak<Shared>>>,
@@ -78,12 +78,10 @@ impl QuicTransport {
         let (socket, addr) = endpoint::bind_socket(config.bind().or(hello.listens))?;
         let greeter = checked_greeter(&credentials, hello, addr, &config)?;
         let tls = Tls::new(credentials)?;
-        let transport = endpoint::transport_config(&config);
-        let endpoint = endpoint::start(socket, listens, &tls, &transport)
-            .map_err(|source| BindError::io(addr, source))?;
+        let endpoint =
+            endpoint::start(socket, listens, &tls, &config).map_err(|source| BindError::io(addr, source))?;
         let (links, closed) = (Mutex::default(), watch::Sender::new(false));
-        let inner =
-            Arc::new(Inner { endpoint, tls, greeter, config, transport, runtime, addr, links, closed });
+        let inner = Arc::new(Inner { endpoint, tls, greeter, config, runtime, addr, links, closed });
         let (queue, incoming) = mpsc::channel(config.handshakes_max());
         inner.runtime.spawn(accept::accept_links(Arc::clone(&inner), queue));
         Ok(Self { inner, incoming: AsyncMutex::new(incoming) })
