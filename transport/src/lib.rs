@@ -14,6 +14,7 @@ mod mesh;
 mod net;
 mod peer;
 mod quic;
+mod tcp;
 mod tls;
 
 pub use config::{FrameConfig, FrameSettings, FrameSettingsError};
@@ -28,6 +29,7 @@ pub use mesh::{Mesh, MeshConfig, MeshEvent, MeshSettings, MeshSettingsError, Out
 pub use net::{BindError, ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
 pub use quic::QuicTransport;
+pub use tcp::TcpTransport;
 pub use tls::Refusal;
 
 /// For those who write a transport: frames and greetings as bytes.

@@ -63,6 +63,9 @@ pub enum Refusal {
     /// It shows this node's own identity.
     #[error("it has the identity of this node: it is this node, or the number was given to two")]
     OwnIdentity,
+    /// A further connection of a link that is not there, or not with this peer.
+    #[error("it wants to join a link that is not there")]
+    NoSuchLink,
     /// This transport is being closed.
     #[error("this node is stopping")]
     Closing,
@@ -96,6 +99,7 @@ impl Refusal {
             Self::Disagreement(Disagreement::Version { .. }) => "other_version",
             Self::Disagreement(_) => "disagreement",
             Self::OwnIdentity => "own_identity",
+            Self::NoSuchLink => "no_such_link",
             Self::Closing => "closing",
             Self::ClientsNotWelcome => "clients_not_welcome",
         }

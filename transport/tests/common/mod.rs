@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub(crate) mod counters;
+pub(crate) mod links;
 pub(crate) mod refused;
 
 use std::{
@@ -14,8 +15,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
-    BindError, ClusterCa, ConnectionConfig, ConnectionSettings, Credentials, Hello, Role, Transport,
-    Validity, conformance::Profile,
+    BindError, ClusterCa, ConnectionConfig, ConnectionSettings, Credentials, Endpoint, Frame, Hello, Link,
+    Role, Transport, Validity, conformance::Profile,
 };
 
 /// Authorities by the names of their clusters.
@@ -84,13 +85,78 @@ pub(crate) trait Kind: Sync {
     fn throw(&self, bytes: Vec<u8>, to: SocketAddr) -> BoxFuture<'_, ()>;
 }
 
-/// What is expected of each of them, as tests.
+/// Functions of a module of this one as tests of a kind of transport.
 #[macro_export]
 macro_rules! socket_tests {
-    ($kind:expr; $($test:ident)*) => {
+    ($kind:expr; $module:ident: $($test:ident)*) => {
         $(#[tokio::test]
         async fn $test() {
-            $crate::common::refused::$test(&$kind).await;
+            $crate::common::$module::$test(&$kind).await;
         })*
     };
+}
+
+/// Who is not let in.
+#[macro_export]
+macro_rules! refused_tests {
+    ($kind:expr) => {
+        $crate::socket_tests! { $kind; refused:
+            a_node_of_another_cluster_is_refused
+            an_expired_certificate_is_refused
+            a_certificate_of_the_future_is_refused
+            a_listener_with_an_expired_certificate_is_refused
+            a_self_made_certificate_is_refused
+            a_peer_without_a_certificate_is_refused
+            another_protocol_is_refused
+            a_client_is_refused_where_only_nodes_are_let_in
+            a_number_that_was_given_twice_is_refused
+            an_insider_that_says_nothing_is_given_up
+            an_insider_that_babbles_is_refused
+            a_hello_of_another_cluster_than_the_certificate_is_refused
+            arbitrary_bytes_at_the_port_disturb_nobody
+            silent_peers_keep_nobody_out
+            what_cannot_be_bound_is_said
+            a_lie_on_a_lane_ends_its_link_alone
+        }
+    };
+}
+
+/// What links over sockets promise beyond what all links do.
+#[macro_export]
+macro_rules! link_tests {
+    ($kind:expr) => {
+        $crate::socket_tests! { $kind; links:
+            a_link_outlives_the_runtime_that_dialled_it
+            a_node_opens_lanes_to_a_client
+            one_lane_more_than_allowed_waits_for_another_to_end
+            lanes_given_up_while_they_are_opened_do_no_harm
+            a_quiet_link_stays
+            a_vanished_peer_is_noticed
+            a_link_that_is_closed_amid_its_traffic_says_why
+            what_was_sent_before_the_transport_closed_arrives
+        }
+    };
+}
+
+pub(crate) fn bind(
+    kind: &dyn Kind,
+    credentials: Credentials,
+    config: ConnectionConfig,
+) -> Arc<dyn Transport> {
+    let hello = hello(&credentials);
+    kind.bind(credentials, hello, config).expect("any port")
+}
+
+pub(crate) fn to(listener: &dyn Transport) -> Endpoint {
+    Endpoint { node: None, addr: listener.local_addr() }
+}
+
+pub(crate) fn frame(payload: &'static str) -> Frame {
+    Frame { header: "h".into(), body: vec![payload.into()] }
+}
+
+pub(crate) async fn link(dialer: &dyn Transport, listener: &dyn Transport) -> (Arc<dyn Link>, Arc<dyn Link>) {
+    let there = to(listener);
+    let (ours, theirs) = tokio::join!(dialer.connect(&there), listener.accept());
+    (ours.expect("it belongs here"), theirs.expect("it is open"))
 }

@@ -9,9 +9,8 @@ use std::{
 use metrics::LocalRecorderGuard;
 use quorate_membership::NodeId;
 use quorate_transport::{
-    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, CredentialFiles, Credentials,
-    Endpoint, Frame, Hello, Lane, LaneReceiver, LaneSender, Link, LinkError, Transport, Validity,
-    codec::encode_hello,
+    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, CredentialFiles, Credentials, Frame,
+    Hello, Lane, LaneReceiver, LaneSender, Link, LinkError, Transport, Validity, codec::encode_hello,
 };
 use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls::{
@@ -19,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::{Kind, authority, config, counters::Counters, hello, node, settings};
+use super::{Kind, authority, bind, config, counters::Counters, frame, hello, link, node, settings, to};
 
 const ALPN: &[u8] = b"quorate/1";
 
@@ -41,9 +40,7 @@ impl<'a> World<'a> {
         let ca = authority("prod");
         let listener = bind(kind, node(&ca, 2), config);
         let dialer = bind(kind, node(&ca, 1), super::config());
-        let to = to(&*listener);
-        let (ours, theirs) = tokio::join!(dialer.connect(&to), listener.accept());
-        let (ours, theirs) = (ours.expect("it belongs here"), theirs.expect("it is open"));
+        let (ours, theirs) = link(&*dialer, &*listener).await;
         let mut sender = ours.open(Lane::Data(1)).await.expect("the link stands");
         sender.send(&mut [frame("first")].into()).await.expect("the link stands");
         let (_, receiver) = theirs.accept().await.expect("the link stands");
@@ -120,19 +117,6 @@ impl<'a> World<'a> {
         }
         assert!(self.links.1.peer().dialed_us);
     }
-}
-
-fn bind(kind: &dyn Kind, credentials: Credentials, config: ConnectionConfig) -> Arc<dyn Transport> {
-    let hello = hello(&credentials);
-    kind.bind(credentials, hello, config).expect("any port")
-}
-
-fn to(listener: &dyn Transport) -> Endpoint {
-    Endpoint { node: None, addr: listener.local_addr() }
-}
-
-fn frame(payload: &'static str) -> Frame {
-    Frame { header: "h".into(), body: vec![payload.into()] }
 }
 
 fn now_and(from_s: i64, until_s: i64) -> Validity {
@@ -321,9 +305,7 @@ pub(crate) async fn a_lie_on_a_lane_ends_its_link_alone(kind: &dyn Kind) {
     };
     let lenient = config().with_frames(large.try_into().unwrap());
     let liar = bind(kind, node(&world.ca, 3), lenient);
-    let there = to(&*world.listener);
-    let (ours, theirs) = tokio::join!(liar.connect(&there), world.listener.accept());
-    let (ours, theirs) = (ours.expect("it belongs here"), theirs.expect("it is open"));
+    let (ours, theirs) = link(&*liar, &*world.listener).await;
     let mut lane = ours.open(Lane::Bulk).await.expect("the link stands");
     let bomb = Frame { header: vec![0; 3 << 20].into(), body: vec![] };
     let (mut bomb, mut got) = ([bomb].into(), Vec::new());
