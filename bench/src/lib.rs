@@ -9,6 +9,7 @@ mod error;
 mod harness;
 mod load;
 mod machine;
+mod multicast;
 mod pace;
 mod progress;
 mod raw;
@@ -23,6 +24,7 @@ mod transport;
 
 pub use error::BenchError;
 pub use machine::Machine;
+pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};
 pub use progress::Progress;
 pub use record::{Bound, Record, Unit};
 pub use report::Report;

@@ -1,10 +1,15 @@
 //! The messages that are sent, the same for both sides.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Bytes that a sender hands over at once, where its messages are smaller than that. More brought
 /// nothing.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+
+/// The first byte says whether a message is the last; the next eight may hold a time.
+pub(crate) const STAMPED_BYTES_MIN: usize = 9;
 
 /// Messages of one size, whose last one in a round says so.
 #[derive(Clone, Debug)]
@@ -32,6 +37,19 @@ impl Load {
     /// One message by itself.
     pub(crate) const fn message(&self, ends: bool) -> &Bytes {
         if ends { &self.last } else { &self.usual }
+    }
+
+    /// One message that carries a time; of at least [`STAMPED_BYTES_MIN`].
+    pub(crate) fn stamped(&self, stamp: Duration, ends: bool) -> Bytes {
+        let mut payload = BytesMut::from(&self.message(ends)[..]);
+        payload[1..STAMPED_BYTES_MIN].copy_from_slice(&(stamp.as_nanos() as u64).to_be_bytes());
+        payload.freeze()
+    }
+
+    /// The time that a stamped message carries.
+    pub(crate) fn stamp(payload: &[u8]) -> Option<Duration> {
+        let (_, rest) = payload.split_first()?;
+        rest.first_chunk().map(|nanos| Duration::from_nanos(u64::from_be_bytes(*nanos)))
     }
 
     /// The payloads of a batch, of which the very last ends the round if `ends`.
@@ -149,6 +167,14 @@ mod tests {
             stream(&load, true).chunks(cut).for_each(|piece| walker.walk(piece));
             assert_eq!((walker.messages, walker.over), (2 * load.per_batch() as u64, true), "{bytes} {cut}");
         }
+    }
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written() {
+        let stamp = Duration::from_nanos(123_456_789);
+        let payload = Load::new(STAMPED_BYTES_MIN).stamped(stamp, true);
+        assert_eq!((Load::stamp(&payload), Load::ends(&payload)), (Some(stamp), true));
+        assert_eq!(Load::stamp(&payload[..8]), None);
     }
 
     #[test]

@@ -75,6 +75,14 @@ impl Latencies {
         self.0.saturating_record(latency.as_nanos() as u64);
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("equal bounds");
+    }
+
     pub(crate) fn into_sample(self) -> Sample {
         Sample::Latency(self.0)
     }

@@ -61,6 +61,19 @@ where
     })
 }
 
+/// The same within an actix system, which the actors of nodes need.
+pub(crate) fn in_system<T, F>(work: impl FnOnce() -> F + Send) -> Result<T, BenchError>
+where
+    T: Send,
+    F: Future<Output = Result<T, BenchError>>,
+{
+    let run = || actix_rt::System::new().block_on(work());
+    thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 fn runtime(workers: usize) -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(workers).thread_name("bench").enable_all().build()
 }

@@ -1,0 +1,91 @@
+//! Messages multicast as fast as the group takes them.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{BoxFuture, join_all, try_join, try_join_all};
+use quorate::{Group, GroupEvents};
+
+use super::cluster::{Cluster, next_message};
+use crate::{BenchError, harness::Side, load::Load, sample::Sample};
+
+/// Messages multicast by the first members as fast as the group takes them.
+#[derive(Debug)]
+pub(super) struct GroupFlow {
+    cluster: Arc<Cluster>,
+    senders: usize,
+    load: Load,
+    callers: usize,
+    readers: Vec<GroupEvents>,
+}
+
+impl GroupFlow {
+    pub(super) async fn new(
+        cluster: &Arc<Cluster>,
+        senders: usize,
+        load: Load,
+        callers: usize,
+    ) -> Result<Self, BenchError> {
+        let readers = try_join_all((0..cluster.members()).map(|index| cluster.events(index))).await?;
+        Ok(Self { cluster: Arc::clone(cluster), senders, load, callers, readers })
+    }
+
+    async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
+        let started = Instant::now();
+        let (senders, callers) = (self.senders, self.callers);
+        let sending = (0..senders).map(|index| {
+            let load = self.load.clone();
+            self.cluster.at(index, move |group| send_until(group, load, callers, started + length))
+        });
+        let receiving = mem::take(&mut self.readers)
+            .into_iter()
+            .enumerate()
+            .map(|(index, reader)| self.cluster.at(index, move |_| receive(reader, senders)));
+        let (sent, received) = try_join(try_join_all(sending), try_join_all(receiving)).await?;
+        let sent = sent.into_iter().sum();
+        let mut over = started;
+        for (reader, count, ended) in received {
+            if count != sent {
+                return Err(BenchError::Miscounted { sent, received: count });
+            }
+            over = over.max(ended);
+            self.readers.push(reader);
+        }
+        Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed: over - started })
+    }
+}
+
+impl Side for GroupFlow {
+    fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
+        Box::pin(self.run(length))
+    }
+}
+
+/// Many callers send one message after the other until the time is over, and then one the last.
+async fn send_until(group: Group, load: Load, callers: usize, deadline: Instant) -> Result<u64, BenchError> {
+    let calls = (0..callers).map(|_| async {
+        let mut sent = 0;
+        while Instant::now() < deadline {
+            group.send(load.message(false).clone()).await.map_err(BenchError::ours)?;
+            sent += 1;
+        }
+        Ok(sent)
+    });
+    let sent: u64 = join_all(calls).await.into_iter().sum::<Result<u64, BenchError>>()?;
+    group.send(load.message(true).clone()).await.map_err(BenchError::ours)?;
+    Ok(sent + 1)
+}
+
+/// Counts the messages of a round, until each sender's last one.
+async fn receive(mut events: GroupEvents, senders: usize) -> Result<(GroupEvents, u64, Instant), BenchError> {
+    let (mut received, mut ended) = (0, 0);
+    while ended < senders {
+        let payload = next_message(&mut events).await?;
+        received += 1;
+        ended += usize::from(Load::ends(&payload));
+    }
+    Ok((events, received, Instant::now()))
+}

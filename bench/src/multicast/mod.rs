@@ -1,0 +1,246 @@
+//! Groups beside bare quinn: throughput of multicast messages, and their latency at low load.
+
+mod cluster;
+mod flow;
+mod latency;
+mod senders;
+
+use std::{sync::Arc, time::Duration};
+
+use quorate::protocols::Order;
+use serde::{Deserialize, Serialize};
+
+pub use self::senders::{NotSenders, Senders};
+use self::{cluster::Cluster, flow::GroupFlow, latency::GroupLatency};
+use crate::{
+    BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    harness::{Case, Harness},
+    load::{Load, STAMPED_BYTES_MIN},
+    raw::{RAW_QUINN, RawEcho, RawSpread},
+    sample::Reading,
+    size::Size,
+    stage::{Stage, in_system},
+};
+
+/// What the benchmark of groups measures.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MulticastArgs {
+    /// Members of a group. Default 3.
+    pub members: Vec<usize>,
+    /// Orders of delivery. Default uniform.
+    pub orders: Vec<Order>,
+    /// Who sends. Default one member, then all.
+    pub senders: Vec<Senders>,
+    /// Bytes of the messages whose throughput is measured. Default 64, 1 KiB, 64 KiB.
+    pub sizes: Vec<usize>,
+    /// Messages that each sender has handed over and that are not accepted yet, at most. Default 256.
+    pub callers: usize,
+    /// Bytes of the messages whose latency is measured. Default 64.
+    pub latency_sizes: Vec<usize>,
+    /// Time from one of those to the next. Default 2 ms.
+    pub pace: Duration,
+    /// How long and how often.
+    pub schedule: Schedule,
+}
+
+impl Default for MulticastArgs {
+    fn default() -> Self {
+        Self {
+            members: vec![3],
+            orders: vec![Order::Uniform],
+            senders: Senders::ALL.into(),
+            sizes: vec![64, 1 << 10, 64 << 10],
+            callers: 256,
+            latency_sizes: vec![64],
+            pace: Duration::from_millis(2),
+            schedule: Schedule::default(),
+        }
+    }
+}
+
+/// More members in one process measure the process.
+const MEMBERS_MAX: usize = 32;
+/// Longer messages measure how they are put together.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+impl MulticastArgs {
+    fn check(&self) -> Result<(), BenchError> {
+        let refuse = |why: String| Err(BenchError::Settings(why));
+        if let Some(members) = self.members.iter().find(|members| !(2..=MEMBERS_MAX).contains(*members)) {
+            return refuse(format!("{members} members are not measured: choose 2 to {MEMBERS_MAX}"));
+        }
+        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
+            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
+        }
+        let stamped = STAMPED_BYTES_MIN..=MESSAGE_BYTES_MAX;
+        if let Some(bytes) = self.latency_sizes.iter().find(|bytes| !stamped.contains(*bytes)) {
+            return refuse(format!(
+                "the latency of {bytes} bytes is not measured: choose {STAMPED_BYTES_MIN} to {MESSAGE_BYTES_MAX}"
+            ));
+        }
+        if self.callers == 0 || self.pace.is_zero() {
+            return refuse("at least one message must be on its way, and some time between two".into());
+        }
+        Ok(())
+    }
+
+    fn cases(&self) -> usize {
+        self.members.len()
+            * self.orders.len()
+            * (self.senders.len() * self.sizes.len() + self.latency_sizes.len())
+    }
+}
+
+/// Measures groups over QUIC, all members in this process and each on a thread of its own, beside
+/// bare quinn between as many threads. Blocks the calling thread until all is measured; the work is
+/// done on threads of its own.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer.
+pub fn multicast(
+    args: &MulticastArgs,
+    observer: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Report, BenchError> {
+    args.check()?;
+    let machine = Machine::here();
+    let harness = Harness::new(args.schedule, args.cases(), observer)?;
+    let stages: Vec<Arc<Stage>> = args
+        .members
+        .iter()
+        .map(|&members| Stage::thread_each(members).map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    let records = in_system(|| measure(args, &stages, harness))?;
+    let settings = format!(
+        "a thread per member, {} messages handed over at a time; latency with a message every {:?}",
+        args.callers, args.pace
+    );
+    Ok(Report { machine, schedule: args.schedule, settings, records })
+}
+
+async fn measure(
+    args: &MulticastArgs,
+    stages: &[Arc<Stage>],
+    mut harness: Harness<'_>,
+) -> Result<Vec<Record>, BenchError> {
+    for (&members, stage) in args.members.iter().zip(stages) {
+        for &order in &args.orders {
+            let cluster = Arc::new(Cluster::start(members, order).await?);
+            let measured = measure_group(args, order, stage, &cluster, &mut harness).await;
+            cluster.stop().await;
+            measured?;
+        }
+    }
+    Ok(harness.into_records())
+}
+
+async fn measure_group(
+    args: &MulticastArgs,
+    order: Order,
+    stage: &Arc<Stage>,
+    cluster: &Arc<Cluster>,
+    harness: &mut Harness<'_>,
+) -> Result<(), BenchError> {
+    let members = cluster.members();
+    for &senders in &args.senders {
+        for &bytes in &args.sizes {
+            let case = throughput_case(members, order, senders, bytes);
+            let (load, sending) = (Load::new(bytes), senders.among(members));
+            let measured = async {
+                let mut raw = RawSpread::new(stage, members, sending, load.clone()).await?;
+                let mut ours = GroupFlow::new(cluster, sending, load, args.callers).await?;
+                harness.compare(&case, &mut ours, &mut raw).await
+            };
+            measured.await.map_err(|error| error.in_case(&case.name))?;
+        }
+    }
+    for &bytes in &args.latency_sizes {
+        let case = latency_case(members, order, bytes);
+        let load = Load::new(bytes);
+        let measured = async {
+            let mut raw = RawEcho::new(stage, load.clone(), Some(args.pace)).await?;
+            let mut ours = GroupLatency::new(cluster, load, args.pace).await?;
+            harness.compare(&case, &mut ours, &mut raw).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(())
+}
+
+fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize) -> Case {
+    let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
+    // What was asked for is one member that sends to two others in the strongest order.
+    let wanted = match bytes {
+        _ if (members, order, senders) != (3, Order::Uniform, Senders::One) => None,
+        bytes if bytes >= 64 << 10 => Some(Bound::AtLeast(0.8)),
+        bytes if bytes >= 1 << 10 => Some(Bound::AtLeast(0.5)),
+        _ => Some(Bound::AtLeast(0.2)),
+    };
+    Case {
+        bench: "multicast",
+        name: format!("{members} members, {order}, {senders} sending, {}", Size(bytes)),
+        baseline_is: RAW_QUINN,
+        readings: vec![(reading, wanted)],
+    }
+}
+
+fn latency_case(members: usize, order: Order, bytes: usize) -> Case {
+    let wanted = ((members, order) == (3, Order::Uniform)).then_some(Bound::AtMost(3.0));
+    Case {
+        bench: "multicast",
+        name: format!("{members} members, {order}, {} latency", Size(bytes)),
+        baseline_is: RAW_QUINN,
+        readings: vec![(Reading::Quantile(0.5), wanted), (Reading::Quantile(0.99), None)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny(orders: &[Order]) -> MulticastArgs {
+        MulticastArgs {
+            orders: orders.into(),
+            sizes: vec![64, 64 << 10],
+            schedule: Schedule {
+                warm_up: Duration::from_millis(5),
+                round: Duration::from_millis(10),
+                rounds: 1,
+            },
+            ..MulticastArgs::default()
+        }
+    }
+
+    #[test]
+    fn one_and_all_members_send_and_every_case_gives_its_figures() {
+        let mut measured = Vec::new();
+        let mut observer = |progress| {
+            if let Progress::Measured(record) = progress {
+                measured.push(record);
+            }
+        };
+        let report = multicast(&tiny(&[Order::Uniform]), &mut observer).expect("a group works");
+        assert_eq!(measured, report.records);
+        // Two sizes from one and from all, and two quantiles of the latency.
+        assert_eq!(report.records.len(), 6);
+        assert_eq!(report.records[0].case, "3 members, uniform, one sending, 64 B throughput");
+        assert_eq!(report.records[5].case, "3 members, uniform, 64 B latency p99");
+        for record in &report.records {
+            assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
+            serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");
+        }
+    }
+
+    #[test]
+    fn what_is_not_measured_is_refused() {
+        let args = tiny(&[Order::Fifo]);
+        for refused in [
+            MulticastArgs { members: vec![1], ..args.clone() },
+            MulticastArgs { sizes: vec![0], ..args.clone() },
+            MulticastArgs { latency_sizes: vec![1], ..args.clone() },
+            MulticastArgs { callers: 0, ..args },
+        ] {
+            assert!(matches!(multicast(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
+        }
+    }
+}
