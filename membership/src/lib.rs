@@ -6,6 +6,7 @@
 
 mod cluster;
 mod detector;
+mod explain;
 mod ids;
 mod time;
 mod timing;
@@ -16,6 +17,7 @@ pub mod agreement;
 
 pub use cluster::{Cluster, ClusterEffect, ClusterError, ClusterIdentity};
 pub use detector::{Beat, Detector, DetectorEffect};
+pub use explain::Span;
 pub use ids::{GroupId, Incarnation, Member, NodeId, NotANode};
 pub use time::Time;
 pub use timing::{BadTiming, Timing};
