@@ -130,9 +130,12 @@ impl Schedule {
         self.add(nodes, begin, end.max(begin + 700), cause);
         let span = rng.random_range(600..1500);
         self.add(nodes, begin, begin + span, Fault::Aimed(Aim::random(rng, nodes)));
-        if rng.random_range(0..2) == 0 {
-            self.add(nodes, begin, begin + span, Fault::Loss(rng.random_range(5..40)));
-        }
+        let noise = match rng.random_range(0..3) {
+            0 => Fault::Loss(rng.random_range(5..40)),
+            1 => Fault::Late(rng.random_range(5..20)),
+            _ => return,
+        };
+        self.add(nodes, begin, begin + span, noise);
     }
 
     /// Adds spans in which nodes are slow.

@@ -28,6 +28,11 @@ impl History {
         self.0.push(seen);
     }
 
+    /// Everything that anybody saw.
+    pub fn all(&self) -> &[Seen] {
+        &self.0
+    }
+
     /// What this node saw from one moment up to another, in all of its lives.
     pub fn of(&self, node: NodeId, from: Time, to: Time) -> impl Iterator<Item = &Seen> {
         self.0.iter().filter(move |seen| seen.by.node == node && seen.at >= from && seen.at < to)

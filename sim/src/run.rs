@@ -25,6 +25,10 @@ pub struct Settings {
     pub trace: bool,
     /// A rule to break on purpose.
     pub breach: Option<Breach>,
+    /// Every member sends a message on hearing of a view, and nothing else.
+    pub greets: bool,
+    /// What is lost is submitted again.
+    pub retries: bool,
     /// Whether the seed also chooses policies, and slows nodes down.
     pub varied: bool,
 }
@@ -39,7 +43,8 @@ impl Settings {
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(30);
         let (order, breach) = (None, None);
-        Self { seed, nodes: 5, witness: false, order, faults_for, trace: false, breach, varied: false }
+        let (witness, trace, greets, retries, varied) = (false, false, false, false, false);
+        Self { seed, nodes: 5, witness, order, faults_for, trace, breach, greets, retries, varied }
     }
 
     /// The fault schedule that the seed decides.
@@ -97,6 +102,7 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     let faults_end = Time::ZERO + settings.faults_for;
     let healed = schedule.healed().max(faults_end);
     let mut world = World::new(settings.seed, settings.config(), schedule.clone(), healed);
+    world.behave(settings.greets, settings.retries);
     if settings.trace {
         world.trace();
     }

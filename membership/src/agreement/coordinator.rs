@@ -187,8 +187,21 @@ impl Coordinator {
         };
         self.adopted = adopted.is_some();
         let decree = adopted.clone().unwrap_or(Decree { closes: self.view.id, cut, view: next });
+        if self.breach == Some(Breach::CountLearners) {
+            let newcomers = decree.view.acceptors().filter(|m| !self.view.is_acceptor(*m));
+            self.held.extend(newcomers.map(|m| m.node));
+        }
         self.phase = Phase::Holding(decree.clone());
         decree
+    }
+
+    /// What is missing here cannot be had: goes on to the vote if the decree had to be adopted.
+    ///
+    /// It may have been decided, and this member need not hold the cut of a view that others enter.
+    pub fn vote_on_adopted(&mut self) -> Step {
+        let Phase::Gathering { adopted: Some(decree), .. } = self.phase.clone() else { return Step::Wait };
+        self.gathered(decree.cut, decree.view);
+        self.vote()
     }
 
     /// A member of the next view holds everything under the cut.

@@ -78,6 +78,10 @@ pub enum Breach {
     ClockOverGap,
     /// An acceptor forgets what it has promised.
     BreakPromise,
+    /// A member reports what it holds of an earlier view as holdings of one it has not entered.
+    ContributeUnactivated,
+    /// A newcomer counts as a holder of the cut before it has said so.
+    CountLearners,
     /// A member that stood still goes on without asking whether its view is still current.
     ServeAfterStall,
 }

@@ -238,7 +238,8 @@ impl Group {
         let last = match attempt.coordinator.phase() {
             Phase::Preparing => attempt.coordinator.choose(),
             Phase::Holding(_) => attempt.coordinator.vote(),
-            Phase::Gathering { .. } | Phase::Accepting(_) => Step::Wait,
+            Phase::Gathering { .. } => attempt.coordinator.vote_on_adopted(),
+            Phase::Accepting(_) => Step::Wait,
         };
         if last == Step::Wait {
             // Stuck: somebody died or was cut off on the way. Start again, with the evidence of now.

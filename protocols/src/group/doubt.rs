@@ -1,7 +1,8 @@
-//! After a stall: nothing is served until a majority says that the view still stands.
+//! After a stall, and after having been without a majority: nothing is served until a majority says
+//! that the view still stands.
 //!
 //! A process that stood still may wake up in a view that the others have closed, with a queue full
-//! of its messages. So it asks the members whether they have promised to close the view. Each
+//! of its messages; one that was cut off may come back to such a view. So it asks the members whether they have promised to close the view. Each
 //! answer names the question, because an answer without it could have been sent before the stall.
 //! Once a majority has said no, no later view had been decided when the question was asked.
 //!
@@ -33,6 +34,11 @@ impl Group {
         if self.attempt.take().is_some() {
             self.not_before = self.now + self.config.timing.detect(); // somebody else is at it by now
         }
+        self.doubt_view(out);
+    }
+
+    /// From now on nothing is served until a majority has confirmed the view.
+    pub(super) fn doubt_view(&mut self, out: &mut Effects) {
         self.doubt = Some(Doubt { round: 0, confirmed: BTreeSet::new() });
         self.doubt_anew(out);
     }

@@ -175,6 +175,7 @@ impl Group {
         self.hold = None;
         self.installing = None;
         self.wedged = false;
+        self.alone = false;
         self.joiners.clear();
         self.leaving.clear();
         self.ready.clear();
@@ -194,8 +195,7 @@ impl Group {
     /// If so many members were replaced by newer lives that the rest is no majority, this lineage
     /// can never decide anything again.
     pub(super) fn give_up_dead_lineage(&mut self, out: &mut Effects) {
-        let last = self.view.as_ref().or(self.known.as_ref());
-        let Some(view) = last.filter(|view| !view.id.is_genesis()) else { return };
+        let Some(view) = self.last_known().filter(|view| !view.id.is_genesis()) else { return };
         let alive = view.acceptors().filter(|m| !self.is_superseded(*m)).count();
         if alive >= view.agreement_quorum() {
             return;
@@ -217,10 +217,16 @@ impl Group {
         self.enter_genesis();
     }
 
+    /// The latest view known to stand: one that was decided though it cannot be entered yet, the
+    /// present one, or one that goes on without this member.
+    fn last_known(&self) -> Option<&View> {
+        let decided = self.installing.as_ref().map(|(decree, _)| &decree.view);
+        decided.or(self.view.as_ref()).or(self.known.as_ref())
+    }
+
     /// A member has given up a lineage; it will never vote in it again.
     pub(super) fn on_gone(&mut self, from: Member, lineage: u64, out: &mut Effects) {
-        let last = self.view.as_ref().or(self.known.as_ref());
-        if last.is_some_and(|view| view.id.lineage == lineage && !view.id.is_genesis()) {
+        if self.last_known().is_some_and(|view| view.id.lineage == lineage && !view.id.is_genesis()) {
             self.gone.insert(from);
             self.give_up_dead_lineage(out);
         }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View};
+use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Group, WedgeReason};
 
@@ -27,6 +27,7 @@ impl Group {
         if self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.
             self.seen.remove(&member.node);
+            self.tell_opinion(out); // the others must not go on believing the former one
         }
         self.watch_majority(out);
     }
@@ -99,12 +100,18 @@ impl Group {
     pub(super) fn watch_majority(&mut self, out: &mut Effects) {
         let Some(view) = &self.view else { return };
         let reached = view.acceptors().filter(|m| self.reaches(*m)).count();
-        let reason = if reached < view.agreement_quorum() {
-            Some(WedgeReason::NoMajority)
-        } else {
-            self.doubt.as_ref().map(|_| WedgeReason::Stalled)
-        };
-        if view.id.is_genesis() || reason.is_some() == self.wedged {
+        if view.id.is_genesis() {
+            return;
+        }
+        let alone = reached < view.agreement_quorum();
+        if std::mem::replace(&mut self.alone, alone) && !alone {
+            // The others may have gone on meanwhile; and those who come back, too, need time to be heard.
+            self.not_before = self.now + self.config.timing.detect() + self.config.timing.heartbeat();
+            return self.doubt_view(out);
+        }
+        let doubt = self.doubt.as_ref().map(|_| WedgeReason::Stalled);
+        let reason = if alone { Some(WedgeReason::NoMajority) } else { doubt };
+        if reason.is_some() == self.wedged {
             return;
         }
         self.wedged = reason.is_some();
@@ -134,6 +141,9 @@ impl Group {
         let late = self.now - self.config.lag_for - self.config.timing.round();
         if self.is_superseded(candidate) || self.too_slow_since(late).any(|member| member == candidate) {
             return false;
+        }
+        if self.config.breach == Some(Breach::CloseByMinority) {
+            return self.reaches(candidate);
         }
         let reaches = |by: &Member| {
             by.node != candidate.node && self.reaches(*by) && self.lost_by(*by, candidate.node).is_none()

@@ -27,7 +27,7 @@ use std::{
 use bytes::Bytes;
 use quorate_membership::{
     Decree, Incarnation, Member, NodeId, Seq, Time, View, ViewId,
-    agreement::{Acceptor, Ballot},
+    agreement::{Acceptor, Ballot, Breach},
 };
 
 pub use asking::{Audience, Collect, Collected};
@@ -123,7 +123,9 @@ pub struct Group {
     ready: BTreeMap<Member, Time>,
     row_due: bool,
     wedged: bool,
-    /// Since a stall: whether the view still stands is not known.
+    /// Whether no majority of the view is in reach.
+    alone: bool,
+    /// Since a stall, or since it was alone: whether the view still stands is not known.
     doubt: Option<Doubt>,
     /// Questions asked about that so far.
     doubts: u64,
@@ -182,6 +184,7 @@ impl Group {
             ready: BTreeMap::new(),
             row_due: false,
             wedged: false,
+            alone: false,
             doubt: None,
             doubts: 0,
             lives: BTreeMap::new(),
@@ -293,6 +296,12 @@ impl Group {
     /// Whether this node and another hear each other, as far as the group was told.
     pub fn hears(&self, node: NodeId) -> bool {
         self.reachable.contains(&node)
+    }
+
+    /// Per data member of the present view, in rank order, the last frame held here without a gap;
+    /// `None` for who is no data member of a view.
+    pub fn holdings(&self) -> Option<Vec<Seq>> {
+        self.stream.as_ref().map(Stream::holdings)
     }
 
     /// Whether the view is being closed here.
@@ -466,8 +475,7 @@ impl Group {
         // A newcomer says that it holds the cut before the view that lists it stands.
         let newcomer = matches!(message.body, Body::Holding { .. });
         let stale = !view.has(from) && !newcomer;
-        let tolerated = self.config.breach == Some(quorate_membership::agreement::Breach::StaleIncarnation)
-            && view.has_node(from.node);
+        let tolerated = self.config.breach == Some(Breach::StaleIncarnation) && view.has_node(from.node);
         if stale && !tolerated {
             return Err(Refusal::NotMember { from, view: view.id });
         }
@@ -557,6 +565,11 @@ impl Group {
             || mine.is_genesis() && !message.view.is_genesis()
         {
             let asked = self.early.iter().any(|(other, _)| *other == from);
+            if let Body::Prepare { ballot } = message.body
+                && self.config.breach == Some(Breach::ContributeUnactivated)
+            {
+                self.promise_unactivated(from, message.view, ballot, out);
+            }
             self.keep_early(from, message);
             if !asked {
                 self.post(from.node, mine, Body::Where, out);

@@ -34,6 +34,19 @@ impl Group {
         self.post(from.node, view, body, out);
     }
 
+    /// The breach of attack 2: what is held of an earlier view is passed off as part of a later one.
+    pub(super) fn promise_unactivated(
+        &mut self,
+        to: Member,
+        view: ViewId,
+        ballot: Ballot,
+        out: &mut Effects,
+    ) {
+        let holdings = self.holdings().unwrap_or_default();
+        let promise = Promise { ballot, accepted: None, activated: true, holdings };
+        self.post(to.node, view, Body::Promise(promise), out);
+    }
+
     fn seal(&mut self) {
         self.sealed_at = Some(self.now);
         let higher = |attempt: &super::Attempt| {
@@ -249,6 +262,7 @@ impl Group {
         self.lags.on_view(self.now, &view, self.config.lag_for);
         self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
         self.wedged = false;
+        self.alone = false;
         self.row_due = true;
         if self.floor.lineage != view.id.lineage {
             self.gone.clear();

@@ -65,6 +65,13 @@ impl Delivery {
         self.violation.as_ref()
     }
 
+    /// The view that this life is in, and how far it has delivered of each sender.
+    pub(super) fn progress(&self, at: Member) -> Option<(&View, BTreeMap<Member, Seq>)> {
+        let life = self.lives.get(&at)?;
+        let last = life.last.iter().map(|(sender, (seq, _))| (*sender, *seq)).collect();
+        Some((life.view.as_ref()?, last))
+    }
+
     /// The view that this life is in.
     pub(super) fn view_of(&self, at: Member) -> Option<ViewId> {
         self.lives.get(&at)?.view.as_ref().map(|view| view.id)
@@ -85,6 +92,10 @@ impl Delivery {
         let view = life.view.as_ref().map_or(ViewId::GENESIS, |view| view.id);
         let delivered = life.last.iter().map(|(sender, (seq, _))| (*sender, *seq)).collect();
         self.submitted.insert(payload, Past { view, delivered });
+    }
+
+    pub(super) fn is_submitted(&self, payload: &Bytes) -> bool {
+        self.submitted.contains_key(payload)
     }
 
     /// A member enters a view.

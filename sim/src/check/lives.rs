@@ -8,16 +8,24 @@ use quorate_membership::{Incarnation, Member, NodeId};
 
 use super::Violation;
 
+const PROPERTY: &str = "I7 no earlier life";
+
 /// The latest life of each peer that each life has reported.
 #[derive(Debug, Default)]
 pub(super) struct Lives(BTreeMap<(Member, NodeId), Incarnation>);
 
 impl Lives {
+    /// A detector reports that a node lives anew.
+    pub(super) fn on_superseded(at: Member, old: Member, new: Member) -> Option<Violation> {
+        let what = || format!("{at} takes {new} for later than {old}");
+        (new.incarnation < old.incarnation).then(|| Violation { property: PROPERTY, what: what() })
+    }
+
     pub(super) fn on_reachable(&mut self, at: Member, peer: Member) -> Option<Violation> {
         let latest = self.0.entry((at, peer.node)).or_default();
         if *latest > peer.incarnation {
             let what = format!("{at} reports {peer} as reachable after {}.{latest}", peer.node);
-            return Some(Violation { property: "I7 no earlier life", what });
+            return Some(Violation { property: PROPERTY, what });
         }
         *latest = peer.incarnation;
         None

@@ -8,25 +8,38 @@
 //! | V4 | no two views with the same number differ, and numbers have no gaps | `delivery.rs` |
 //! | V6 | nothing out of nothing, nothing twice, per-sender order always, causal order where promised | `delivery.rs` |
 //! | P1-P3 | letters to one member and answers to requests | `letters.rs` |
+//! | V7 | a view that a majority has left is not served for longer than it takes to notice | `serving.rs` |
+//! | I1 | one decree closes a view | `cuts.rs` |
 //! | I2 | after its seal a member sends, acknowledges and delivers nothing in that view | `seal.rs` |
+//! | I3 | what a majority held before it sealed is in the cut, and what was not sent is not | `cuts.rs` |
+//! | I4 | who goes on has delivered exactly the cut; it was held by enough before the vote | `cuts.rs` |
+//! | I5 | nobody speaks in a view that it has not entered | `serving.rs` |
+//! | I7 | no vote below a promise; no earlier life after a later one | `votes.rs`, `lives.rs` |
+//! | I9 | once all is healed, all work gets finished | `../run.rs` |
 //!
 //! Source of the properties: Birman and Joseph, "Exploiting virtual synchrony in distributed
 //! systems" (SOSP 1987); Chockler, Keidar and Vitenberg, "Group communication specifications"
 //! (ACM Computing Surveys 2001), section 4.
 
+mod cuts;
 mod delivery;
 mod letters;
 mod lives;
 mod seal;
+mod serving;
+mod votes;
 
 use bytes::Bytes;
 use quorate_membership::{Member, Seq, Time, View, ViewId};
 use quorate_protocols::{Fate, Group, GroupConfig, Message};
 
+use cuts::Cuts;
 use delivery::Delivery;
 pub use letters::Letters;
 use lives::Lives;
 use seal::Seal;
+use serving::Serving;
+use votes::Votes;
 
 /// Names a message: the sender, the frame and the place in it.
 pub(crate) type Name = (Member, Seq, u32);
@@ -46,6 +59,9 @@ pub struct Checker {
     delivery: Delivery,
     seal: Seal,
     lives: Lives,
+    cuts: Cuts,
+    votes: Votes,
+    serving: Serving,
     /// Messages to one member, and requests.
     pub(crate) letters: Letters,
     violation: Option<Violation>,
@@ -58,6 +74,9 @@ impl Checker {
             delivery: Delivery::new(config.order),
             seal: Seal::default(),
             lives: Lives::default(),
+            cuts: Cuts::new(config.order),
+            votes: Votes::default(),
+            serving: Serving::new(config.timing),
             letters: Letters::default(),
             violation: None,
         }
@@ -82,7 +101,13 @@ impl Checker {
 
     /// A member is about to take something in.
     pub(crate) fn before(&mut self, group: &Group) {
-        let found = self.seal.before(group);
+        let found = self.seal.before(group).or_else(|| self.serving.before(group.me()));
+        self.note(found);
+    }
+
+    /// A member has taken something in; what it wants done is still to come.
+    pub(crate) fn after(&mut self, group: &Group) {
+        let found = self.cuts.after(group);
         self.note(found);
     }
 
@@ -91,19 +116,27 @@ impl Checker {
         self.delivery.on_submit(by, payload);
     }
 
+    /// Whether this payload was submitted to all.
+    pub(crate) fn is_multicast(&self, payload: &Bytes) -> bool {
+        self.delivery.is_submitted(payload)
+    }
+
     /// A member sends a message.
     pub(crate) fn on_send(&mut self, by: Member, message: &Message) {
         let found = self.seal.on_send(by, message);
+        let found = found.or_else(|| self.votes.on_send(by, message));
+        let found = found.or_else(|| self.serving.on_send(by, message));
+        let found = found.or_else(|| self.cuts.on_send(by, message));
         self.note(found);
     }
 
     /// A submitter learns what became of its message.
-    pub(crate) fn on_fate(&mut self, at: Member, payload: &Bytes, fate: Fate) {
+    pub(crate) fn on_fate(&mut self, now: Option<Time>, at: Member, payload: &Bytes, fate: Fate) {
         match fate {
             Fate::Uniform => {
                 self.delivery.on_uniform(at, payload);
                 if let Some(view) = self.delivery.view_of(at) {
-                    self.seal.on_served(at, view);
+                    self.on_served(now, at, view);
                 }
             }
             Fate::Delivered | Fate::Lost => self.letters.on_fate(payload, fate == Fate::Delivered),
@@ -111,8 +144,19 @@ impl Checker {
         }
     }
 
+    /// `now` is missing where a clock is wrong: then nothing is said about times.
+    fn on_served(&mut self, now: Option<Time>, at: Member, view: ViewId) {
+        self.seal.on_served(at, view);
+        if let Some(now) = now {
+            self.serving.on_served(now, at, view);
+        }
+    }
+
     /// A member enters a view.
-    pub(crate) fn on_view(&mut self, _now: Time, at: Member, view: &View) {
+    pub(crate) fn on_view(&mut self, now: Time, at: Member, view: &View) {
+        let found = self.cuts.on_view(at, view, self.delivery.progress(at));
+        self.note(found);
+        self.serving.on_view(now, at, view);
         self.letters.on_view(at, view.id);
         self.delivery.on_view(at, view);
         self.seal.on_end(at);
@@ -120,14 +164,28 @@ impl Checker {
 
     /// A member was removed, has left, or its lineage was lost: it has closed nothing.
     pub(crate) fn on_outside(&mut self, at: Member) {
+        self.serving.on_outside(at);
         self.delivery.on_outside(at);
         self.seal.on_end(at);
     }
 
     /// A member delivers a message.
-    pub(crate) fn on_message(&mut self, at: Member, view: ViewId, name: Name, payload: &Bytes) {
+    pub(crate) fn on_message(
+        &mut self,
+        now: Option<Time>,
+        at: Member,
+        view: ViewId,
+        name: Name,
+        payload: &Bytes,
+    ) {
         self.delivery.on_message(at, view, name, payload);
-        self.seal.on_served(at, view);
+        self.on_served(now, at, view);
+    }
+
+    /// A failure detector reports that a node lives anew.
+    pub(crate) fn on_superseded(&mut self, at: Member, old: Member, new: Member) {
+        let found = Lives::on_superseded(at, old, new);
+        self.note(found);
     }
 
     /// A failure detector reports that it and a peer hear each other.

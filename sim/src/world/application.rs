@@ -10,13 +10,28 @@ use rand::{RngExt, seq::IndexedRandom};
 use super::{World, queue::What};
 
 impl World {
+    /// Multicasts what was lost, or one new message.
+    pub(super) fn submit_again(&mut self, node: NodeId, lost: Option<Bytes>) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        if self.config.witnesses.contains(&node) || self.now > self.submissions_until {
+            return;
+        }
+        self.tally.submitted += 1;
+        self.tally.retried += u64::from(lost.is_some());
+        let ticket = Ticket(self.tally.submitted);
+        let payload = lost.unwrap_or_else(|| Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes()));
+        self.checker.on_submit(state.life, payload.clone());
+        state.tickets.insert(ticket, payload.clone());
+        self.feed(node, vec![Input::Submit { ticket, payload }]);
+    }
+
     pub(super) fn submit(&mut self, node: NodeId) {
         if self.now > self.submissions_until {
             return;
         }
         let pause = self.rng.random_range(1_000..40_000);
         self.at(Duration::from_micros(pause), What::Submit(node));
-        if self.config.witnesses.contains(&node) {
+        if self.greets || self.config.witnesses.contains(&node) {
             return;
         }
         let count = self.rng.random_range(1..4);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_membership::{DetectorEffect, Member, NodeId};
-use quorate_protocols::{Effect, Event, Fate, Input};
+use quorate_membership::{DetectorEffect, Member, NodeId, Time};
+use quorate_protocols::{Body, Effect, Event, Fate, Input};
 use rand::RngExt;
 
 use super::{World, queue::What};
@@ -15,6 +15,11 @@ impl World {
         match effect {
             Effect::Send { to, message } => {
                 self.checker.on_send(life, &message);
+                if let Body::Prepare { ballot } = message.body
+                    && self.ballots.insert(life.node, ballot) != Some(ballot)
+                {
+                    self.tally.attempts += 1;
+                }
                 return self.send(life, &to, message);
             }
             Effect::WakeAt(at) => {
@@ -29,7 +34,11 @@ impl World {
                     return true;
                 }
                 let Some(payload) = state.tickets.remove(&ticket) else { return true };
-                self.checker.on_fate(life, &payload, fate);
+                let now = self.exact(life.node);
+                self.checker.on_fate(now, life, &payload, fate);
+                if fate == Fate::Lost && self.retries && self.checker.is_multicast(&payload) {
+                    self.at(Duration::ZERO, What::Again { by: life, payload: Some(payload) });
+                }
                 if fate == Fate::Uniform {
                     self.tally.uniform += 1;
                 }
@@ -63,11 +72,15 @@ impl World {
             Event::View(view) => {
                 self.note(view.id.epoch ^ life.node.get() << 32);
                 self.checker.on_view(self.now, life, &view);
+                if self.greets {
+                    self.at(Duration::ZERO, What::Again { by: life, payload: None });
+                }
             }
             Event::Message { view, sender, seq, index, payload } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
-                self.checker.on_message(life, view, (sender, seq, index), &payload);
+                let now = self.exact(life.node);
+                self.checker.on_message(now, life, view, (sender, seq, index), &payload);
             }
             Event::Direct { view, from, payload } => {
                 self.tally.letters += 1;
@@ -76,7 +89,9 @@ impl World {
             Event::Request { view, request, place, payload } => {
                 match place {
                     Some((seq, index)) => {
-                        self.checker.on_message(life, view, (request.asker, seq, index), &payload);
+                        let now = self.exact(life.node);
+                        let name = (request.asker, seq, index);
+                        self.checker.on_message(now, life, view, name, &payload);
                     }
                     None => self.checker.letters.on_letter(life, view, request.asker, &payload),
                 }
@@ -86,6 +101,14 @@ impl World {
             Event::Removed { .. } | Event::LineageLost | Event::Left => self.checker.on_outside(life),
             _ => {}
         }
+    }
+
+    /// The present moment, unless the node's clock is or has lately been wrong.
+    fn exact(&self, node: NodeId) -> Option<Time> {
+        let state = &self.nodes[&node];
+        let lately = |at: Time| self.now.since(at) < Duration::from_secs(3);
+        let wrong = !state.clock.is_right() || state.clock_set.is_some_and(lately);
+        (!wrong).then_some(self.now)
     }
 
     fn note(&mut self, value: u64) {
@@ -111,7 +134,10 @@ impl World {
                     news.push(Input::Reachable(member));
                 }
                 DetectorEffect::Unreachable { node } => news.push(Input::Unreachable(node)),
-                DetectorEffect::Superseded { old, .. } => news.push(Input::Unreachable(old.node)),
+                DetectorEffect::Superseded { old, new } => {
+                    self.checker.on_superseded(life, old, new);
+                    news.push(Input::Unreachable(old.node));
+                }
                 DetectorEffect::Stalled { late_by } => {
                     self.say(|| format!("{life} stood still for {late_by:?}"));
                     news.push(Input::Stalled);

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_membership::{Detector, Incarnation, Member, NodeId, Time};
+use quorate_membership::{Detector, Incarnation, Member, NodeId, Time, agreement::Ballot};
 use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -37,6 +37,10 @@ pub struct Tally {
     pub faults: u64,
     /// Aimed faults that struck.
     pub strikes: u64,
+    /// Messages submitted again because they had been lost.
+    pub retried: u64,
+    /// Attempts to close a view.
+    pub attempts: u64,
     /// Steps of the group's cores.
     pub steps: u64,
     /// Messages between nodes.
@@ -58,10 +62,15 @@ pub struct World {
     armed: BTreeMap<usize, usize>,
     hits: BTreeMap<usize, Hit>,
     hit_number: usize,
+    /// The latest attempt of each coordinator.
+    ballots: BTreeMap<NodeId, Ballot>,
     submissions_until: Time,
     checker: Checker,
     tally: Tally,
     history: Option<History>,
+    /// Whether applications send on hearing of a view only, and whether they send again what was lost.
+    greets: bool,
+    retries: bool,
     trace: bool,
 }
 
@@ -80,9 +89,12 @@ impl World {
             armed: BTreeMap::new(),
             hits: BTreeMap::new(),
             hit_number: 0,
+            ballots: BTreeMap::new(),
             submissions_until,
             tally: Tally::default(),
             history: None,
+            greets: false,
+            retries: false,
             trace: false,
         };
         let all: Vec<NodeId> = world.config.founders.iter().chain(&world.config.witnesses).copied().collect();
@@ -101,6 +113,12 @@ impl World {
     /// Prints views, faults and everything else that is not a message, as it happens.
     pub const fn trace(&mut self) {
         self.trace = true;
+    }
+
+    /// Whether applications send on hearing of a view only, and whether they send again what was lost.
+    pub const fn behave(&mut self, greets: bool, retries: bool) {
+        self.greets = greets;
+        self.retries = retries;
     }
 
     /// Keeps what the applications see, for tests that look at it afterwards.
@@ -172,6 +190,7 @@ impl World {
         let lives = before.as_ref().map_or(0, |n| n.life.incarnation.get());
         let life = Member::new(node, Incarnation::new(lives + 1));
         let clock = before.as_ref().map_or(Clock::RIGHT, |n| n.clock);
+        let clock_set = before.as_ref().and_then(|n| n.clock_set);
         let now = clock.read(self.now);
         let mut detector = Detector::new(life, self.config.timing).with_breach(self.config.breach);
         let mut news = Vec::new();
@@ -189,7 +208,7 @@ impl World {
             wake: None,
             look: None,
             died: None,
-            unwell: None,
+            clock_set,
         };
         self.nodes.insert(node, fresh);
         self.perform_detector(node, news);
@@ -199,7 +218,10 @@ impl World {
     fn happen(&mut self, what: What) {
         let node = match &what {
             What::Arrive { to, .. } | What::Beat { to, .. } => *to,
-            What::Wake(life) | What::Look(life) | What::Answer { by: life, .. } => life.node,
+            What::Wake(life)
+            | What::Look(life)
+            | What::Answer { by: life, .. }
+            | What::Again { by: life, .. } => life.node,
             What::Submit(node) => *node,
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
@@ -247,6 +269,10 @@ impl World {
             What::Answer { by, request, payload } if by == life => {
                 self.perform_detector(node, news);
                 self.feed(node, vec![Input::Answer { request, payload }]);
+            }
+            What::Again { by, payload } if by == life => {
+                self.perform_detector(node, news);
+                self.submit_again(node, payload);
             }
             What::Submit(_) => {
                 self.perform_detector(node, news);
@@ -314,7 +340,6 @@ impl World {
     fn resume(&mut self, node: NodeId) {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         state.pauses -= 1;
-        state.unwell = Some(self.now);
         if state.pauses > 0 {
             return;
         }
@@ -327,7 +352,7 @@ impl World {
     fn set_clock(&mut self, node: NodeId, percent: u32) {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         state.clock.run_at(self.now, percent);
-        state.unwell = Some(self.now);
+        state.clock_set = Some(self.now);
         let (life, clock) = (state.life, state.clock);
         let wakes = [(state.wake, What::Wake(life)), (state.look, What::Look(life))];
         for (at, what) in wakes {
@@ -364,6 +389,7 @@ impl World {
             }
         }
         group.flush(now, &mut effects);
+        self.checker.after(group);
         let life = state.life;
         for effect in effects {
             if !self.perform(life, effect) {

@@ -37,6 +37,10 @@ impl Clock {
     pub(super) fn run_at(&mut self, now: Time, percent: u32) {
         *self = Self { since: now, reads: self.read(now), percent };
     }
+
+    pub(super) const fn is_right(&self) -> bool {
+        self.percent == 100
+    }
 }
 
 /// A node of the simulated cluster.
@@ -60,8 +64,8 @@ pub(super) struct Node {
     pub(super) look: Option<Time>,
     /// When the process last died.
     pub(super) died: Option<Time>,
-    /// When its clock was last wrong or it last stood still.
-    pub(super) unwell: Option<Time>,
+    /// When its clock was last made slow or right again.
+    pub(super) clock_set: Option<Time>,
 }
 
 impl Node {

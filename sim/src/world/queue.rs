@@ -21,6 +21,8 @@ pub(super) enum What {
     Submit(NodeId),
     /// The application answers a request.
     Answer { by: Member, request: RequestId, payload: Bytes },
+    /// The application sends again what was lost, or something new.
+    Again { by: Member, payload: Option<Bytes> },
     /// A fault begins, or becomes armed.
     Begin(usize),
     /// A fault ends, or is disarmed.
