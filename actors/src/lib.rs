@@ -4,6 +4,7 @@
 //! groups that it founds, joins others with [`Node::join`], and offers the [`Bus`].
 
 mod bus;
+mod client;
 mod clock;
 mod config;
 mod group;
@@ -13,6 +14,8 @@ mod wire;
 
 pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};
 pub use node::{JoinError, Node, PeerStatus, StartError, Status, StopReason};
+
+pub use client::{Client, ClientConfig, ClientError, ClientSettings};
 
 pub use group::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupStatus, SendError, Sent, Stopped, ViewRecord,

@@ -10,6 +10,48 @@ use crate::group::Packet;
 /// The lane of the bus between nodes.
 pub(crate) const BUS_LANE: Lane = Lane::Data(1);
 
+/// Marks the lanes of groups, of those who use a node, and of the answers to them.
+const GROUP_BIT: u64 = 1 << 63;
+const ASK_BIT: u64 = 1 << 62;
+const TELL_BIT: u64 = 1 << 61;
+
+/// A pair of lanes on which a node is used: by a client as a whole, or by another node for one
+/// group that it does not carry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct UseLanes {
+    /// To the node that is used.
+    pub(crate) ask: Lane,
+    /// Back.
+    pub(crate) tell: Lane,
+}
+
+impl UseLanes {
+    /// Those of a client.
+    pub(crate) const CLIENT: Self = Self { ask: Lane::Data(ASK_BIT), tell: Lane::Data(TELL_BIT) };
+
+    /// Those for one group.
+    pub(crate) const fn group(group: GroupId) -> Self {
+        // Never those of a client: the lowest bit is always set.
+        let number = group.get() & (TELL_BIT - 1) | 1;
+        Self { ask: Lane::Data(number | ASK_BIT), tell: Lane::Data(number | TELL_BIT) }
+    }
+
+    /// The pair to which a lane belongs on which a node is used.
+    pub(crate) const fn asked_on(lane: Lane) -> Option<Self> {
+        match lane {
+            Lane::Data(number) if number & GROUP_BIT == 0 && number & ASK_BIT != 0 => {
+                Some(Self { ask: lane, tell: Lane::Data(number & !ASK_BIT | TELL_BIT) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether answers come on a lane.
+    pub(crate) const fn is_tell(lane: Lane) -> bool {
+        matches!(lane, Lane::Data(number) if number & (GROUP_BIT | ASK_BIT) == 0 && number & TELL_BIT != 0)
+    }
+}
+
 const GROUP: u8 = 1;
 const MARKS_WANTED: u8 = 2;
 const MARKS: u8 = 3;

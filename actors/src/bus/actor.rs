@@ -3,28 +3,26 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
-    sync::Arc,
 };
 
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
 use quorate_protocols::bus::{Interest, Pattern, Route, Subject, Want};
-use quorate_transport::Frame;
+use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
 use super::{
-    Delivery, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, Unsubscribe,
-    commands::{Subscribed, unheard},
+    Delivery, Publish, PublishError, Request, RequestError, SubscribeError,
+    bindings::Binding,
+    commands::unheard,
     local::{Local, Receipt},
     peers::Peers,
-    talk::{At, Carried, Talk},
+    talk::{At, Talk},
 };
 use crate::{
-    config::GroupSpec,
-    group::{PublishBound, Replication, Untail, group_id},
-    node::{Canary, Outboxes},
-    wire::Malformed,
+    node::Canary,
+    wire::{BUS_LANE, Malformed},
 };
 
 /// Inputs that may wait for the actor.
@@ -32,28 +30,19 @@ const MAILBOX_MAX: usize = 4096;
 /// Every so many requests those that nobody waits for any more are forgotten.
 const SWEEP_EVERY: u64 = 1024;
 
-/// A group whose subjects are published through it.
-#[derive(Debug)]
-struct Binding {
-    name: String,
-    patterns: Vec<Pattern>,
-    /// The group's actor, if this node is a data member.
-    here: Option<Addr<Replication>>,
-    /// The nodes that carry it.
-    carriers: BTreeSet<NodeId>,
-}
-
 /// The bus of a node.
 #[derive(Debug)]
 pub(crate) struct BusActor {
-    me: Member,
-    interest: Interest,
-    locals: BTreeMap<u64, Local>,
-    next_local: u64,
+    pub(super) addr: Option<Addr<Self>>,
+    pub(super) me: Member,
+    pub(super) mesh: Mesh,
+    pub(super) interest: Interest,
+    pub(super) locals: BTreeMap<u64, Local>,
+    pub(super) next_local: u64,
     queue_turn: u64,
-    peers: Peers,
-    bindings: BTreeMap<GroupId, Binding>,
-    payload_bytes_max: usize,
+    pub(super) peers: Peers,
+    pub(super) bindings: BTreeMap<GroupId, Binding>,
+    pub(super) payload_bytes_max: usize,
     inbox: Pattern,
     requests: BTreeMap<u64, oneshot::Sender<Result<Delivery, RequestError>>>,
     next_request: u64,
@@ -65,6 +54,7 @@ impl Actor for BusActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
+        self.addr = Some(ctx.address());
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -73,13 +63,20 @@ impl Actor for BusActor {
 }
 
 impl BusActor {
-    pub(crate) fn new(me: Member, payload_bytes_max: usize, canary: Canary) -> Result<Self, SubscribeError> {
+    pub(crate) fn new(
+        me: Member,
+        mesh: Mesh,
+        payload_bytes_max: usize,
+        canary: Canary,
+    ) -> Result<Self, SubscribeError> {
         let inbox: Pattern = format!("_inbox.{}.{}.>", me.node, me.incarnation).parse()?;
         let mut interest = Interest::new(me.node);
         let want = Want { pattern: inbox.clone(), queue: None };
         interest.subscribe(&want).map_err(|_| SubscribeError::TooMany)?;
         Ok(Self {
+            addr: None,
             me,
+            mesh,
             interest,
             locals: BTreeMap::new(),
             next_local: 0,
@@ -94,29 +91,8 @@ impl BusActor {
         })
     }
 
-    fn binding(&self, subject: &Subject) -> Option<&Binding> {
-        let mut bindings = self.bindings.values();
-        bindings.find(|binding| binding.patterns.iter().any(|pattern| pattern.matches(subject)))
-    }
-
-    fn publish(&mut self, command: Publish) {
-        let Publish { subject, reply_to, payload, done } = command;
-        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
-        if bytes > limit {
-            return done.tell(Err(PublishError::TooLarge { bytes, limit }));
-        }
-        match self.binding(&subject) {
-            None => self.pass_on(&subject, reply_to.as_ref(), &payload, None, done),
-            // The publishers' room for messages in flight bounds what may wait there.
-            Some(Binding { here: Some(group), .. }) => {
-                group.do_send(PublishBound { stamp: None, subject, reply_to, payload, done });
-            }
-            Some(_) => done.tell(Err(PublishError::NotBound(subject))),
-        }
-    }
-
     /// Passes a message on to whoever subscribes now.
-    fn pass_on(
+    pub(super) fn pass_on(
         &mut self,
         subject: &Subject,
         reply_to: Option<&Subject>,
@@ -192,7 +168,9 @@ impl BusActor {
             let turn = self.queue_turn.checked_rem(count as u64).unwrap_or(0);
             self.queue_turn = self.queue_turn.wrapping_add(1);
             match self.locals.values_mut().filter(served).nth(turn as usize) {
-                Some(local) => local.give(delivery.clone(), receipt),
+                Some(local) => {
+                    local.give(delivery.clone(), receipt);
+                }
                 // The last subscriber of the queue here has just gone.
                 None => metrics::counter!("quorate_bus_queue_lost_total").increment(1),
             }
@@ -221,120 +199,9 @@ impl BusActor {
         match format!("{inbox}{number}").parse() {
             Ok(reply_to) => {
                 self.requests.insert(number, done);
-                self.publish(Publish { subject, reply_to: Some(reply_to), payload, done: unheard() });
+                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done: unheard() });
             }
             Err(error) => drop(done.send(Err(PublishError::from(error).into()))),
-        }
-    }
-
-    fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
-        let Subscribe { pattern, options, feed, after, done } = command;
-        let want = Want { pattern, queue: options.queue };
-        match self.interest.subscribe(&want) {
-            Err(_) => return drop(done.send(Err(SubscribeError::TooMany))),
-            Ok(Some(news)) => self.peers.announce(&news),
-            Ok(None) => {}
-        }
-        let id = self.next_local;
-        self.next_local += 1;
-        let addr = ctx.address();
-        // Rare: once each time that a reader was full and has read half of it.
-        feed.on_room(move || addr.do_send(Pump(id)));
-        let local = Local::new(want.clone(), options.overflow, feed);
-        let tails: Vec<_> = self.overlapping(&want).map(|(id, here)| (id, here, local.tail())).collect();
-        self.locals.insert(id, local);
-        let attaching = async move {
-            let mut attached = Vec::new();
-            for (group, here, mut wanted) in tails {
-                wanted.after = after.iter().find(|(it, _)| *it == group).map(|(_, position)| *position);
-                if let Ok(Some(tailed)) = here.send(wanted).await {
-                    attached.push((group, here, tailed));
-                }
-            }
-            attached
-        };
-        let attached = attaching.into_actor(self).map(move |attached, actor, _| {
-            let from = attached.iter().filter_map(|(group, _, tailed)| Some((*group, tailed.from?)));
-            let subscribed = Subscribed { id, from: from.collect() };
-            actor.attached(id, attached.into_iter().map(|(_, here, tailed)| (here, tailed.id)));
-            actor.peers.when_heard(done, subscribed);
-        });
-        ctx.spawn(attached);
-    }
-
-    /// The groups on this node whose subjects a plain subscriber reads.
-    fn overlapping<'a>(
-        &'a self,
-        want: &'a Want,
-    ) -> impl Iterator<Item = (GroupId, Addr<Replication>)> + use<'a> {
-        let overlaps = |binding: &Binding| binding.patterns.iter().any(|it| it.overlaps(&want.pattern));
-        let bindings = self.bindings.iter().filter(move |(_, it)| want.queue.is_none() && overlaps(it));
-        bindings.filter_map(|(group, binding)| Some((*group, binding.here.clone()?)))
-    }
-
-    fn attached(&mut self, id: u64, tails: impl Iterator<Item = (Addr<Replication>, u64)>) {
-        match self.locals.get_mut(&id) {
-            Some(local) => local.tails.extend(tails),
-            None => tails.for_each(|(group, tail)| group.do_send(Untail(tail))),
-        }
-    }
-
-    fn unsubscribe(&mut self, id: u64) {
-        let Some(local) = self.locals.remove(&id) else { return };
-        if let Some(news) = self.interest.unsubscribe(&local.want) {
-            self.peers.announce(&news);
-        }
-        local.tails.into_iter().for_each(|(group, tail)| group.do_send(Untail(tail)));
-    }
-
-    fn carries(&self) -> Vec<Carried> {
-        let here = self.bindings.values().filter(|binding| binding.here.is_some());
-        here.map(|it| Carried { name: it.name.clone(), patterns: it.patterns.clone() }).collect()
-    }
-
-    /// Learns that a node carries a group. What contradicts what is known is refused.
-    fn bind(&mut self, carried: Carried) -> Option<&mut Binding> {
-        let group = group_id(&carried.name);
-        let clashes = |(id, known): (&GroupId, &Binding)| {
-            *id != group && known.patterns.iter().any(|a| carried.patterns.iter().any(|b| a.overlaps(b)))
-        };
-        if let Some(known) = self.bindings.iter().find(|known| clashes((known.0, known.1))) {
-            let (one, other) = (&known.1.name, &carried.name);
-            tracing::error!("the groups {one} and {other} have common subjects: change one of them");
-            return None;
-        }
-        Some(self.bindings.entry(group).or_insert(Binding {
-            name: carried.name,
-            patterns: carried.patterns,
-            here: None,
-            carriers: BTreeSet::new(),
-        }))
-    }
-
-    fn on_hosted(&mut self, spec: &GroupSpec, here: Option<Addr<Replication>>, ctx: &mut Context<Self>) {
-        let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
-        let Some(binding) = self.bind(carried) else { return };
-        binding.here.clone_from(&here);
-        self.peers.tell_all(&Talk::Carries(self.carries()));
-        let Some(here) = here else { return };
-        for (id, local) in &self.locals {
-            let reads = spec.subjects().iter().any(|pattern| pattern.overlaps(&local.want.pattern));
-            if local.want.queue.is_some() || !reads {
-                continue;
-            }
-            let (id, group, wanted) = (*id, here.clone(), local.tail());
-            let attaching = async move { (group.send(wanted).await, group) };
-            ctx.spawn(attaching.into_actor(self).map(move |(tailed, group), actor, _| {
-                if let Ok(Some(tailed)) = tailed {
-                    actor.attached(id, std::iter::once((group, tailed.id)));
-                }
-            }));
-        }
-    }
-
-    fn no_longer_carries(&mut self, node: NodeId) {
-        for binding in self.bindings.values_mut() {
-            binding.carriers.remove(&node);
         }
     }
 
@@ -345,14 +212,13 @@ impl BusActor {
                 self.interest.on_announcement(from, said).map_err(|_| Malformed("bus"))?;
                 self.peers.send(from, &Talk::Heard(number), Bytes::new());
             }
-            Talk::Heard(number) => self.peers.heard(from, number),
+            Talk::Heard(number) => {
+                self.peers.heard(from, number);
+                self.drop_abandoned();
+            }
             Talk::Carries(carried) => {
-                self.no_longer_carries(from);
-                for carried in carried {
-                    if let Some(binding) = self.bind(carried) {
-                        binding.carriers.insert(from);
-                    }
-                }
+                let bound = carried.into_iter().filter_map(|it| self.bind(it)).collect();
+                self.carried(from, &bound);
             }
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
@@ -365,7 +231,7 @@ impl BusActor {
 /// A peer is linked.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct PeerUp(pub(crate) NodeId, pub(crate) Arc<Outboxes>);
+pub(crate) struct PeerUp(pub(crate) NodeId);
 
 /// Its link is gone.
 #[derive(Debug, actix::Message)]
@@ -377,11 +243,6 @@ pub(crate) struct PeerDown(pub(crate) NodeId);
 #[rtype(result = "Result<(), Malformed>")]
 pub(crate) struct PeerFrames(pub(crate) NodeId, pub(crate) Vec<Frame>);
 
-/// A group with bound subjects is known, and carried here if there is an actor.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
-pub(crate) struct Hosted(pub(crate) Arc<GroupSpec>, pub(crate) Option<Addr<Replication>>);
-
 /// This node's own publication to a group was delivered: queue groups get it from here.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
@@ -392,18 +253,6 @@ pub(crate) struct HandOut(pub(crate) Delivery);
 #[rtype(result = "()")]
 pub(crate) struct StopBus;
 
-/// A reader has made room.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
-struct Pump(u64);
-
-impl Handler<Publish> for BusActor {
-    type Result = ();
-    fn handle(&mut self, command: Publish, _: &mut Self::Context) {
-        self.publish(command);
-    }
-}
-
 impl Handler<Request> for BusActor {
     type Result = ();
     fn handle(&mut self, command: Request, _: &mut Self::Context) {
@@ -411,33 +260,12 @@ impl Handler<Request> for BusActor {
     }
 }
 
-impl Handler<Subscribe> for BusActor {
-    type Result = ();
-    fn handle(&mut self, command: Subscribe, ctx: &mut Self::Context) {
-        self.subscribe(command, ctx);
-    }
-}
-
-impl Handler<Unsubscribe> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Unsubscribe(id): Unsubscribe, _: &mut Self::Context) {
-        self.unsubscribe(id);
-    }
-}
-
-impl Handler<Pump> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Pump(id): Pump, _: &mut Self::Context) {
-        if let Some(local) = self.locals.get_mut(&id) {
-            local.pump();
-        }
-    }
-}
-
 impl Handler<PeerUp> for BusActor {
     type Result = ();
-    fn handle(&mut self, PeerUp(node, lanes): PeerUp, _: &mut Self::Context) {
-        self.peers.up(node, lanes, self.interest.whole(), self.carries());
+    fn handle(&mut self, PeerUp(node): PeerUp, _: &mut Self::Context) {
+        // It may be gone already; then that is said next.
+        let Some(peer) = self.mesh.peer(node) else { return };
+        self.peers.up(node, peer.outbox(BUS_LANE), self.interest.whole(), self.carries());
     }
 }
 
@@ -445,8 +273,9 @@ impl Handler<PeerDown> for BusActor {
     type Result = ();
     fn handle(&mut self, PeerDown(node): PeerDown, _: &mut Self::Context) {
         self.interest.forget(node);
-        self.no_longer_carries(node);
+        self.carried(node, &BTreeSet::new());
         self.peers.down(node);
+        self.drop_abandoned();
     }
 }
 
@@ -458,13 +287,6 @@ impl Handler<PeerFrames> for BusActor {
         _: &mut Self::Context,
     ) -> Result<(), Malformed> {
         frames.into_iter().try_for_each(|frame| self.on_frame(from, frame))
-    }
-}
-
-impl Handler<Hosted> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Hosted(spec, here): Hosted, ctx: &mut Self::Context) {
-        self.on_hosted(&spec, here, ctx);
     }
 }
 

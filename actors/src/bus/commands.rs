@@ -1,10 +1,13 @@
 //! What a bus is asked to do, whether it runs in this process or is reached over a link.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Pattern, Position, Subject};
+use quorate_protocols::bus::{Pattern, Position, PublisherId, Stamp, Subject};
 use tokio::sync::oneshot;
 
 use super::{Delivery, PublishError, RequestError, SubscribeError, SubscribeOptions};
@@ -14,6 +17,39 @@ use crate::{group::Done, queue::Feed};
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) struct Publish {
+    pub(crate) subject: Subject,
+    pub(crate) reply_to: Option<Subject>,
+    pub(crate) payload: Bytes,
+    pub(crate) done: Done,
+}
+
+/// What a client has published to each group over one link: the number of the latest.
+pub(crate) type Trail = Arc<Mutex<BTreeMap<GroupId, u64>>>;
+
+/// Publishes for a client.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct PublishFor {
+    pub(crate) publisher: PublisherId,
+    pub(crate) number: u64,
+    pub(crate) settled: u64,
+    pub(crate) trail: Trail,
+    /// Whether it may have been published through another node before.
+    pub(crate) again: bool,
+    /// Whether somebody has to be there to answer.
+    pub(crate) must_reach: bool,
+    pub(crate) subject: Subject,
+    pub(crate) reply_to: Option<Subject>,
+    pub(crate) payload: Bytes,
+    pub(crate) done: Done,
+}
+
+/// Publishes for a node that does not carry the group.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Forward {
+    pub(crate) group: GroupId,
+    pub(crate) stamp: Option<Stamp>,
     pub(crate) subject: Subject,
     pub(crate) reply_to: Option<Subject>,
     pub(crate) payload: Bytes,
@@ -36,6 +72,8 @@ pub(crate) struct Subscribe {
     pub(crate) pattern: Pattern,
     pub(crate) options: SubscribeOptions,
     pub(crate) feed: Arc<Feed<Delivery>>,
+    /// The one group that it reads, if it reads no others and nothing unbound.
+    pub(crate) only: Option<GroupId>,
     /// Where it goes on in each bound group; elsewhere it begins now.
     pub(crate) after: Vec<(GroupId, Position)>,
     pub(crate) done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
@@ -46,7 +84,6 @@ pub(crate) struct Subscribe {
 pub(crate) struct Subscribed {
     pub(crate) id: u64,
     /// Where it began in each bound group that runs here.
-    #[expect(dead_code, reason = "clients follow")]
     pub(crate) from: Vec<(GroupId, Position)>,
 }
 

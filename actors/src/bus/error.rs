@@ -31,6 +31,9 @@ pub enum PublishError {
     /// The group does not take it.
     #[error("not published: {0}")]
     Refused(String),
+    /// Nobody subscribes to the subject of a request.
+    #[error("not published: nobody subscribes to `{0}`, so nobody would answer")]
+    NoResponders(Subject),
     /// Too much waits already.
     #[error("not published: too much waits already; publish again later")]
     Busy,

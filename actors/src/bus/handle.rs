@@ -207,7 +207,8 @@ impl Bus {
         let pattern: Pattern = pattern.parse()?;
         let (feed, reader) = queue(options.capacity);
         let (done, subscribed) = oneshot::channel();
-        let command = Subscribe { pattern, options, feed: Arc::new(feed), after: Vec::new(), done };
+        let command =
+            Subscribe { pattern, options, feed: Arc::new(feed), only: None, after: Vec::new(), done };
         self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
         let subscribed = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
         Ok(Subscription::new(reader, subscribed.id, self.unsubscribe.clone()))

@@ -1,13 +1,17 @@
 //! The subscribers on this node.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
 
-use actix::Addr;
+use quorate_membership::GroupId;
 use quorate_protocols::bus::Want;
 
-use super::{Delivery, Overflow};
+use super::{Delivery, Overflow, bindings::Place};
 use crate::{
-    group::{Done, Replication, Resubscribe},
+    group::Done,
     queue::{Feed, Offer},
 };
 
@@ -41,47 +45,61 @@ pub(crate) struct Local {
     /// What waits for room, with the receipts of those who wait for that.
     spill: VecDeque<(Delivery, Option<Rc<Receipt>>)>,
     spill_bytes: usize,
-    /// Its readers at the groups that run here.
-    pub(crate) tails: Vec<(Addr<Replication>, u64)>,
+    /// Messages that may wait for the reader.
+    pub(crate) capacity: usize,
+    /// What reads the groups for it, here or at other nodes.
+    pub(super) readers: BTreeMap<GroupId, (Place, u64)>,
+    /// The one group that it reads, if it reads no others and nothing unbound.
+    pub(crate) only: Option<GroupId>,
 }
 
 impl Local {
     pub(crate) const fn new(want: Want, overflow: Overflow, feed: Arc<Feed<Delivery>>) -> Self {
-        Self { want, overflow, feed, spill: VecDeque::new(), spill_bytes: 0, tails: Vec::new() }
-    }
-
-    /// How it reads a group that runs here, from now on.
-    pub(crate) fn tail(&self) -> Resubscribe {
-        let (pattern, feed) = (self.want.pattern.clone(), Arc::clone(&self.feed));
-        Resubscribe { pattern, overflow: self.overflow, feed, after: None }
-    }
-
-    /// Hands over a message, or keeps it, or counts it as missed.
-    pub(crate) fn give(&mut self, delivery: Delivery, receipt: Option<&Rc<Receipt>>) {
-        let weight = delivery.weight();
-        let offer =
-            if self.spill.is_empty() { self.feed.offer(delivery, weight) } else { Offer::Full(delivery) };
-        let Offer::Full(delivery) = offer else { return };
-        if self.overflow == Overflow::Backpressure && self.spill_bytes + weight <= SPILL_BYTES_MAX {
-            self.spill_bytes += weight;
-            self.spill.push_back((delivery, receipt.cloned()));
-        } else {
-            metrics::counter!("quorate_bus_missed_total").increment(1);
-            self.feed.skip(1);
+        Self {
+            want,
+            overflow,
+            feed,
+            spill: VecDeque::new(),
+            spill_bytes: 0,
+            capacity: 1,
+            readers: BTreeMap::new(),
+            only: None,
         }
     }
 
-    /// The reader has made room.
-    pub(crate) fn pump(&mut self) {
+    /// Hands over a message, or keeps it, or counts it as missed. Returns whether it is kept.
+    pub(crate) fn give(&mut self, delivery: Delivery, receipt: Option<&Rc<Receipt>>) -> bool {
+        let weight = delivery.weight();
+        let offer =
+            if self.spill.is_empty() { self.feed.offer(delivery, weight) } else { Offer::Full(delivery) };
+        let Offer::Full(delivery) = offer else { return false };
+        if self.overflow == Overflow::Backpressure && self.spill_bytes + weight <= SPILL_BYTES_MAX {
+            self.spill_bytes += weight;
+            self.spill.push_back((delivery, receipt.cloned()));
+            true
+        } else {
+            metrics::counter!("quorate_bus_missed_total").increment(1);
+            self.feed.skip(1);
+            false
+        }
+    }
+
+    /// The reader has made room. Returns how many messages were handed over.
+    pub(crate) fn pump(&mut self) -> usize {
+        let mut count = 0;
         while let Some((delivery, receipt)) = self.spill.pop_front() {
             let weight = delivery.weight();
             match self.feed.offer(delivery, weight) {
                 Offer::Full(delivery) => {
                     self.spill.push_front((delivery, receipt));
-                    return;
+                    return count;
                 }
-                Offer::Taken | Offer::Abandoned => self.spill_bytes -= weight,
+                Offer::Taken | Offer::Abandoned => {
+                    self.spill_bytes -= weight;
+                    count += 1;
+                }
             }
         }
+        count
     }
 }

@@ -1,6 +1,7 @@
 //! The message bus.
 
 mod actor;
+mod bindings;
 mod commands;
 mod delivery;
 mod envelope;
@@ -8,6 +9,7 @@ mod error;
 mod handle;
 mod local;
 mod peers;
+mod readers;
 mod subscription;
 mod talk;
 
@@ -16,6 +18,10 @@ pub use error::{PublishError, RequestError, SubscribeError};
 pub use handle::{Bus, Publishing};
 pub use subscription::{Overflow, SubscribeOptions, Subscription};
 
-pub(crate) use actor::{BusActor, HandOut, Hosted, PeerDown, PeerFrames, PeerUp, StopBus};
-pub(crate) use commands::{Publish, Request, Subscribe, Unsubscribe};
+pub(crate) use actor::{BusActor, HandOut, PeerDown, PeerFrames, PeerUp, StopBus};
+pub(crate) use bindings::{Hosted, UplinkOf};
+pub(crate) use commands::{
+    Forward, Publish, PublishFor, Request, Subscribe, Subscribed, Trail, Unsubscribe, unheard,
+};
 pub(crate) use envelope::{Envelope, Opened, open, wrap, wrap_raw};
+pub(crate) use local::Local;

@@ -1,10 +1,11 @@
 //! The buses of other nodes, and who waits until all of them know of a subscription.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc};
 
 use bytes::Bytes;
 use quorate_membership::NodeId;
 use quorate_protocols::bus::Announcement;
+use quorate_transport::Outbox;
 use tokio::sync::oneshot;
 
 use super::{
@@ -12,14 +13,10 @@ use super::{
     commands::Subscribed,
     talk::{Carried, Talk},
 };
-use crate::{
-    node::{Outbox, Outboxes},
-    wire::BUS_LANE,
-};
 
 #[derive(Debug)]
 struct Peer {
-    lanes: Arc<Outboxes>,
+    lane: Rc<Outbox>,
     /// The latest announcement that it has taken in.
     heard: u64,
 }
@@ -27,33 +24,28 @@ struct Peer {
 type Waiting = (u64, oneshot::Sender<Result<Subscribed, SubscribeError>>, Subscribed);
 
 /// The linked nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     linked: BTreeMap<NodeId, Peer>,
+    /// The number of the latest announcement. A peer that has heard none is at zero.
     announced: u64,
     waiting: Vec<Waiting>,
+    /// Subscriptions that nobody waits for any more.
+    abandoned: Vec<u64>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self { linked: BTreeMap::new(), announced: 1, waiting: Vec::new(), abandoned: Vec::new() }
+    }
 }
 
 impl Peers {
     /// Greets a peer with all that is wanted and carried here.
-    pub(crate) fn up(
-        &mut self,
-        node: NodeId,
-        lanes: Arc<Outboxes>,
-        whole: Announcement,
-        carries: Vec<Carried>,
-    ) {
-        self.announced += 1;
-        let number = self.announced;
-        self.linked.insert(node, Peer { lanes, heard: 0 });
-        self.send(node, &Talk::Announce { number, said: whole }, Bytes::new());
+    pub(crate) fn up(&mut self, node: NodeId, lane: Rc<Outbox>, whole: Announcement, carries: Vec<Carried>) {
+        self.linked.insert(node, Peer { lane, heard: 0 });
+        self.send(node, &Talk::Announce { number: self.announced, said: whole }, Bytes::new());
         self.send(node, &Talk::Carries(carries), Bytes::new());
-        // The others need not hear of it: what they know is current.
-        for (_, peer) in
-            self.linked.iter_mut().filter(|(other, peer)| **other != node && peer.heard + 1 == number)
-        {
-            peer.heard = number;
-        }
     }
 
     pub(crate) fn down(&mut self, node: NodeId) {
@@ -94,15 +86,25 @@ impl Peers {
     fn settle(&mut self) {
         let heard = self.linked.values().map(|peer| peer.heard).min().unwrap_or(u64::MAX);
         for (_, done, subscribed) in self.waiting.extract_if(.., |(number, ..)| *number <= heard) {
-            // Whoever gave up unsubscribes by dropping the reader.
-            let _ = done.send(Ok(subscribed));
+            let id = subscribed.id;
+            if done.send(Ok(subscribed)).is_err() {
+                self.abandoned.push(id);
+            }
         }
     }
 
+    /// Subscriptions to end because whoever asked for them gave up.
+    pub(crate) fn take_abandoned(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.abandoned)
+    }
+
     /// Sends to one peer and returns its lane, unless it is not linked.
-    pub(crate) fn send(&self, to: NodeId, talk: &Talk, payload: Bytes) -> Option<Arc<Outbox>> {
-        let lane = self.linked.get(&to)?.lanes.lane(BUS_LANE);
-        lane.push_over(talk.frame(payload)?);
-        Some(lane)
+    pub(crate) fn send(&self, to: NodeId, talk: &Talk, payload: Bytes) -> Option<Rc<Outbox>> {
+        let lane = &self.linked.get(&to)?.lane;
+        if let Err(error) = lane.push_over(talk.frame(payload)?) {
+            tracing::debug!(%to, %error, "not sent");
+            return None;
+        }
+        Some(Rc::clone(lane))
     }
 }

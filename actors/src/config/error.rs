@@ -73,6 +73,9 @@ pub enum SettingsError {
         /// The other.
         second: String,
     },
+    /// A client without anywhere to go.
+    #[error("endpoints: there are none: name the address of at least one node")]
+    NoEndpoints,
     /// A size out of range.
     #[error("{field}: {bytes} bytes is outside {min} to {max}")]
     Size {

@@ -9,3 +9,6 @@ pub use error::SettingsError;
 pub use life::{Life, LifeError};
 pub use node::{NodeConfig, NodeSettings};
 pub use spec::{GroupSettings, GroupSpec};
+
+pub(crate) use life::VERSIONS;
+pub(crate) use spec::is_name;

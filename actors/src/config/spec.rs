@@ -130,7 +130,7 @@ impl GroupSpec {
 }
 
 /// Whether a text may name a group or a cluster.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (1..=64).contains(&text.len()) && text.chars().all(fits)
 }

@@ -25,7 +25,6 @@ pub(crate) enum Done {
         #[expect(dead_code, reason = "only its end matters")] Option<OwnedSemaphorePermit>,
     ),
     /// One of many, by its number.
-    #[expect(dead_code, reason = "clients follow")]
     Many(u64, mpsc::UnboundedSender<(u64, Result<(), PublishError>)>),
 }
 

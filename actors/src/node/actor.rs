@@ -5,23 +5,27 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix::prelude::*;
 use quorate_membership::ClusterIdentity;
 use quorate_protocols::{Event, Input};
-use quorate_transport::{CloseReason, Role, Transport};
+use quorate_transport::{
+    CloseReason, Endpoint, Lane, LaneReceiver, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer, Role,
+    Transport,
+};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Canary, Directory, JoinError, StartError, Status, StopReason,
     directory::Entry,
     lanes::{self, Desk},
-    links::{LinkEvent, Links},
     membership::{
         AskPeers, GotDatagram, Introduce, LeaveCluster, Linked, Membership, StopMembership, Unlinked,
     },
 };
 use crate::{
-    bus::{BusActor, HandOut, Hosted, PeerDown, PeerUp, StopBus},
+    bus::{BusActor, HandOut, Hosted, PeerDown, PeerUp, StopBus, UplinkOf},
+    client::{self, AnswersFrom, SessionDesk},
     clock::Clock,
     config::{GroupSpec, Life, NodeConfig},
     group::{AskStatus, EventOptions, Feed, Group, GroupEvent, Replication, Stop},
+    wire::UseLanes,
 };
 
 const MAILBOX_MAX: usize = 1024;
@@ -33,7 +37,8 @@ pub(crate) struct NodeActor {
     life: Life,
     clock: Clock,
     transport: Arc<dyn Transport>,
-    links: Links,
+    mesh: Mesh,
+    clients: usize,
     groups: Directory,
     bus: Addr<BusActor>,
     membership: Addr<Membership>,
@@ -64,7 +69,7 @@ impl Actor for NodeActor {
             }
         }
         for seed in self.config.seeds() {
-            self.links.dial(None, *seed);
+            self.mesh.watch(Endpoint { node: None, addr: *seed });
         }
         tracing::info!(%member, cluster = self.config.cluster(), addr = %self.transport.local_addr(), "the node runs");
     }
@@ -92,22 +97,29 @@ impl NodeActor {
         let me = life.member();
         let clock = Clock::new();
         let (alarm, mut alarms) = mpsc::unbounded_channel();
-        let retry = config.timing().heartbeat().min(Duration::from_secs(1));
-        let (links, mut events) = Links::start(Arc::clone(&transport), me, retry);
+        // A lost link should be back before its silence is taken for a failure.
+        let retry_most = config.timing().detect().min(Duration::from_secs(2));
+        let settings = MeshSettings { retry_least: retry_most / 10, retry_most, ..MeshSettings::default() };
+        let mesh = MeshConfig::try_from(settings).map_err(|error| StartError::Stopped(error.to_string()))?;
+        let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
         let groups = Directory::default();
-        let bus = BusActor::new(me, config.payload_bytes_max(), Canary::new("bus", alarm.clone()))
-            .map_err(|error| StartError::Stopped(error.to_string()))?
-            .start();
+        let bus =
+            BusActor::new(me, mesh.clone(), config.payload_bytes_max(), Canary::new("bus", alarm.clone()))
+                .map_err(|error| StartError::Stopped(error.to_string()))?
+                .start();
         let (stopped, on_stop) = watch::channel(None);
         let declared = config.groups().iter().filter(|spec| spec.declares(me.node));
         let declared = declared.flat_map(|spec| spec.declared()).collect();
         let identity = ClusterIdentity::new(me, transport.local_addr());
         let node = Self::create(|ctx| {
+            let stream =
+                futures_util::stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
+            ctx.add_stream(stream);
             let membership = Membership::new(
                 identity,
                 config.timing(),
                 clock,
-                links.clone(),
+                mesh.clone(),
                 groups.clone(),
                 declared,
                 ctx.address().recipient(),
@@ -121,21 +133,14 @@ impl NodeActor {
                 life,
                 clock,
                 transport,
-                links,
+                mesh,
+                clients: 0,
                 groups,
                 bus,
                 membership,
                 alarm,
                 stopped,
                 stopping: false,
-            }
-        });
-        let addr = node.clone();
-        actix::spawn(async move {
-            while let Some(event) = events.recv().await {
-                if addr.send(OnLink(event)).await.is_err() {
-                    break;
-                }
             }
         });
         let addr = node.clone();
@@ -157,7 +162,7 @@ impl NodeActor {
             Arc::clone(spec),
             me,
             self.clock,
-            Rc::new(self.links.clone()),
+            Rc::new(self.mesh.clone()),
             queues,
             self.config.payload_bytes_max(),
             canary,
@@ -183,35 +188,62 @@ impl NodeActor {
         Ok(self.start_group(&Arc::new(spec)))
     }
 
-    fn on_link(&mut self, event: LinkEvent) {
+    fn on_link(&mut self, event: MeshEvent, ctx: &mut Context<Self>) {
         match event {
-            LinkEvent::Up(peer, lanes) if peer.role == Role::Node => {
-                let member = peer.member;
-                tracing::info!(%member, addr = %peer.addr, "linked");
-                self.membership.do_send(Linked(peer));
-                self.bus.do_send(PeerUp(member.node, lanes));
+            MeshEvent::Up(peer) if peer.info().role == Role::Node => {
+                let info = peer.info().clone();
+                tracing::info!(member = %info.member, addr = %info.addr, "linked");
+                let node = info.member.node;
+                self.membership.do_send(Linked(info));
+                self.bus.do_send(PeerUp(node));
             }
-            LinkEvent::Down(peer, why) if peer.role == Role::Node => {
-                tracing::info!(member = %peer.member, why, "the link is gone");
-                self.membership.do_send(Unlinked(peer.member.node));
-                self.bus.do_send(PeerDown(peer.member.node));
+            MeshEvent::Up(_) => self.clients += 1,
+            MeshEvent::Down { peer, error } if peer.info().role == Role::Node => {
+                let member = peer.info().member;
+                tracing::info!(%member, %error, "the link is gone");
+                self.membership.do_send(Unlinked(member.node));
+                self.bus.do_send(PeerDown(member.node));
             }
-            LinkEvent::Up(..) | LinkEvent::Down(..) => {}
-            LinkEvent::Datagram(from, bytes) => {
+            MeshEvent::Down { .. } => self.clients = self.clients.saturating_sub(1),
+            MeshEvent::Datagram { peer, datagram } if peer.info().role == Role::Node => {
                 // A membership actor that is that busy treats it as lost, as the network might.
-                let _ = self.membership.try_send(GotDatagram(from, bytes));
+                let _ = self.membership.try_send(GotDatagram(peer.info().member, datagram));
             }
-            LinkEvent::Lane(peer, lane, receiver, link) if peer.role == Role::Node => {
-                actix::spawn(lanes::read(self.desk(), peer.member, lane, receiver, link));
+            MeshEvent::Lane { peer, lane, receiver } => self.on_lane(peer, lane, receiver, ctx),
+            MeshEvent::Unreachable { endpoint, error } => {
+                tracing::info!(addr = %endpoint.addr, %error, "not reached");
             }
-            LinkEvent::Lane(_, lane, _, link) => {
-                link.close(CloseReason::Violation(format!("a client opened the lane {lane}")));
+            _ => {}
+        }
+    }
+
+    fn on_lane(&self, peer: Rc<Peer>, lane: Lane, receiver: Box<dyn LaneReceiver>, ctx: &Context<Self>) {
+        let is_client = peer.info().role != Role::Node;
+        if let Some(lanes) = UseLanes::asked_on(lane) {
+            let group = self.groups.all().into_iter().map(|entry| entry.spec.id());
+            let only = group.into_iter().find(|group| UseLanes::group(*group) == lanes);
+            if is_client == (lanes == UseLanes::CLIENT) && is_client != only.is_some() {
+                let desk = SessionDesk { node: ctx.address(), bus: self.bus.clone() };
+                actix::spawn(client::serve(desk, peer, lanes, only, receiver));
             }
+            // Otherwise the group does not run here any more, which the peer is about to hear.
+        } else if is_client {
+            peer.close(CloseReason::Violation(format!("a client opened the lane {lane}")));
+        } else if UseLanes::is_tell(lane) {
+            let bus = self.bus.clone();
+            actix::spawn(async move {
+                let Ok(Some(uplink)) = bus.send(UplinkOf(lane)).await else { return };
+                if let Err(error) = AnswersFrom(peer.info().member.node, receiver).read(uplink).await {
+                    peer.close(CloseReason::Violation(error.to_string()));
+                }
+            });
+        } else {
+            actix::spawn(lanes::read(self.desk(), peer, lane, receiver));
         }
     }
 
     fn desk(&self) -> Desk {
-        Desk { groups: self.groups.clone(), bus: self.bus.clone(), links: self.links.clone() }
+        Desk { groups: self.groups.clone(), bus: self.bus.clone(), mesh: self.mesh.clone() }
     }
 
     fn stop_parts(&mut self) {
@@ -229,7 +261,7 @@ impl NodeActor {
             return;
         }
         tracing::info!(%reason, "the node stops");
-        let (groups, membership, links) = (self.groups.all(), self.membership.clone(), self.links.clone());
+        let (groups, membership, mesh) = (self.groups.all(), self.membership.clone(), self.mesh.clone());
         // A view change takes a few rounds; whoever cannot leave in that time is removed as silent.
         let patience = self.config.timing().round() * 3;
         let leaving = async move {
@@ -238,7 +270,7 @@ impl NodeActor {
                 tracing::warn!("some groups did not let this node go in time; they will notice its absence");
             }
             let _ = membership.send(LeaveCluster).await;
-            links.close(CloseReason::Stopping).await;
+            mesh.close(CloseReason::Stopping).await;
         };
         ctx.spawn(leaving.into_actor(self).map(move |(), actor, ctx| {
             actor.stopped.send_replace(Some(reason));
@@ -251,7 +283,7 @@ impl NodeActor {
         let member = self.life.member();
         let cluster = self.config.cluster().to_owned();
         let addr = self.transport.local_addr();
-        let detect = self.config.timing().detect();
+        let (detect, clients) = (self.config.timing().detect(), self.clients);
         async move {
             let mut all = Vec::new();
             for entry in groups {
@@ -264,7 +296,7 @@ impl NodeActor {
                 detect_within_ms: detect.as_millis() as u64,
                 peers: membership.send(AskPeers).await.unwrap_or_default(),
                 groups: all,
-                clients: 0,
+                clients,
             }
         }
     }
@@ -283,11 +315,6 @@ async fn leave(entry: Entry) {
         }
     }
 }
-
-/// Something has happened on the links.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
-struct OnLink(LinkEvent);
 
 /// The node stops in order.
 #[derive(Debug, actix::Message)]
@@ -314,11 +341,12 @@ pub(crate) struct Join(pub(crate) GroupSpec);
 #[rtype(result = "Status")]
 pub(crate) struct AskNodeStatus;
 
-impl Handler<OnLink> for NodeActor {
-    type Result = ();
-    fn handle(&mut self, OnLink(event): OnLink, _: &mut Self::Context) {
-        self.on_link(event);
+impl StreamHandler<MeshEvent> for NodeActor {
+    fn handle(&mut self, event: MeshEvent, ctx: &mut Self::Context) {
+        self.on_link(event, ctx);
     }
+
+    fn finished(&mut self, _: &mut Self::Context) {} // the node goes down by itself
 }
 
 impl Handler<GoDown> for NodeActor {
@@ -331,7 +359,9 @@ impl Handler<GoDown> for NodeActor {
 impl Handler<Abort> for NodeActor {
     type Result = ();
     fn handle(&mut self, _: Abort, ctx: &mut Self::Context) {
-        self.links.abandon();
+        for peer in self.mesh.peers() {
+            peer.close(CloseReason::Stopping);
+        }
         ctx.stop();
     }
 }

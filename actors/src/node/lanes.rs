@@ -1,13 +1,13 @@
 //! Reading the lanes of peers: each frame goes to the actor that it is for.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use actix::Addr;
 use quorate_membership::{GroupId, Member};
 use quorate_protocols::Message;
-use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Link};
+use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Mesh, Peer};
 
-use super::{Directory, links::Links};
+use super::Directory;
 use crate::{
     bus::{BusActor, PeerFrames},
     group::{Marked, MarksWanted, Outgoing, Outlet, Received, decode},
@@ -19,18 +19,13 @@ use crate::{
 pub(crate) struct Desk {
     pub(crate) groups: Directory,
     pub(crate) bus: Addr<BusActor>,
-    pub(crate) links: Links,
+    pub(crate) mesh: Mesh,
 }
 
 /// Reads a lane of a node until it ends. While an actor has too much to do, the lane is not read,
 /// which holds its sender back.
-pub(crate) async fn read(
-    desk: Desk,
-    from: Member,
-    lane: Lane,
-    mut receiver: Box<dyn LaneReceiver>,
-    link: Arc<dyn Link>,
-) {
+pub(crate) async fn read(desk: Desk, peer: Rc<Peer>, lane: Lane, mut receiver: Box<dyn LaneReceiver>) {
+    let from = peer.info().member;
     let mut frames = Vec::new();
     loop {
         match receiver.recv(&mut frames).await {
@@ -50,7 +45,7 @@ pub(crate) async fn read(
         if let Err(error) = handed_on {
             metrics::counter!("quorate_malformed_frames_total").increment(1);
             tracing::warn!(%from, %lane, %error, "the link is closed");
-            return link.close(CloseReason::Violation(error.to_string()));
+            return peer.close(CloseReason::Violation(error.to_string()));
         }
     }
 }
@@ -99,7 +94,7 @@ impl Desk {
                 // None: not in that view yet; the newcomer asks again.
                 let Ok(Some(marks)) = entry.addr.send(MarksWanted(view)).await else { return };
                 if let Some((lane, frame)) = wire::marks(group, view, &marks) {
-                    self.links.send(Outgoing { to: Arc::from([from.node]), lane, frame });
+                    Outlet::send(&self.mesh, Outgoing { to: Arc::from([from.node]), lane, frame });
                 }
             }
             Said::Marks(group, view, marks) => {

@@ -1,6 +1,9 @@
 //! Who is here, for one node: the failure detector and the cluster's membership as an actor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -8,11 +11,9 @@ use quorate_membership::{
     Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId, Timing,
 };
 use quorate_protocols::Input;
-use quorate_transport::PeerInfo;
+use quorate_transport::{Endpoint, Mesh, PeerInfo};
 
-use super::{
-    Canary, Directory, StopReason, actor::GoDown, directory::Entry, links::Links, status::PeerStatus,
-};
+use super::{Canary, Directory, StopReason, actor::GoDown, directory::Entry, status::PeerStatus};
 use crate::{
     clock::Clock,
     group::Feed,
@@ -28,11 +29,13 @@ pub(crate) struct Membership {
     clock: Clock,
     detector: Detector,
     cluster: Cluster,
-    links: Links,
+    mesh: Mesh,
     groups: Directory,
     /// Nodes that are watched whether the cluster knows them or not.
     declared: BTreeSet<NodeId>,
     reachable: BTreeMap<NodeId, Member>,
+    /// Where the nodes are that links are kept to.
+    dialed: BTreeMap<NodeId, SocketAddr>,
     linked: BTreeMap<NodeId, PeerInfo>,
     node: Recipient<GoDown>,
     canary: Canary,
@@ -61,7 +64,7 @@ impl Membership {
         identity: ClusterIdentity,
         timing: Timing,
         clock: Clock,
-        links: Links,
+        mesh: Mesh,
         groups: Directory,
         declared: BTreeSet<NodeId>,
         node: Recipient<GoDown>,
@@ -75,10 +78,11 @@ impl Membership {
             clock,
             detector: Detector::new(me, timing),
             cluster: Cluster::new(identity, timing, seed),
-            links,
+            mesh,
             groups,
             declared,
             reachable: BTreeMap::new(),
+            dialed: BTreeMap::new(),
             linked: BTreeMap::new(),
             node,
             canary,
@@ -93,6 +97,20 @@ impl Membership {
         self.perform_detector(effects, ctx);
     }
 
+    /// Keeps a link to a member of the cluster.
+    fn watch_link(&mut self, id: &ClusterIdentity) {
+        let node = id.member.node;
+        if node != self.me.node && self.dialed.insert(node, id.addr) != Some(id.addr) {
+            self.mesh.watch(Endpoint { node: Some(node), addr: id.addr });
+        }
+    }
+
+    fn datagram(&self, to: NodeId, bytes: Bytes) {
+        if let Err(error) = self.mesh.send_datagram(to, bytes) {
+            tracing::trace!(%to, %error, "a datagram was not sent");
+        }
+    }
+
     fn tell_groups(&self, input: &Input) {
         for Entry { addr, .. } in self.groups.all() {
             // Rare: when links come and go.
@@ -103,7 +121,7 @@ impl Membership {
     fn perform_detector(&mut self, effects: Vec<DetectorEffect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
-                DetectorEffect::Send { to, beat } => self.links.datagram(to, wire::beat(beat)),
+                DetectorEffect::Send { to, beat } => self.datagram(to, wire::beat(beat)),
                 DetectorEffect::Reachable { member } => {
                     tracing::info!(%member, "reachable");
                     self.reachable.insert(member.node, member);
@@ -142,20 +160,22 @@ impl Membership {
         for effect in effects {
             match effect {
                 ClusterEffect::Send { to, bytes } => {
-                    self.links.dial(Some(to.member.node), to.addr);
-                    self.links.datagram(to.member.node, wire::swim(&bytes));
+                    self.watch_link(&to);
+                    self.datagram(to.member.node, wire::swim(&bytes));
                 }
                 ClusterEffect::Up(id) => {
                     tracing::info!(member = %id.member, addr = %id.addr, "a node is in the cluster");
-                    self.links.dial(Some(id.member.node), id.addr);
+                    self.watch_link(&id);
                     self.watch(id.member.node, ctx);
                     self.tell_groups(&Input::Contacts(vec![id.member.node]));
                 }
                 ClusterEffect::Down(id) => {
                     tracing::info!(member = %id.member, "a node is no longer in the cluster");
-                    let node = id.member.node;
-                    if !self.declared.contains(&node) && !self.linked.contains_key(&node) {
-                        self.links.hang_up(node);
+                    // Whoever was declared down by mistake comes back by itself; a declared node is
+                    // wanted in any case.
+                    if !self.declared.contains(&id.member.node) {
+                        self.dialed.remove(&id.member.node);
+                        self.mesh.forget(id.member.node);
                     }
                 }
                 ClusterEffect::WakeAt(at) => {

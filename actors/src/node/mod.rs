@@ -6,14 +6,14 @@ mod directory;
 mod error;
 mod handle;
 mod lanes;
-mod links;
 mod membership;
+mod outlet;
 mod status;
 
 pub use error::{JoinError, StartError, StopReason};
 pub use handle::Node;
 pub use status::{PeerStatus, Status};
 
+pub(crate) use actor::{AskGroup, AskNodeStatus, NodeActor};
 pub(crate) use canary::Canary;
 pub(crate) use directory::Directory;
-pub(crate) use links::{Outbox, Outboxes};

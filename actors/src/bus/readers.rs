@@ -1,0 +1,173 @@
+//! Subscribing: to what is passed on to this node, and to the groups that carry bound subjects.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use futures_util::future::{BoxFuture, join_all};
+use quorate_membership::GroupId;
+use quorate_protocols::bus::{Position, Want};
+use tokio::sync::oneshot;
+
+use super::{
+    BusActor, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
+    bindings::{Place, Positions},
+    commands::Subscribed,
+    local::Local,
+};
+use crate::group::{Resubscribe, Untail};
+
+/// Where a reader began in a group.
+type Attaching = BoxFuture<'static, Option<(GroupId, Position)>>;
+
+impl BusActor {
+    fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
+        let Subscribe { pattern, options, feed, only, after, done } = command;
+        let want = Want { pattern, queue: options.queue };
+        if only.is_none() {
+            match self.interest.subscribe(&want) {
+                Err(_) => return drop(done.send(Err(SubscribeError::TooMany))),
+                Ok(Some(news)) => self.peers.announce(&news),
+                Ok(None) => {}
+            }
+        }
+        let id = self.next_local;
+        self.next_local += 1;
+        let addr = ctx.address();
+        // Rare: once each time that a reader was full and has read half of it.
+        feed.on_room(move || addr.do_send(Pump(id)));
+        let mut local = Local::new(want, options.overflow, feed);
+        local.capacity = options.capacity;
+        local.only = only;
+        self.locals.insert(id, local);
+        let attaching = join_all(self.attach(id, only, &after.into_iter().collect()));
+        ctx.spawn(attaching.into_actor(self).map(move |from, actor, _| {
+            let subscribed = Subscribed { id, from: from.into_iter().flatten().collect() };
+            if only.is_some() {
+                if done.send(Ok(subscribed)).is_err() {
+                    actor.unsubscribe(id);
+                }
+            } else {
+                actor.peers.when_heard(done, subscribed);
+                actor.drop_abandoned();
+            }
+        }));
+    }
+
+    /// Lets a reader have what the groups deliver whose subjects it reads, all or one of them.
+    pub(super) fn attach(&mut self, id: u64, only: Option<GroupId>, after: &Positions) -> Vec<Attaching> {
+        let Some(local) = self.locals.get(&id) else { return Vec::new() };
+        let (want, overflow, capacity) = (local.want.clone(), local.overflow, local.capacity);
+        let (feed, reads) = (Arc::clone(&local.feed), local.only);
+        if want.queue.is_some() {
+            return Vec::new(); // it gets its share from the members through which was published
+        }
+        let wanted = |group: &GroupId| [only, reads].into_iter().flatten().all(|it| it == *group);
+        let overlapping = self.bindings.iter().filter(|(group, binding)| {
+            wanted(group) && binding.patterns.iter().any(|pattern| pattern.overlaps(&want.pattern))
+        });
+        let groups: Vec<GroupId> = overlapping.map(|(group, _)| *group).collect();
+        let mut attaching: Vec<Attaching> = Vec::new();
+        for group in groups {
+            let (place, bus) = (self.place(group), self.addr.clone());
+            let (Some(place), Some(bus)) = (place, bus) else { continue };
+            let (pattern, feed) = (want.pattern.clone(), Arc::clone(&feed));
+            let after = after.get(&group).copied();
+            attaching.push(match place {
+                Place::Here(here) => Box::pin(async move {
+                    let tailed = here.send(Resubscribe { pattern, overflow, feed, after }).await.ok()??;
+                    bus.do_send(Attached { id, group, place: Place::Here(here), reader: tailed.id });
+                    Some((group, after.or(tailed.from)?))
+                }),
+                Place::Away(uplink) => Box::pin(async move {
+                    let (done, subscribed) = oneshot::channel();
+                    let options = SubscribeOptions { queue: None, capacity, overflow };
+                    let after: Vec<_> = after.map(|position| (group, position)).into_iter().collect();
+                    let command = Subscribe { pattern, options, feed, only: Some(group), after, done };
+                    uplink.send(command).await.ok()?;
+                    let subscribed = subscribed.await.ok()?.ok()?;
+                    bus.do_send(Attached { id, group, place: Place::Away(uplink), reader: subscribed.id });
+                    subscribed.from.first().copied()
+                }),
+            });
+        }
+        attaching
+    }
+
+    /// Ends the subscriptions whose askers gave up before they stood.
+    pub(super) fn drop_abandoned(&mut self) {
+        for id in self.peers.take_abandoned() {
+            self.unsubscribe(id);
+        }
+    }
+
+    fn unsubscribe(&mut self, id: u64) {
+        let Some(local) = self.locals.remove(&id) else { return };
+        if local.only.is_none()
+            && let Some(news) = self.interest.unsubscribe(&local.want)
+        {
+            self.peers.announce(&news);
+        }
+        local.readers.into_values().for_each(|(place, reader)| place.release(reader));
+    }
+}
+
+impl Place {
+    /// Ends a reader there.
+    fn release(self, reader: u64) {
+        match self {
+            Self::Here(group) => group.do_send(Untail(reader)),
+            Self::Away(uplink) => uplink.do_send(Unsubscribe(reader)),
+        }
+    }
+}
+
+/// A reader of a group was added there.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Attached {
+    id: u64,
+    group: GroupId,
+    place: Place,
+    reader: u64,
+}
+
+/// A reader has made room.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Pump(u64);
+
+impl Handler<Subscribe> for BusActor {
+    type Result = ();
+    fn handle(&mut self, command: Subscribe, ctx: &mut Self::Context) {
+        self.subscribe(command, ctx);
+    }
+}
+
+impl Handler<Unsubscribe> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Unsubscribe(id): Unsubscribe, _: &mut Self::Context) {
+        self.unsubscribe(id);
+    }
+}
+
+impl Handler<Attached> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Attached { id, group, place, reader }: Attached, _: &mut Self::Context) {
+        let former = match self.locals.get_mut(&id) {
+            Some(local) => local.readers.insert(group, (place, reader)),
+            None => Some((place, reader)), // gone meanwhile
+        };
+        if let Some((place, reader)) = former {
+            place.release(reader);
+        }
+    }
+}
+
+impl Handler<Pump> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Pump(id): Pump, _: &mut Self::Context) {
+        if let Some(local) = self.locals.get_mut(&id) {
+            local.pump();
+        }
+    }
+}

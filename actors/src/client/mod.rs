@@ -1,0 +1,15 @@
+//! Using a node over a link: as a client, or as a node that does not carry a group itself.
+
+mod config;
+mod handle;
+mod pending;
+mod reading;
+mod session;
+mod talk;
+mod uplink;
+
+pub use config::{ClientConfig, ClientSettings};
+pub use handle::{Client, ClientError};
+
+pub(crate) use session::{SessionDesk, serve};
+pub(crate) use uplink::{AnswersFrom, Carriers, StopUplink, Uplink};

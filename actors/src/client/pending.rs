@@ -1,0 +1,138 @@
+//! Publications that are not acknowledged yet.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_protocols::bus::{PublisherId, Stamp, Subject};
+
+use super::talk::Ask;
+use crate::group::Done;
+
+/// How a publication is told to the node that is used.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The user's own; the node knows where it goes.
+    Own { must_reach: bool },
+    /// To the one group for which the node is used.
+    Stamped(Stamp),
+    /// A multicast to a group of the node.
+    Multicast { group: String },
+}
+
+/// A publication that is not acknowledged yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    kind: Kind,
+    subject: Option<Subject>,
+    reply_to: Option<Subject>,
+    payload: Bytes,
+    pub(super) done: Done,
+}
+
+/// All of them, by their numbers, which grow.
+#[derive(Debug)]
+pub(super) struct Pendings {
+    publisher: PublisherId,
+    last: u64,
+    /// The last number under which this node itself has published to the one group.
+    last_own: u64,
+    open: BTreeMap<u64, Pending>,
+}
+
+impl Pendings {
+    pub(super) const fn new(publisher: PublisherId) -> Self {
+        Self { publisher, last: 0, last_own: 0, open: BTreeMap::new() }
+    }
+
+    /// All numbers up to this one are acknowledged.
+    fn settled(&self) -> u64 {
+        self.open.first_key_value().map_or(self.last, |(first, _)| first - 1)
+    }
+
+    /// Adds the user's own publication.
+    pub(super) fn add(
+        &mut self,
+        subject: Subject,
+        reply_to: Option<Subject>,
+        payload: Bytes,
+        must_reach: bool,
+        done: Done,
+    ) -> u64 {
+        self.keep(Pending { kind: Kind::Own { must_reach }, subject: Some(subject), reply_to, payload, done })
+    }
+
+    /// Adds one to the one group; without a stamp it is this node's own.
+    pub(super) fn add_stamped(
+        &mut self,
+        stamp: Option<Stamp>,
+        subject: Subject,
+        reply_to: Option<Subject>,
+        payload: Bytes,
+        done: Done,
+    ) -> u64 {
+        let own = Stamp {
+            publisher: self.publisher,
+            number: self.last + 1,
+            previous: self.last_own,
+            settled: self.settled(),
+        };
+        if stamp.is_none() {
+            self.last_own = own.number;
+        }
+        let kind = Kind::Stamped(stamp.unwrap_or(own));
+        self.keep(Pending { kind, subject: Some(subject), reply_to, payload, done })
+    }
+
+    /// Adds a multicast.
+    pub(super) fn add_multicast(&mut self, group: String, payload: Bytes, done: Done) -> u64 {
+        let kind = Kind::Multicast { group };
+        self.keep(Pending { kind, subject: None, reply_to: None, payload, done })
+    }
+
+    fn keep(&mut self, pending: Pending) -> u64 {
+        self.last += 1;
+        self.open.insert(self.last, pending);
+        self.last
+    }
+
+    pub(super) fn take(&mut self, number: u64) -> Option<Pending> {
+        self.open.remove(&number)
+    }
+
+    /// What is asked of the node for one of them.
+    pub(super) fn ask(&self, number: u64, again: bool) -> Option<(Ask, Bytes)> {
+        let settled = self.settled();
+        let pending = self.open.get(&number)?;
+        let reply_to = pending.reply_to.clone();
+        let ask = match &pending.kind {
+            Kind::Own { must_reach } => Ask::Publish {
+                number,
+                settled,
+                again,
+                must_reach: *must_reach,
+                subject: pending.subject.clone()?,
+                reply_to,
+            },
+            Kind::Stamped(stamp) => {
+                Ask::Forward { number, stamp: *stamp, subject: pending.subject.clone()?, reply_to }
+            }
+            Kind::Multicast { group } => Ask::Send { number, group: group.clone() },
+        };
+        Some((ask, pending.payload.clone()))
+    }
+
+    /// Those that were under way when the node was lost, in order. Multicasts are not among them:
+    /// they cannot be sent twice.
+    pub(super) fn lost(&mut self) -> (Vec<u64>, Vec<Pending>) {
+        let unsafe_again = |pending: &Pending| matches!(pending.kind, Kind::Multicast { .. });
+        let numbers: Vec<u64> =
+            self.open.iter().filter(|(_, it)| unsafe_again(it)).map(|(n, _)| *n).collect();
+        let failed = numbers.iter().filter_map(|number| self.open.remove(number)).collect();
+        (self.open.keys().copied().collect(), failed)
+    }
+
+    /// Ends all of them.
+    pub(super) fn drain(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.open).into_values().collect()
+    }
+}

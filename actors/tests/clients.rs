@@ -1,0 +1,181 @@
+//! Clients of nodes over memory.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{World, addr, soon};
+use quorate::{
+    Client, ClientConfig, ClientError, ClientSettings, GroupSettings, PublishError, RequestError,
+    SubscribeOptions, Subscription,
+    transport::{MemoryConfig, MemoryTransport, Role},
+};
+
+fn log() -> Vec<GroupSettings> {
+    vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")]
+}
+
+/// A client that prefers these nodes in this order.
+async fn client(world: &World, number: u64, nodes: &[u64]) -> Result<Client, ClientError> {
+    let mut settings = ClientSettings::new(number, "test", nodes.iter().map(|node| addr(*node)).collect());
+    settings.connect_within_ms = Some(2000);
+    let config = ClientConfig::try_from(settings).unwrap();
+    let transport = MemoryTransport::new(
+        &world.network,
+        config.member().node,
+        Role::Client,
+        config.hello(),
+        MemoryConfig::default(),
+    );
+    Client::connect(config, Arc::new(transport.unwrap())).await
+}
+
+async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
+        assert_eq!(delivery.missed, None, "after {} messages", all.len());
+        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
+    }
+    all
+}
+
+async fn founded(world: &World) {
+    for node in 1..=3 {
+        world.group(node, "log", &[1, 2, 3]).await;
+    }
+}
+
+#[actix::test]
+async fn a_client_publishes_subscribes_and_asks_as_a_node_does() {
+    let world = World::start(3, log()).await;
+    founded(&world).await;
+    let one = client(&world, 101, &[1]).await.unwrap();
+    let two = client(&world, 102, &[2]).await.unwrap();
+    let mut unbound = two.bus().subscribe("news", SubscribeOptions::default()).await.unwrap();
+    let mut bound = two.bus().subscribe("log.*", SubscribeOptions::default()).await.unwrap();
+    one.bus().publish("news", "a").await.unwrap();
+    one.bus().publish("log.app", "b").await.unwrap();
+    assert_eq!(texts(&mut unbound, 1).await, ["a"]);
+    assert_eq!(texts(&mut bound, 1).await, ["b"]);
+
+    let refused = soon(one.bus().request("double", "21", Duration::from_mins(1))).await;
+    assert!(matches!(refused, Err(RequestError::NoResponders(_))), "{refused:?}");
+    let replier = two.bus();
+    let mut requests = replier.subscribe("double", SubscribeOptions::default()).await.unwrap();
+    actix::spawn(async move {
+        while let Some(request) = requests.next().await {
+            replier.reply(&request, "42").await.unwrap();
+        }
+    });
+    let answer = one.bus().request("double", "21", Duration::from_secs(10)).await.unwrap();
+    assert_eq!(answer.payload, "42");
+
+    let status = one.status().await.unwrap();
+    assert_eq!((status.member.node.get(), status.clients), (1, 1));
+    assert_eq!(status.groups[0].name, "log");
+    assert_eq!(one.views("log").await.unwrap().len(), 1);
+    assert!(matches!(one.views("none").await, Err(ClientError::NoGroup(_))));
+    one.multicast("log", "raw").await.unwrap();
+    assert!(matches!(one.multicast("none", "raw").await, Err(PublishError::Refused(_))));
+    one.close().await;
+    two.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_client_that_reaches_nobody_says_where_it_looked() {
+    let world = World::start(0, log()).await;
+    let refused = soon(client(&world, 101, &[1, 2])).await.unwrap_err();
+    assert!(
+        matches!(&refused, ClientError::Unreachable { endpoints, .. } if endpoints.len() == 2),
+        "{refused}"
+    );
+}
+
+#[actix::test]
+async fn subscribers_at_nodes_that_do_not_carry_the_group_get_its_one_order_though_carriers_die() {
+    let mut world = World::start(5, log()).await;
+    founded(&world).await;
+    let mut here = world.node(1).bus().subscribe("log.>", SubscribeOptions::default()).await.unwrap();
+    let options = SubscribeOptions::default().backpressure().capacity(16);
+    let mut there = world.node(4).bus().subscribe("log.>", options.clone()).await.unwrap();
+    let client = client(&world, 101, &[5]).await.unwrap();
+    let mut far = client.bus().subscribe("log.>", options).await.unwrap();
+    let (outside, remote) = (world.node(5).bus(), client.bus());
+    for k in 0..100 {
+        soon(outside.publish("log.a", format!("node {k}"))).await.unwrap();
+        soon(remote.publish("log.b", format!("client {k}"))).await.unwrap();
+    }
+    let first = texts(&mut here, 200).await;
+    assert_eq!(texts(&mut there, 200).await, first);
+    assert_eq!(texts(&mut far, 200).await, first);
+
+    // Node 4 and node 5 use different carriers; with either gone they go on at another one.
+    let mut publishing = Vec::new();
+    for k in 0..100 {
+        publishing.push(remote.begin("log.b", format!("late {k}")).await.unwrap());
+        if k == 50 {
+            world.kill(3).await;
+        }
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    let first = texts(&mut here, 100).await;
+    let expected: Vec<String> = (0..100).map(|k| format!("late {k}")).collect();
+    assert_eq!(first, expected);
+    assert_eq!(texts(&mut there, 100).await, first);
+    assert_eq!(texts(&mut far, 100).await, first);
+    client.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn acknowledged_lines_come_once_and_in_one_order_though_a_node_dies_half_way() {
+    const LINES: usize = 100_000;
+    let mut world = World::start(3, log()).await;
+    founded(&world).await;
+    let mut readers = Vec::new();
+    for node in [1, 2] {
+        let reader = client(&world, 100 + node, &[node]).await.unwrap();
+        let options = SubscribeOptions::default().backpressure();
+        let subscription = reader.bus().subscribe("log.>", options).await.unwrap();
+        readers.push((reader, subscription));
+    }
+    // This one reads at the node that dies, and goes on elsewhere.
+    let wanderer = client(&world, 110, &[3, 1]).await.unwrap();
+    let options = SubscribeOptions::default().backpressure();
+    let wandering = wanderer.bus().subscribe("log.>", options).await.unwrap();
+    readers.push((wanderer, wandering));
+    let reading: Vec<_> = readers
+        .into_iter()
+        .map(|(reader, mut subscription)| {
+            actix::spawn(async move {
+                let lines = texts(&mut subscription, LINES).await;
+                reader.close().await;
+                lines
+            })
+        })
+        .collect();
+    let publisher = client(&world, 104, &[3, 2]).await.unwrap();
+    let bus = publisher.bus();
+    let mut publishing = Vec::with_capacity(LINES);
+    for k in 0..LINES {
+        publishing.push(soon(bus.begin("log.app", format!("line {k}"))).await.unwrap());
+        if k == LINES / 2 {
+            assert_eq!(publisher.linked()[0].get(), 3);
+            world.kill(3).await;
+        }
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    let expected: Vec<String> = (0..LINES).map(|k| format!("line {k}")).collect();
+    for lines in reading {
+        let lines = lines.await.unwrap();
+        assert!(lines == expected, "a reader got other lines than were published");
+    }
+    publisher.close().await;
+    world.stop().await;
+}
