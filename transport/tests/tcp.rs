@@ -6,16 +6,18 @@ use std::{net::SocketAddr, sync::Arc};
 
 use futures_util::future::{BoxFuture, ready};
 use quorate_transport::{
-    BindError, ConnectionConfig, Credentials, Hello, TcpTransport, Transport,
+    BindError, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError, TcpTransport,
+    Transport,
+    codec::{encode_hello, encode_lane},
     conformance::{self, Factory, Profile},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use self::common::{Authorities, Kind, settings};
+use self::common::{Authorities, Kind, counters::Counters, settings, strangers};
 
 #[derive(Default)]
 struct Tcp(Authorities);
@@ -79,3 +81,86 @@ impl Kind for Tcp {
 
 refused_tests! { Tcp::default() }
 link_tests! { Tcp::default() }
+
+/// Somebody who speaks for himself.
+async fn connect(tls: rustls::ClientConfig, to: SocketAddr, says: &[&[u8]]) -> TlsStream<TcpStream> {
+    let socket = TcpStream::connect(to).await.expect("it listens");
+    let name = "prod.quorate.internal".try_into().expect("a good name");
+    let mut stream = TlsConnector::from(Arc::new(tls)).connect(name, socket).await.expect("it belongs here");
+    stream.write_all(&says.concat()).await.expect("it is read");
+    stream
+}
+
+/// A link that n5 has opened by hand: its first connection, its token, and what n2 sees of it.
+struct ByHand {
+    ca: ClusterCa,
+    listener: Arc<dyn Transport>,
+    link: Arc<dyn Link>,
+    token: [u8; 16],
+    first: TlsStream<TcpStream>,
+}
+
+impl ByHand {
+    async fn new() -> Self {
+        let ca = common::authority("prod");
+        let listener = common::bind(&Tcp::default(), common::node(&ca, 2), common::config());
+        let hello = encode_hello(&common::hello(&common::node(&ca, 5))).expect("it is short");
+        let wants_link: &[u8] = &[0, 10, 0, 0, 0];
+        let tls = strangers::tls_of_node(&ca, 5);
+        let mut first = connect(tls, listener.local_addr(), &[wants_link, &hello]).await;
+        let link = listener.accept().await.expect("it is open");
+        let mut answer = [0; 17];
+        first.read_exact(&mut answer).await.expect("it is let in");
+        let [0, token @ ..] = answer else { panic!("it was refused") };
+        Self { ca, listener, link, token, first }
+    }
+
+    /// A connection of this node that shows a token and wants to be lane data 1.
+    async fn lane(&self, node: u64, token: &[u8; 16]) -> TlsStream<TcpStream> {
+        let (wants_lane, name) = ([1], encode_lane(Lane::Data(1)));
+        let tls = strangers::tls_of_node(&self.ca, node);
+        connect(tls, self.listener.local_addr(), &[&wants_lane, token, &name]).await
+    }
+}
+
+#[tokio::test]
+async fn a_token_counts_only_with_the_certificate_it_was_given_for() {
+    let (counters, _guard) = Counters::install();
+    let by_hand = ByHand::new().await;
+    let token = by_hand.token;
+    for (node, token) in [(6, token), (5, [0; 16])] {
+        let mut refused = by_hand.lane(node, &token).await;
+        assert!(!refused.read(&mut [0; 1]).await.is_ok_and(|bytes| bytes > 0), "it was let in");
+    }
+    assert_eq!(counters.refused("no_such_link"), 2);
+    let mut lane = by_hand.lane(5, &token).await;
+    assert_eq!(lane.read_u8().await.expect("it is let in"), 0);
+    let (name, _receiver) = by_hand.link.accept().await.expect("the link stands");
+    assert_eq!(name, Lane::Data(1));
+}
+
+#[tokio::test]
+async fn a_lane_that_breaks_off_takes_its_link_with_it() {
+    let by_hand = ByHand::new().await;
+    let mut lane = by_hand.lane(5, &by_hand.token).await;
+    lane.write_all(b"\0\x01\0\0\x07\0\0\0hpayload").await.expect("it is let in");
+    let (_, mut receiver) = by_hand.link.accept().await.expect("the link stands");
+    let mut got = Vec::new();
+    assert_eq!(receiver.recv(&mut got).await, Ok(true));
+    assert_eq!(got, [Frame { header: "h".into(), body: vec!["payload".into()] }]);
+    // Without the end that TLS has for this, as if cut by somebody in between: who knows what is
+    // missing?
+    drop(lane);
+    let ended = receiver.recv(&mut got).await;
+    assert!(matches!(ended, Err(LinkError::Lost(_))), "{ended:?}");
+    assert!(matches!(by_hand.link.closed().await, LinkError::Lost(_)));
+}
+
+#[tokio::test]
+async fn nonsense_on_thefirst_connection_ends_the_link() {
+    let (counters, _guard) = Counters::install();
+    let mut by_hand = ByHand::new().await;
+    by_hand.first.write_all(&[9; 100]).await.expect("it is read");
+    assert!(matches!(by_hand.link.closed().await, LinkError::Violation(_)));
+    assert_eq!(counters.get("quorate_links_violated_total"), 1);
+}

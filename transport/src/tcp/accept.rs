@@ -19,7 +19,8 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use super::{
     Inner, LINGER, Stream,
     error::refusal,
-    link::{Shared, TcpLink, Way},
+    link::{Shared, TcpLink},
+    opening::Way,
     preamble::{Purpose, Token, read_purpose, refuse, welcome_lane, welcome_link},
 };
 use crate::{

@@ -11,7 +11,8 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::{
     Inner, Stream,
     error::{refusal, unreachable},
-    link::{Shared, TcpLink, Way},
+    link::{Shared, TcpLink},
+    opening::Way,
     preamble::{Answer, ask_for_link, read_answer},
 };
 use crate::{ConnectError, Endpoint, Identity, Link, Refusal, tls::Verdict};

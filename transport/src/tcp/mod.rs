@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod lane;
 mod link;
+mod opening;
 mod preamble;
 
 use std::{

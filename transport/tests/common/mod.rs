@@ -5,6 +5,7 @@
 pub(crate) mod counters;
 pub(crate) mod links;
 pub(crate) mod refused;
+pub(crate) mod strangers;
 
 use std::{
     collections::HashMap,

@@ -9,18 +9,15 @@ use std::{
 use metrics::LocalRecorderGuard;
 use quorate_membership::NodeId;
 use quorate_transport::{
-    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, CredentialFiles, Credentials, Frame,
-    Hello, Lane, LaneReceiver, LaneSender, Link, LinkError, Transport, Validity, codec::encode_hello,
+    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, Credentials, Frame, Hello, Lane,
+    LaneReceiver, LaneSender, Link, LinkError, Transport, Validity, codec::encode_hello,
 };
 use rcgen::{CertificateParams, KeyPair, SanType};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+use rustls::{ClientConfig, pki_types::PrivateKeyDer};
+
+use super::{
+    Kind, authority, bind, config, counters::Counters, frame, hello, link, node, settings, strangers, to,
 };
-
-use super::{Kind, authority, bind, config, counters::Counters, frame, hello, link, node, settings, to};
-
-const ALPN: &[u8] = b"quorate/1";
 
 /// A node, n2 of "prod", with a link from n1.
 struct World<'a> {
@@ -58,33 +55,6 @@ impl<'a> World<'a> {
 
     async fn stranger(&self, tls: ClientConfig, says: &[u8]) {
         self.kind.dial_as_stranger(tls, self.addr(), says.to_vec()).await;
-    }
-
-    /// TLS as a node would use it, but in the hands of somebody who says what he likes.
-    fn tls_of(&self, shown: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_slice(self.ca.certificate_pem().as_bytes()).unwrap();
-        roots.add(ca).expect("an authority's certificate");
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_root_certificates(roots);
-        let mut config = match shown {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config
-    }
-
-    /// TLS with the certificate of a node of the cluster.
-    fn tls_of_insider(&self) -> ClientConfig {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = CredentialFiles::of_node(folder.path());
-        node(&self.ca, 5).save(&paths).unwrap();
-        let chain = CertificateDer::pem_file_iter(&paths.chain).unwrap().collect::<Result<_, _>>().unwrap();
-        self.tls_of(Some((chain, PrivateKeyDer::from_pem_file(&paths.key).unwrap())))
     }
 
     /// Ends the world: the listener has refused one peer for this reason, has shown nobody to the
@@ -176,19 +146,19 @@ pub(crate) async fn a_self_made_certificate_is_refused(kind: &dyn Kind) {
     params.subject_alt_names = vec![SanType::URI("quorate://prod/node/1".try_into().unwrap())];
     let certificate = params.self_signed(&key).unwrap().der().clone();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    world.stranger(world.tls_of(Some((vec![certificate], key))), b"").await;
+    world.stranger(strangers::tls(&world.ca, Some((vec![certificate], key))), b"").await;
     world.refused_for("unknown_authority").await;
 }
 
 pub(crate) async fn a_peer_without_a_certificate_is_refused(kind: &dyn Kind) {
     let world = World::new(kind, config()).await;
-    world.stranger(world.tls_of(None), b"").await;
+    world.stranger(strangers::tls(&world.ca, None), b"").await;
     world.refused_for("no_certificate").await;
 }
 
 pub(crate) async fn another_protocol_is_refused(kind: &dyn Kind) {
     let world = World::new(kind, config()).await;
-    let mut tls = world.tls_of_insider();
+    let mut tls = strangers::tls_of_node(&world.ca, 5);
     tls.alpn_protocols = vec![b"h3".to_vec()];
     world.stranger(tls, b"").await;
     world.refused_for("other_protocol").await;
@@ -214,20 +184,20 @@ pub(crate) async fn a_number_that_was_given_twice_is_refused(kind: &dyn Kind) {
 
 pub(crate) async fn an_insider_that_says_nothing_is_given_up(kind: &dyn Kind) {
     let world = World::new(kind, settings(|settings| settings.handshake_timeout_ms = 300)).await;
-    world.stranger(world.tls_of_insider(), b"").await;
+    world.stranger(strangers::tls_of_node(&world.ca, 5), b"").await;
     world.refused_for("too_slow").await;
 }
 
 pub(crate) async fn an_insider_that_babbles_is_refused(kind: &dyn Kind) {
     let world = World::new(kind, config()).await;
-    world.stranger(world.tls_of_insider(), b"GET / HTTP/1.1\r\n\r\n").await;
+    world.stranger(strangers::tls_of_node(&world.ca, 5), b"GET / HTTP/1.1\r\n\r\n").await;
     world.refused_for("bad_hello").await;
 }
 
 pub(crate) async fn a_hello_of_another_cluster_than_the_certificate_is_refused(kind: &dyn Kind) {
     let world = World::new(kind, config()).await;
     let lying = Hello { cluster: "test".to_owned(), ..hello(&node(&world.ca, 5)) };
-    world.stranger(world.tls_of_insider(), &encode_hello(&lying).unwrap()).await;
+    world.stranger(strangers::tls_of_node(&world.ca, 5), &encode_hello(&lying).unwrap()).await;
     world.refused_for("disagreement").await;
 }
 
@@ -248,7 +218,7 @@ pub(crate) async fn arbitrary_bytes_at_the_port_disturb_nobody(kind: &dyn Kind) 
 
 pub(crate) async fn silent_peers_keep_nobody_out(kind: &dyn Kind) {
     let world = World::new(kind, settings(|settings| settings.handshakes_max = 4)).await;
-    let tls = world.tls_of_insider();
+    let tls = strangers::tls_of_node(&world.ca, 5);
     let mut silent: Vec<_> = (0..8).map(|_| Box::pin(world.stranger(tls.clone(), b""))).collect();
     let all_silent = futures_util::future::join_all(silent.iter_mut());
     let welcome = async {
