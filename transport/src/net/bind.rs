@@ -1,6 +1,6 @@
 //! Taking an address.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Once};
 
 use socket2::SockRef;
 
@@ -91,19 +91,24 @@ pub(crate) fn is_dual_stack(addr: SocketAddr) -> bool {
     addr.is_ipv6() && addr.ip().is_unspecified()
 }
 
-/// Asks for buffers of this size, without which bursts are lost, and warns if there are less.
+/// Asks for buffers of this size, without which bursts are lost, and warns, once, if there are less.
 pub(crate) fn size_buffers(socket: &SockRef<'_>, bytes: usize) {
+    static WARNED: Once = Once::new();
     // A smaller buffer is slower, not wrong: the results are looked at, errors are not fatal.
     let _ = socket.set_send_buffer_size(bytes);
     let _ = socket.set_recv_buffer_size(bytes);
-    let (send, receive) = (socket.send_buffer_size(), socket.recv_buffer_size());
+    // Linux counts its own overhead in and says twice what can be used.
+    let usable = |size: usize| if cfg!(target_os = "linux") { size / 2 } else { size };
+    let (send, receive) = (socket.send_buffer_size().map(usable), socket.recv_buffer_size().map(usable));
     if [&send, &receive].into_iter().any(|size| size.as_ref().is_ok_and(|size| *size < bytes)) {
-        tracing::warn!(
-            wanted_bytes = bytes,
-            send_bytes = send.unwrap_or_default(),
-            receive_bytes = receive.unwrap_or_default(),
-            "the kernel gives smaller socket buffers: raise net.core.wmem_max and net.core.rmem_max, \
-             or expect lost packets under load"
-        );
+        WARNED.call_once(|| {
+            tracing::warn!(
+                wanted_bytes = bytes,
+                send_bytes = send.unwrap_or_default(),
+                receive_bytes = receive.unwrap_or_default(),
+                "the kernel gives smaller socket buffers: raise net.core.wmem_max and \
+                 net.core.rmem_max, or expect lost packets under load"
+            );
+        });
     }
 }

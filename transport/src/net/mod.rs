@@ -4,6 +4,7 @@ mod bind;
 mod config;
 mod greeting;
 mod handshakes;
+mod log_budget;
 mod task;
 
 pub use bind::BindError;
@@ -11,6 +12,7 @@ pub(crate) use bind::{checked_greeter, is_dual_stack, size_buffers};
 pub use config::{ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
 pub(crate) use greeting::{Greeter, read_hello};
 pub(crate) use handshakes::Handshakes;
+pub(crate) use log_budget::LogBudget;
 pub(crate) use task::Task;
 
 use std::net::SocketAddr;

@@ -1,12 +1,13 @@
 //! Why a peer is not let in.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use rustls::{AlertDescription, CertificateError};
 
 use crate::{
     codec::Disagreement,
     credentials::{ClusterName, Identity},
+    net::LogBudget,
 };
 
 /// Why a handshake came to nothing.
@@ -75,10 +76,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Counts the peer at this address as refused, and logs why.
+    /// Counts the peer at this address as refused, and logs why, within reason: anybody who
+    /// reaches the port can be refused as often as he likes.
     pub(crate) fn report(&self, addr: SocketAddr) {
+        static BUDGET: LogBudget = LogBudget::new(10);
         metrics::counter!("quorate_peers_refused_total", "reason" => self.label()).increment(1);
-        tracing::warn!(%addr, reason = %self, "a peer was refused");
+        if let Some(left_out) = BUDGET.take(Instant::now()) {
+            tracing::warn!(%addr, reason = %self, left_out, "a peer was refused");
+        }
     }
 
     /// The word for it in metrics.
