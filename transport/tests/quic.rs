@@ -10,11 +10,13 @@ use std::{
 use futures_util::future::{BoxFuture, ready};
 use quinn::crypto::rustls::QuicClientConfig;
 use quorate_transport::{
-    BindError, ConnectionConfig, Credentials, Hello, QuicTransport, Transport,
+    BindError, CloseReason, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError,
+    QuicTransport, Transport,
+    codec::{decode_close, encode_hello, encode_lane},
     conformance::{self, Factory, Profile},
 };
 
-use self::common::{Authorities, Kind, settings};
+use self::common::{Authorities, Kind, settings, strangers};
 
 #[derive(Default)]
 struct Quic(Authorities);
@@ -74,3 +76,81 @@ impl Kind for Quic {
 
 refused_tests! { Quic::default() }
 link_tests! { Quic::default() }
+
+/// A link that n5 has opened by hand, and what n2 sees of it.
+struct ByHand {
+    connection: quinn::Connection,
+    link: Arc<dyn Link>,
+    _greeting: (quinn::SendStream, quinn::RecvStream),
+    _ends: (quinn::Endpoint, Arc<dyn Transport>),
+}
+
+impl ByHand {
+    async fn new() -> Self {
+        let ca = common::authority("prod");
+        let listener = common::bind(&Quic::default(), common::node(&ca, 2), common::config());
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).expect("any port");
+        let tls = QuicClientConfig::try_from(strangers::tls_of_node(&ca, 5)).expect("it is TLS 1.3");
+        let config = quinn::ClientConfig::new(Arc::new(tls));
+        let name = "prod.quorate.internal";
+        let connecting = endpoint.connect_with(config, listener.local_addr(), name).expect("a good name");
+        let connection = connecting.await.expect("it belongs here");
+        let hello = encode_hello(&common::hello(&common::node(&ca, 5))).expect("it is short");
+        let mut greeting = connection.open_bi().await.expect("it is allowed");
+        greeting.0.write_all(&hello).await.expect("it is read");
+        let link = listener.accept().await.expect("it is open");
+        Self { connection, link, _greeting: greeting, _ends: (endpoint, listener) }
+    }
+
+    /// Sends a stream with these bytes and ends it.
+    async fn lane(&self, bytes: &[&[u8]]) {
+        let mut lane = self.connection.open_uni().await.expect("the link stands");
+        lane.write_all(&bytes.concat()).await.expect("the link stands");
+        lane.finish().expect("it was open");
+    }
+
+    /// What the peer is told.
+    async fn told(&self) -> CloseReason {
+        match self.connection.closed().await {
+            quinn::ConnectionError::ApplicationClosed(close) => decode_close(&close.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_that_are_no_lanes_end_the_link() {
+    for name in [&[9; 9][..], &[0, 1, 0, 0, 0, 0, 0, 0, 0], &[0, 0]] {
+        let by_hand = ByHand::new().await;
+        by_hand.lane(&[name]).await;
+        let refused = by_hand.link.accept().await.map(|(lane, _)| lane);
+        assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
+        assert!(matches!(by_hand.link.closed().await, LinkError::Violation(_)));
+        assert!(matches!(by_hand.told().await, CloseReason::Violation(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_given_up_before_it_has_a_name_is_no_lane_and_no_harm() {
+    let by_hand = ByHand::new().await;
+    by_hand.lane(&[]).await;
+    let mut given_up = by_hand.connection.open_uni().await.expect("the link stands");
+    given_up.write_all(&[1]).await.expect("the link stands");
+    given_up.reset(7u32.into()).expect("it was open");
+    by_hand.lane(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpayload"]).await;
+    let (lane, mut receiver) = by_hand.link.accept().await.expect("the link stands");
+    let mut got = Vec::new();
+    while receiver.recv(&mut got).await.expect("the link stands") {}
+    assert_eq!((lane, got), (Lane::Bulk, vec![Frame { header: "h".into(), body: vec!["payload".into()] }]));
+}
+
+#[tokio::test]
+async fn a_lane_that_ends_amid_a_frame_ends_the_link() {
+    let by_hand = ByHand::new().await;
+    by_hand.lane(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpay"]).await;
+    let (_, mut receiver) = by_hand.link.accept().await.expect("the link stands");
+    let refused = receiver.recv(&mut Vec::new()).await;
+    assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
+    let CloseReason::Violation(why) = by_hand.told().await else { panic!("it was a violation") };
+    assert!(why.contains("amid a frame"), "{why}");
+}
