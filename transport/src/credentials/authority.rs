@@ -17,6 +17,22 @@ use crate::Role;
 ///
 /// Certificates are X.509 with keys on the curve P-256; those of nodes serve both ends of a
 /// connection, those of clients only the dialling end.
+///
+/// ```
+/// use quorate_membership::NodeId;
+/// use quorate_transport::{ClusterCa, CredentialFiles, Credentials, Validity};
+///
+/// # let (safe, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
+/// let ca = ClusterCa::create("prod", Validity::days(3650))?;
+/// ca.save(safe.path())?;
+/// let files = CredentialFiles::of_node(folder.path());
+/// ca.issue_node(NodeId::new(7), Validity::days(365))?.save(&files)?;
+///
+/// let credentials = Credentials::load(&files)?;
+/// credentials.check(std::time::SystemTime::now())?;
+/// assert_eq!(credentials.identity().to_string(), "quorate://prod/node/7");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct ClusterCa {
     cluster: ClusterName,
     certificate_pem: String,

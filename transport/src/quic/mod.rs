@@ -47,6 +47,43 @@ const CLOSED: VarInt = VarInt::from_u32(0);
 ///
 /// Everything is driven on the tokio runtime on which it was made; links and lanes can be used from
 /// any.
+///
+/// ```
+/// use quorate_membership::{Incarnation, NodeId};
+/// use quorate_transport::{
+///     ClusterCa, ConnectionConfig, Endpoint, Frame, Hello, Lane, QuicTransport, Transport, Validity,
+/// };
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let ca = ClusterCa::create("example", Validity::days(3650))?;
+/// let node = |number| -> Result<_, Box<dyn std::error::Error>> {
+///     let credentials = ca.issue_node(NodeId::new(number), Validity::days(365))?;
+///     let hello = Hello {
+///         versions: (1, 1),
+///         features: 0,
+///         cluster: "example".to_owned(),
+///         incarnation: Incarnation::new(1),
+///         listens: Some(([127, 0, 0, 1], 0).into()),
+///     };
+///     Ok(QuicTransport::bind(credentials, hello, ConnectionConfig::default())?)
+/// };
+/// let (one, two) = (node(1)?, node(2)?);
+/// let to = Endpoint { node: Some(NodeId::new(2)), addr: two.local_addr() };
+/// let (here, there) = tokio::join!(one.connect(&to), two.accept());
+/// let (here, there) = (here?, there.expect("it is open"));
+/// assert_eq!(there.peer().member.node, NodeId::new(1));
+///
+/// let mut sender = here.open(Lane::Control).await?;
+/// sender.send(&mut [Frame { header: "greeting".into(), body: vec!["hello".into()] }].into()).await?;
+/// let (lane, mut receiver) = there.accept().await?;
+/// let mut frames = Vec::new();
+/// receiver.recv(&mut frames).await?;
+/// assert_eq!((lane, &frames[0].body[0][..]), (Lane::Control, &b"hello"[..]));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct QuicTransport {
     inner: Arc<Inner>,
