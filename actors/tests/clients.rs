@@ -179,3 +179,37 @@ async fn acknowledged_lines_come_once_and_in_one_order_though_a_node_dies_half_w
     publisher.close().await;
     world.stop().await;
 }
+
+#[actix::test]
+async fn a_newcomer_drops_what_its_members_drop() {
+    let mut world = World::start(4, log()).await;
+    founded(&world).await;
+    let publisher = client(&world, 104, &[3, 2]).await.unwrap();
+    let bus = publisher.bus();
+    for k in 0..50 {
+        soon(bus.publish("log.app", format!("early {k}"))).await.unwrap();
+    }
+    let joined = world.node(4).join(log().remove(0)).await.unwrap();
+    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    let options = SubscribeOptions::default().backpressure();
+    let mut subscriptions = Vec::new();
+    for node in [1, 4] {
+        subscriptions.push(world.node(node).bus().subscribe("log.>", options.clone()).await.unwrap());
+    }
+    let mut publishing = Vec::new();
+    for k in 0..5000 {
+        publishing.push(soon(bus.begin("log.app", format!("{k}"))).await.unwrap());
+        if k == 2500 {
+            world.kill(3).await;
+        }
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    let expected: Vec<String> = (0..5000).map(|k| format!("{k}")).collect();
+    for subscription in &mut subscriptions {
+        assert!(texts(subscription, 5000).await == expected);
+    }
+    publisher.close().await;
+    world.stop().await;
+}

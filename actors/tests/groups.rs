@@ -3,7 +3,10 @@
 mod common;
 
 use common::{World, messages, soon};
-use quorate::{Behind, EventOptions, GroupEvent, GroupSettings, SendError, protocols::Event};
+use quorate::{
+    Behind, Ended, EventOptions, GroupEvent, GroupSettings, SendError,
+    protocols::{Collect, Event},
+};
 
 fn declared() -> Vec<GroupSettings> {
     vec![GroupSettings::new("g", [1, 2, 3])]
@@ -106,5 +109,41 @@ async fn who_does_not_want_to_wait_is_told_that_the_window_is_full() {
         assert!(matches!(refused, Err(SendError::WouldBlock { .. })), "{refused:?}");
     }
     soon(group.multicast(vec![0; 40 << 10])).await.unwrap();
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_message_to_one_member_and_a_request_with_answers_of_all() {
+    let world = World::start(3, declared()).await;
+    let mut groups = Vec::new();
+    for node in 1..=3 {
+        groups.push(world.group(node, "g", &[1, 2, 3]).await);
+    }
+    let mut letters = groups[1].events(MANY).await.unwrap();
+    let sent = groups[0].send_to(world.node(2).member(), "for you").await.unwrap();
+    soon(sent.everywhere()).await.unwrap();
+    loop {
+        if let Some(GroupEvent::Event(Event::Direct { from, payload, .. })) = soon(letters.next()).await {
+            assert_eq!((from, payload), (world.node(1).member(), "for you".into()));
+            break;
+        }
+    }
+    for (number, group) in groups.iter().cloned().enumerate() {
+        let mut events = group.events(MANY).await.unwrap();
+        actix::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let GroupEvent::Event(Event::Request { request, .. }) = event {
+                    group.answer(request, format!("{number}")).await.unwrap();
+                }
+            }
+        });
+    }
+    let patience = common::PATIENCE;
+    let all = groups[0].request("who?", Collect::All, patience).await.unwrap();
+    let mut answers: Vec<_> = all.answers.into_iter().map(|(_, payload)| payload).collect();
+    answers.sort();
+    assert_eq!((answers, all.ended), (vec!["0".into(), "1".into(), "2".into()], Ended::Enough));
+    let two = groups[2].request_until("who?", patience, |answers| answers.len() == 2).await.unwrap();
+    assert_eq!((two.answers.len(), two.ended), (2, Ended::Enough));
     world.stop().await;
 }

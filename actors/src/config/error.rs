@@ -46,6 +46,26 @@ pub enum SettingsError {
         /// What is wrong.
         why: String,
     },
+    /// No policy.
+    #[error("groups.slow: group `{group}`: `{what}` is no policy: choose block, demote or evict")]
+    Slow {
+        /// The group.
+        group: String,
+        /// What it says.
+        what: String,
+    },
+    /// A group that takes busy members for slow ones.
+    #[error(
+        "groups.lag_for_ms: group `{group}`: {lag_ms} ms must exceed detect_within_ms, which is {detect_ms}"
+    )]
+    LagTooShort {
+        /// The group.
+        group: String,
+        /// What it says.
+        lag_ms: u64,
+        /// The node's detection time.
+        detect_ms: u64,
+    },
     /// No pattern.
     #[error("groups.subjects: group `{group}`: {why}")]
     Subjects {

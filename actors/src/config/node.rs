@@ -137,6 +137,11 @@ impl TryFrom<NodeSettings> for NodeConfig {
         let mut groups: Vec<Arc<GroupSpec>> = Vec::new();
         for settings in raw.groups {
             let spec = GroupSpec::try_from(settings)?.with_timing(timing);
+            let (lag, detect) = (spec.config().lag_for, timing.detect());
+            if lag <= detect {
+                let (lag_ms, detect_ms) = (lag.as_millis() as u64, detect.as_millis() as u64);
+                return Err(SettingsError::LagTooShort { group: spec.name().to_owned(), lag_ms, detect_ms });
+            }
             for other in &groups {
                 check_apart(other, &spec)?;
             }
@@ -198,6 +203,14 @@ mod tests {
             (
                 group(GroupSettings { order: Some("any".into()), ..GroupSettings::new("g", [1]) }),
                 "groups.order: ",
+            ),
+            (
+                group(GroupSettings { slow: Some("kill".into()), ..GroupSettings::new("g", [1]) }),
+                "groups.slow: ",
+            ),
+            (
+                group(GroupSettings { lag_for_ms: Some(1), ..GroupSettings::new("g", [1]) }),
+                "groups.lag_for_ms: ",
             ),
             (group(GroupSettings::new("g", [1]).bind("a..b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("a.b")), "groups.subjects: "),

@@ -1,9 +1,9 @@
 //! What all members of a group have to agree on.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use quorate_membership::{GroupId, NodeId, Timing};
-use quorate_protocols::{GroupConfig, Order, bus::Pattern};
+use quorate_protocols::{GroupConfig, Order, SlowPolicy, bus::Pattern};
 use serde::{Deserialize, Serialize};
 
 use super::SettingsError;
@@ -33,6 +33,15 @@ pub struct GroupSettings {
     /// round trips and costs memory at every member.
     #[serde(default)]
     pub window_bytes: Option<usize>,
+    /// What happens to a member that holds the others back: `block` (they wait for it), `demote` (it
+    /// becomes a learner until it has caught up) or `evict` (it is removed and comes back later).
+    /// Default: `block`.
+    #[serde(default)]
+    pub slow: Option<String>,
+    /// Milliseconds for which a member may lag before `slow` applies. Default 5000; it must exceed
+    /// the node's `detect_within_ms`.
+    #[serde(default)]
+    pub lag_for_ms: Option<u64>,
     /// Bytes of published messages that each member keeps for subscribers that come back. Default
     /// 64 MiB: who stays away for longer is told that it missed something.
     #[serde(default)]
@@ -58,6 +67,8 @@ impl GroupSettings {
             order: None,
             subjects: Vec::new(),
             window_bytes: None,
+            slow: None,
+            lag_for_ms: None,
             history_bytes: None,
         }
     }
@@ -177,6 +188,17 @@ impl TryFrom<GroupSettings> for GroupSpec {
         config.order = order;
         config.window_bytes =
             size("groups.window_bytes", raw.window_bytes, WINDOW_BYTES, (64 << 10, 1 << 30))?;
+        config.slow = match raw.slow.as_deref() {
+            None | Some("block") => SlowPolicy::Block,
+            Some("demote") => SlowPolicy::Demote,
+            Some("evict") => SlowPolicy::Evict,
+            Some(other) => {
+                return Err(SettingsError::Slow { group, what: other.to_owned() });
+            }
+        };
+        if let Some(span) = raw.lag_for_ms {
+            config.lag_for = Duration::from_millis(span);
+        }
         let history_bytes =
             size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
         Ok(Self { name: group, config, subjects, history_bytes })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quorate_membership::{GroupId, Member, View, ViewId};
+use quorate_membership::{Change, GroupId, Member, View, ViewId};
 use quorate_protocols::bus::{Admission, History, Marks, Pattern, Position, PublisherId, Stamp, Subject};
 
 use crate::{
@@ -127,7 +127,7 @@ impl Bound {
         let newcomers: BTreeSet<Member> = view
             .changes
             .iter()
-            .filter(|(_, why)| *why == quorate_membership::Change::Joined)
+            .filter(|(_, why)| matches!(why, Change::Joined | Change::Learns))
             .map(|(member, _)| *member)
             .collect();
         if std::mem::take(&mut self.outside) {

@@ -1,5 +1,6 @@
 //! Groups at a node.
 
+mod asking;
 mod bound;
 mod codec;
 mod events;
@@ -11,6 +12,7 @@ mod record;
 mod replication;
 mod sent;
 
+pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
 pub use handle::{Group, Stopped};
 pub use record::{GroupStatus, ViewRecord, Wait};

@@ -7,7 +7,9 @@ use quorate_membership::NodeId;
 use quorate_protocols::{Effect, Effects, Event, Fate, Input, Message, Ticket};
 
 use super::{
-    Outgoing, SendError, codec,
+    Outgoing, SendError,
+    asking::Step,
+    codec,
     replication::{Asker, Replication},
     sent::Stage,
 };
@@ -21,6 +23,11 @@ impl Replication {
                 Effect::Send { to, message } => self.send(to, message),
                 Effect::Deliver(event) => self.tell(event, ctx),
                 Effect::Fate { ticket, fate } => self.settle(ticket, fate),
+                Effect::Answer { ticket, from, payload } => {
+                    self.step(ticket, Step::Answer(from, payload), false);
+                }
+                Effect::Absent { ticket, member } => self.step(ticket, Step::Absent(member), false),
+                Effect::Collected { ticket, outcome } => self.step(ticket, Step::Collected(outcome), true),
                 Effect::WakeAt(at) => {
                     let wait = at.since(self.clock.now());
                     ctx.run_later(wait, |actor, ctx| actor.drive(Input::Wake, ctx));
@@ -87,7 +94,9 @@ impl Replication {
             return;
         }
         match (self.askers.remove(&ticket), fate) {
-            (Some(Asker::Sender(_, progress)), Fate::Everywhere) => progress.reach(Stage::Everywhere),
+            (Some(Asker::Sender(_, progress)), Fate::Everywhere | Fate::Delivered) => {
+                progress.reach(Stage::Everywhere);
+            }
             (Some(asker @ Asker::Sender(..)), Fate::Lost) => asker.fail(&SendError::Lost),
             (Some(asker @ Asker::Sender(..)), _) => asker.fail(&SendError::Unknown),
             (Some(Asker::Publisher(publication)), Fate::Uniform | Fate::Everywhere) => {

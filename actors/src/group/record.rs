@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::SystemTime};
 
-use quorate_membership::{Member, View};
+use quorate_membership::{Member, NodeId, View};
 use serde::{Deserialize, Serialize};
 
 /// Views that are kept for people to look at.
@@ -35,6 +35,31 @@ pub enum Wait {
     },
     /// The view is being closed: what is sent goes out in the next one.
     NextView,
+    /// A member is out of reach.
+    Member {
+        /// The member's node.
+        node: NodeId,
+        /// For how many milliseconds.
+        for_ms: u64,
+    },
+    /// The others wait for a member that lags.
+    Slow {
+        /// The member.
+        member: Member,
+        /// Bytes that it lacks.
+        bytes: usize,
+        /// For how many milliseconds it has lagged.
+        for_ms: u64,
+        /// Whether the group's policy acts if it goes on.
+        policy_acts: bool,
+    },
+    /// A learner has to catch up before it counts.
+    Learner {
+        /// The learner.
+        member: Member,
+        /// Bytes that it lacks.
+        bytes: usize,
+    },
     /// So many submissions wait because the window is full: some member lacks what was sent.
     Window {
         /// Submissions that wait.
@@ -51,6 +76,10 @@ impl Wait {
             }
             Self::Admission => "a member admits this node with the next view",
             Self::Majority { .. } => "deliveries go on when a majority is back; until then submissions wait",
+            Self::Member { .. } => "it is removed once another member has lost it, too, or comes back",
+            Self::Slow { policy_acts: true, .. } => "the group's policy for slow members acts if it goes on",
+            Self::Slow { .. } => "the others wait on: the group has no policy for slow members",
+            Self::Learner { .. } => "it becomes a data member once it has caught up",
             Self::NextView => "the members in reach agree on the next view, then all goes on",
             Self::Window { .. } => {
                 "submissions go out as members acknowledge what they lack; one that falls silent is removed"

@@ -10,9 +10,11 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{Member, View, ViewId};
 use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
+use tokio::sync::mpsc;
 
 use super::{
     Outlet, Publication, SendError, ViewRecord,
+    asking::Step,
     bound::Bound,
     events::EventFeed,
     record::{GroupStatus, Records, Wait},
@@ -45,6 +47,8 @@ pub(crate) struct Replication {
     pub(crate) outlet: Rc<dyn Outlet>,
     pub(crate) readers: Vec<EventFeed>,
     pub(crate) askers: BTreeMap<Ticket, Asker>,
+    /// Who collects answers; the core bounds how many do.
+    pub(crate) collecting: BTreeMap<Ticket, mpsc::UnboundedSender<Step>>,
     pub(crate) waiting: VecDeque<Asker>,
     pub(crate) payload_bytes_max: usize,
     pub(crate) bound: Option<Bound>,
@@ -119,6 +123,7 @@ impl Replication {
             outlet,
             readers: Vec::new(),
             askers: BTreeMap::new(),
+            collecting: BTreeMap::new(),
             waiting: VecDeque::new(),
             payload_bytes_max,
             undecided: Vec::new(),
@@ -171,12 +176,26 @@ impl Replication {
         }
     }
 
+    /// A name for the next submission.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Feeds an input whose refusal matters to somebody.
+    pub(crate) fn submit(&mut self, input: Input, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        let mut effects = Vec::new();
+        self.group.handle(self.clock.now(), input, &mut effects)?;
+        self.perform(effects, ctx);
+        self.flush_soon(ctx);
+        Ok(())
+    }
+
     /// Submits what waits, oldest first, as far as the window allows.
     pub(crate) fn admit(&mut self, ctx: &mut Context<Self>) {
         self.admit_due = false;
         while let Some(asker) = self.waiting.pop_front() {
-            let ticket = Ticket(self.next_ticket);
-            self.next_ticket += 1;
+            let ticket = self.ticket();
             let mut effects = Vec::new();
             let input = Input::Submit { ticket, payload: asker.payload().clone() };
             match self.group.handle(self.clock.now(), input, &mut effects) {
@@ -211,6 +230,17 @@ impl Replication {
         }
         if self.group.is_sealed() {
             waits.push(Wait::NextView);
+        }
+        let since = |at| u64::try_from(self.clock.now().since(at).as_millis()).unwrap_or(u64::MAX);
+        for wait in self.group.waits() {
+            waits.extend(match wait {
+                protocols::Wait::Member { node, since: at } => Some(Wait::Member { node, for_ms: since(at) }),
+                protocols::Wait::Slow { member, bytes, since: at, acts_at, .. } => {
+                    Some(Wait::Slow { member, bytes, for_ms: since(at), policy_acts: acts_at.is_some() })
+                }
+                protocols::Wait::Learner { member, bytes, .. } => Some(Wait::Learner { member, bytes }),
+                _ => None, // said above in this node's words
+            });
         }
         if !self.waiting.is_empty() {
             waits.push(Wait::Window { submissions: self.waiting.len() });

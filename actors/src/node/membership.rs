@@ -140,6 +140,7 @@ impl Membership {
                 DetectorEffect::Stalled { late_by } => {
                     metrics::counter!("quorate_stalls_total").increment(1);
                     tracing::warn!(?late_by, "this process stood still; its suspicions wait");
+                    self.tell_groups(&Input::Stalled);
                 }
                 DetectorEffect::WakeAt(at) => {
                     let wait = at.since(self.clock.now());

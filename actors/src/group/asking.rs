@@ -1,0 +1,211 @@
+//! Messages to one member, and requests to a group that collect answers.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use quorate_membership::Member;
+use quorate_protocols::{Audience, Collect, Collected, Input, RequestId, Ticket};
+use tokio::sync::mpsc;
+
+use super::{
+    Group, SendError, Sent, Stopped,
+    replication::{Asker, Replication},
+    sent::{Progress, Stage},
+};
+
+/// What has come back for a request to a group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answers {
+    /// Who answered what, in the order of arrival.
+    pub answers: Vec<(Member, Bytes)>,
+    /// Members that were asked and have left the view: they will not answer.
+    pub absent: Vec<Member>,
+    /// How the collection ended.
+    pub ended: Ended,
+}
+
+/// How a collection of answers ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// As many answers as wanted have come.
+    Enough,
+    /// All who still can have answered; the others are gone.
+    Short,
+    /// The time is over; members may answer later, unheard.
+    TimedOut,
+    /// This member had to leave the group: no further answer will come.
+    Lost,
+}
+
+/// One step of a collection.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Answer(Member, Bytes),
+    Absent(Member),
+    Collected(Collected),
+    Refused(SendError),
+}
+
+impl Group {
+    /// Sends a message to one member of the present view. [`Sent::everywhere`] tells that it was
+    /// delivered there; it has no order with multicasts.
+    ///
+    /// # Errors
+    /// [`SendError::Refused`] if the addressee is no data member of the present view.
+    pub async fn send_to(&self, to: Member, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        let progress = Progress::new();
+        let letter = SendTo { to, payload: payload.into(), progress: progress.clone() };
+        self.addr.send(letter).await.map_err(|_| SendError::Stopped)?;
+        progress.wait(Stage::Accepted).await?;
+        Ok(Sent(progress))
+    }
+
+    /// Asks all data members, this one included, in the order of the group, and collects answers.
+    /// The view is the roll-call: who leaves it is not waited for.
+    ///
+    /// # Errors
+    /// [`SendError`] if the request was not sent.
+    pub async fn request(
+        &self,
+        payload: impl Into<Bytes>,
+        collect: Collect,
+        within: Duration,
+    ) -> Result<Answers, SendError> {
+        self.collect(payload.into(), collect, within, |_| false).await
+    }
+
+    /// As [`Self::request`], until what has come suffices.
+    ///
+    /// # Errors
+    /// [`SendError`] if the request was not sent.
+    pub async fn request_until(
+        &self,
+        payload: impl Into<Bytes>,
+        within: Duration,
+        suffices: impl FnMut(&[(Member, Bytes)]) -> bool,
+    ) -> Result<Answers, SendError> {
+        self.collect(payload.into(), Collect::All, within, suffices).await
+    }
+
+    /// Answers a request that came as an event, at any time while its asker is in the view.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn answer(&self, request: RequestId, payload: impl Into<Bytes>) -> Result<(), Stopped> {
+        let answer = Input::Answer { request, payload: payload.into() };
+        self.addr.send(super::Feed(answer)).await.map_err(|_| Stopped)
+    }
+
+    async fn collect(
+        &self,
+        payload: Bytes,
+        collect: Collect,
+        within: Duration,
+        mut suffices: impl FnMut(&[(Member, Bytes)]) -> bool,
+    ) -> Result<Answers, SendError> {
+        // Bounded by the members: each answers once or is told absent once.
+        let (steps, mut coming) = mpsc::unbounded_channel();
+        let ticket = self.addr.send(Ask { payload, collect, steps }).await.map_err(|_| SendError::Stopped)?;
+        let mut answers = Answers { answers: Vec::new(), absent: Vec::new(), ended: Ended::Lost };
+        let collecting = async {
+            while let Some(step) = coming.recv().await {
+                match step {
+                    Step::Answer(from, payload) => {
+                        answers.answers.push((from, payload));
+                        if suffices(&answers.answers) {
+                            return Ok(Ended::Enough);
+                        }
+                    }
+                    Step::Absent(member) => answers.absent.push(member),
+                    Step::Collected(Collected::Enough) => return Ok(Ended::Enough),
+                    Step::Collected(Collected::Short) => return Ok(Ended::Short),
+                    Step::Collected(_) => return Ok(Ended::Lost),
+                    Step::Refused(error) => return Err(error),
+                }
+            }
+            Ok(Ended::Lost)
+        };
+        let ended = tokio::time::timeout(within, collecting).await.unwrap_or(Ok(Ended::TimedOut))?;
+        answers.ended = ended;
+        // A stopped group has given up anyway.
+        let _ = self.addr.send(GiveUp(ticket)).await;
+        Ok(answers)
+    }
+}
+
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct SendTo {
+    to: Member,
+    payload: Bytes,
+    progress: std::sync::Arc<Progress>,
+}
+
+#[derive(Debug, actix::Message)]
+#[rtype(result = "Asked")]
+struct Ask {
+    payload: Bytes,
+    collect: Collect,
+    steps: mpsc::UnboundedSender<Step>,
+}
+
+/// The name of a request.
+#[derive(Clone, Copy, Debug, MessageResponse)]
+struct Asked(Ticket);
+
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct GiveUp(Asked);
+
+impl Handler<SendTo> for Replication {
+    type Result = ();
+    fn handle(&mut self, SendTo { to, payload, progress }: SendTo, ctx: &mut Self::Context) {
+        let ticket = self.ticket();
+        let input = Input::SendTo { ticket, to, payload };
+        match self.submit(input, ctx) {
+            Ok(()) => {
+                progress.reach(Stage::Accepted);
+                self.askers.insert(ticket, Asker::Sender(Bytes::new(), progress));
+            }
+            Err(refusal) => progress.fail(refusal.into()),
+        }
+    }
+}
+
+impl Handler<Ask> for Replication {
+    type Result = Asked;
+    fn handle(&mut self, Ask { payload, collect, steps }: Ask, ctx: &mut Self::Context) -> Asked {
+        let ticket = self.ticket();
+        // Answers may come while the request is handled: this member is asked, too.
+        self.collecting.insert(ticket, steps);
+        let input = Input::Ask { ticket, to: Audience::Group, payload, collect };
+        if let Err(refusal) = self.submit(input, ctx) {
+            self.step(ticket, Step::Refused(refusal.into()), true);
+        }
+        Asked(ticket)
+    }
+}
+
+impl Handler<GiveUp> for Replication {
+    type Result = ();
+    fn handle(&mut self, GiveUp(Asked(ticket)): GiveUp, ctx: &mut Self::Context) {
+        if self.collecting.remove(&ticket).is_some() {
+            self.drive(Input::GiveUp { ticket }, ctx);
+        }
+    }
+}
+
+impl Replication {
+    /// Hands one step of a collection to whoever collects.
+    pub(crate) fn step(&mut self, ticket: Ticket, step: Step, is_last: bool) {
+        if let Some(steps) = self.collecting.get(&ticket) {
+            // Whoever no longer collects gives up in a moment.
+            let _ = steps.send(step);
+        }
+        if is_last {
+            self.collecting.remove(&ticket);
+        }
+    }
+}
