@@ -97,3 +97,24 @@ pub(super) async fn dropping_a_transport_closes_it(factory: &dyn Factory) {
     assert!(matches!(theirs.closed().await, LinkError::ClosedHere(_)));
     drop(dialer);
 }
+
+pub(super) async fn what_was_sent_before_a_transport_closes_arrives(factory: &dyn Factory) {
+    let pair = Pair::new(factory).await;
+    let (mut sender, mut receiver) = pair.lane(Lane::Data(1)).await;
+    let frames: Vec<_> = (0..20).map(|n| super::numbered(n, 5000)).collect();
+    send(&mut *sender, frames.clone()).await;
+    let mut late = pair.ours.open(Lane::Data(2)).await.expect("the link stands");
+    send(&mut *late, [frame("farewell")]).await;
+    let receiving = async {
+        let mut got = Vec::new();
+        while let Ok(more) = receiver.recv(&mut got).await {
+            assert!(more, "the lane was not finished");
+        }
+        let (_, mut receiver) = pair.theirs.accept().await.expect("it came before the end");
+        assert_eq!(super::receive(&mut *receiver, 1).await, [frame("farewell")]);
+        got
+    };
+    let ((), got) = tokio::join!(pair.dialer.close(reason()), receiving);
+    assert!(got == frames, "{} of {} frames came before the end", got.len(), frames.len());
+    assert_eq!(pair.theirs.closed().await, LinkError::ClosedByPeer(reason()));
+}

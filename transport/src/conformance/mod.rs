@@ -129,6 +129,9 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("closing twice changes nothing", |f| Box::pin(closing::closing_twice_changes_nothing(f))),
     ("whoever waits learns of the end", |f| Box::pin(closing::whoever_waits_learns_of_the_end(f))),
     ("dropping the last handle closes a link", |f| Box::pin(closing::dropping_the_last_handle_closes(f))),
+    ("what was sent before a transport closes arrives", |f| {
+        Box::pin(closing::what_was_sent_before_a_transport_closes_arrives(f))
+    }),
     ("a closed transport closes its links", |f| Box::pin(closing::a_closed_transport_closes_its_links(f))),
     ("dropping a transport closes it", |f| Box::pin(closing::dropping_a_transport_closes_it(f))),
 ];

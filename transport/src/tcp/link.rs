@@ -197,11 +197,12 @@ impl Link for TcpLink {
 
     fn accept(&self) -> BoxFuture<'_, Result<Incoming, LinkError>> {
         Box::pin(async {
+            self.shared().check_here()?;
             let next = async { self.shared().arrivals.lock().await.recv().await };
             let arrival = tokio::select! {
                 biased;
-                error = self.shared().ended() => return Err(error),
                 arrival = next => arrival.expect("the sender is here"),
+                error = self.shared().ended() => return Err(error),
             };
             let Arrival { lane, reader, permit } = arrival;
             Ok((lane, Box::new(TcpReceiver::new(reader, permit, Arc::clone(&self.0))) as _))
@@ -220,10 +221,11 @@ impl Link for TcpLink {
 
     fn recv_datagram(&self) -> BoxFuture<'_, Result<Bytes, LinkError>> {
         Box::pin(async {
+            self.shared().check_here()?;
             tokio::select! {
                 biased;
-                error = self.shared().ended() => Err(error),
                 datagram = self.shared().datagrams.next() => Ok(datagram),
+                error = self.shared().ended() => Err(error),
             }
         })
     }
