@@ -593,3 +593,35 @@ async fn what_goes_through_and_what_does_not_is_counted() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_last_leaves_before_a_mesh_closes_unless_nobody_reads() {
+    local(async {
+        let world = World::new();
+        let (a, mut b) = world.linked().await;
+        for number in 0..100 {
+            a.mesh.send(b.me, Lane::Data(1), frame(number, 50_000)).expect("linked");
+        }
+        let begin = Instant::now();
+        let receiving = async {
+            let (_, mut receiver) = b.lane().await;
+            let mut got = Vec::new();
+            while let Ok(true) = receiver.recv(&mut got).await {}
+            got
+        };
+        let ((), got) = tokio::join!(a.mesh.close(CloseReason::Stopping), receiving);
+        assert_eq!(got, (0..100).map(|number| frame(number, 50_000)).collect::<Vec<_>>());
+        assert!(begin.elapsed() < 100 * MS, "nothing was to be waited for");
+
+        let (c, mut d) = (world.node(3), world.node(4));
+        c.watch(&d);
+        d.up(3).await;
+        for number in 0..100 {
+            c.mesh.send(d.me, Lane::Data(1), frame(number, 50_000)).expect("linked");
+        }
+        let begin = Instant::now();
+        c.mesh.close(CloseReason::Stopping).await;
+        assert_eq!(begin.elapsed().as_secs(), 1, "a peer that does not read holds up the stop");
+    })
+    .await;
+}

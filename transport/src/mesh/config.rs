@@ -28,6 +28,9 @@ pub struct MeshSettings {
     pub events_max: usize,
     /// Links of clients at one time; more are refused. Default 1024.
     pub clients_max: usize,
+    /// How long a mesh that is closed waits for what is still in its outboxes. Default 1 s. Higher
+    /// values let slow peers hold up a stop, lower ones lose more of what was said last.
+    pub flush_within: Duration,
 }
 
 impl Default for MeshSettings {
@@ -40,6 +43,7 @@ impl Default for MeshSettings {
             retry_most: Duration::from_secs(2),
             events_max: 1024,
             clients_max: 1024,
+            flush_within: Duration::from_secs(1),
         }
     }
 }

@@ -163,8 +163,9 @@ impl Mesh {
         peer.send_datagram(datagram).map(|()| true)
     }
 
-    /// Dials nobody any more, and closes the transport with all links. Their ends are still
-    /// reported.
+    /// Dials nobody any more, gives what waits in the outboxes some time to leave
+    /// ([`MeshSettings::flush_within`]), and closes the transport with all links. Their ends are
+    /// still reported.
     pub async fn close(&self, reason: CloseReason) {
         self.dialers.stop();
         self.roster.close(reason).await;

@@ -43,6 +43,8 @@ pub struct Outbox {
     frames: RefCell<VecDeque<Frame>>,
     bytes: Cell<usize>,
     closed: Cell<bool>,
+    /// The writer is handing a batch to the link.
+    writing: Cell<bool>,
     filled: Notify,
     drained: Notify,
 }
@@ -54,6 +56,7 @@ impl Outbox {
             frames: RefCell::default(),
             bytes: Cell::new(0),
             closed: Cell::new(false),
+            writing: Cell::new(false),
             filled: Notify::new(),
             drained: Notify::new(),
         }
@@ -124,6 +127,17 @@ impl Outbox {
         }
     }
 
+    /// Waits until all that was put in has been handed to the link, or the link is gone.
+    pub async fn flushed(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.closed.get() || (!self.writing.get() && self.frames.borrow().is_empty()) {
+                return;
+            }
+            drained.await;
+        }
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes.get()
@@ -140,6 +154,9 @@ impl Outbox {
     /// The next batch; waits until there is one. Returns its bytes.
     async fn batch(&self, batch: &mut VecDeque<Frame>) -> usize {
         loop {
+            if self.writing.replace(false) {
+                self.drained.notify_waiters();
+            }
             let mut taken = 0;
             {
                 let mut frames = self.frames.borrow_mut();
@@ -152,6 +169,7 @@ impl Outbox {
             }
             if !batch.is_empty() {
                 self.bytes.set(self.bytes.get() - taken);
+                self.writing.set(true);
                 self.drained.notify_waiters();
                 return taken;
             }

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::{sync::watch, task::spawn_local};
 
 use super::{MeshConfig, Outbox, OutboxError, outbox::write};
@@ -95,6 +96,12 @@ impl Peer {
     /// Waits until the link is gone, and says why.
     pub async fn closed(&self) -> LinkError {
         self.link.closed().await
+    }
+
+    /// Waits until all that was handed in before is with the link, or the link is gone.
+    pub(super) async fn flushed(&self) {
+        let outboxes: Vec<_> = self.outboxes.borrow().values().cloned().collect();
+        join_all(outboxes.iter().map(|outbox| outbox.flushed())).await;
     }
 
     /// Ends the outboxes.

@@ -1,18 +1,13 @@
 //! Who is linked: takes links on, serves them, and reports their ends.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    fmt,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use quorate_membership::{Member, NodeId};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::spawn_local,
+    time::timeout,
 };
 
 use super::{
@@ -33,7 +28,7 @@ pub(super) struct Roster {
     pub(super) me: Member,
     pub(super) config: MeshConfig,
     nodes: RefCell<BTreeMap<NodeId, Rc<Peer>>>,
-    clients: Cell<usize>,
+    clients: RefCell<Vec<Rc<Peer>>>,
     newcomers: mpsc::Sender<Newcomer>,
     events: mpsc::Sender<MeshEvent>,
     stopped: watch::Sender<bool>,
@@ -58,7 +53,7 @@ impl Roster {
             me,
             config,
             nodes: RefCell::default(),
-            clients: Cell::new(0),
+            clients: RefCell::default(),
             newcomers,
             events,
             stopped: watch::Sender::new(false),
@@ -85,7 +80,14 @@ impl Roster {
         self.stopped.send_replace(true);
     }
 
+    /// Closes the transport, once what was handed in before is with it or has had its time.
     pub(super) async fn close(&self, reason: CloseReason) {
+        let mut peers = self.peers();
+        peers.extend(self.clients.borrow().iter().cloned());
+        let flushed = join_all(peers.iter().map(|peer| peer.flushed()));
+        if timeout(self.config.settings().flush_within, flushed).await.is_err() {
+            tracing::warn!("not all that was to be sent left in time");
+        }
         self.transport.close(reason).await;
     }
 
@@ -153,12 +155,13 @@ impl Roster {
     }
 
     async fn take_on_client(self: &Rc<Self>, link: Arc<dyn Link>) {
-        if self.clients.get() >= self.config.settings().clients_max {
+        if self.clients.borrow().len() >= self.config.settings().clients_max {
             count_refused("too_many_clients");
             return link.close(CloseReason::Refused("this node serves as many clients as it may".to_owned()));
         }
-        self.clients.set(self.clients.get() + 1);
-        self.take_on(Rc::new(Peer::new(link, self.config))).await;
+        let peer = Rc::new(Peer::new(link, self.config));
+        self.clients.borrow_mut().push(Rc::clone(&peer));
+        self.take_on(peer).await;
     }
 
     async fn take_on(self: &Rc<Self>, peer: Rc<Peer>) {
@@ -213,7 +216,7 @@ impl Roster {
         tracing::debug!(peer = %info.member, %error, "the link is gone");
         match info.role {
             Role::Node => drop(self.nodes.borrow_mut().remove(&info.member.node)),
-            Role::Client => self.clients.set(self.clients.get() - 1),
+            Role::Client => self.clients.borrow_mut().retain(|client| !Rc::ptr_eq(client, peer)),
         }
         peer.end();
         self.report(MeshEvent::Down { peer: Rc::clone(peer), error }).await;
