@@ -133,7 +133,7 @@ async fn subscribers_at_nodes_that_do_not_carry_the_group_get_its_one_order_thou
 
 #[actix::test]
 async fn acknowledged_lines_come_once_and_in_one_order_though_a_node_dies_half_way() {
-    const LINES: usize = 100_000;
+    const LINES: usize = 30_000;
     let mut world = World::start(3, log()).await;
     founded(&world).await;
     let mut readers = Vec::new();
@@ -211,5 +211,25 @@ async fn a_newcomer_drops_what_its_members_drop() {
         assert!(texts(subscription, 5000).await == expected);
     }
     publisher.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_reader_that_goes_on_at_a_newcomer_gets_what_older_members_keep() {
+    let mut world = World::start(4, log()).await;
+    founded(&world).await;
+    let reader = client(&world, 104, &[3, 4]).await.unwrap();
+    let options = SubscribeOptions::default().backpressure();
+    let mut subscription = reader.bus().subscribe("log.>", options).await.unwrap();
+    let bus = world.node(1).bus();
+    soon(bus.publish("log.a", "before")).await.unwrap();
+    assert_eq!(texts(&mut subscription, 1).await, ["before"]);
+    let joined = world.node(4).join(log().remove(0)).await.unwrap();
+    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    world.kill(3).await;
+    common::in_view(&joined, &[1, 2, 4]).await;
+    soon(bus.publish("log.a", "after")).await.unwrap();
+    assert_eq!(texts(&mut subscription, 1).await, ["after"]);
+    reader.close().await;
     world.stop().await;
 }

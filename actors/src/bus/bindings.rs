@@ -50,16 +50,27 @@ impl BusActor {
 
     /// Where a group's subjects are served; makes a way to another node if none carries it here.
     pub(super) fn place(&mut self, group: GroupId) -> Option<Place> {
-        let binding = self.bindings.get_mut(&group)?;
-        if let Some(here) = &binding.here {
-            return Some(Place::Here(here.clone()));
+        match &self.bindings.get(&group)?.here {
+            Some(here) => Some(Place::Here(here.clone())),
+            None => self.uplink(group).map(Place::Away),
         }
+    }
+
+    /// The way to another node for readers that go on at a position which is not kept here, as at a
+    /// newcomer; `None` if no other node carries the group.
+    pub(super) fn elsewhere(&mut self, group: GroupId) -> Option<Addr<Uplink>> {
+        let is_carried = self.bindings.get(&group).is_some_and(|binding| !binding.carriers.is_empty());
+        is_carried.then(|| self.uplink(group)).flatten()
+    }
+
+    fn uplink(&mut self, group: GroupId) -> Option<Addr<Uplink>> {
+        let binding = self.bindings.get_mut(&group)?;
         let uplink = binding.uplink.get_or_insert_with(|| {
             let uplink = Uplink::for_group(group, self.mesh.clone(), self.me).start();
             uplink.do_send(Carriers(spread(&binding.carriers, self.me.node)));
             uplink
         });
-        Some(Place::Away(uplink.clone()))
+        Some(uplink.clone())
     }
 
     pub(super) fn publish_now(&mut self, command: Publish) {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Position, Want};
+use quorate_protocols::bus::{Pattern, Position, Want};
 use tokio::sync::oneshot;
 
 use super::{
-    BusActor, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
+    BusActor, Delivery, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
     bindings::{Place, Positions},
     commands::Subscribed,
     local::Local,
 };
-use crate::group::{Resubscribe, Untail};
+use crate::{
+    group::{Covers, Resubscribe, Untail},
+    queue::Feed,
+};
 
 /// Where a reader began in a group.
 type Attaching = BoxFuture<'static, Option<(GroupId, Position)>>;
@@ -72,23 +75,21 @@ impl BusActor {
             let (Some(place), Some(bus)) = (place, bus) else { continue };
             let (pattern, feed) = (want.pattern.clone(), Arc::clone(&feed));
             let after = after.get(&group).copied();
-            attaching.push(match place {
-                Place::Here(here) => Box::pin(async move {
-                    let tailed = here.send(Resubscribe { pattern, overflow, feed, after }).await.ok()??;
-                    bus.do_send(Attached { id, group, place: Place::Here(here), reader: tailed.id });
-                    Some((group, after.or(tailed.from)?))
-                }),
-                Place::Away(uplink) => Box::pin(async move {
-                    let (done, subscribed) = oneshot::channel();
-                    let options = SubscribeOptions { queue: None, capacity, overflow };
-                    let after: Vec<_> = after.map(|position| (group, position)).into_iter().collect();
-                    let command = Subscribe { pattern, options, feed, only: Some(group), after, done };
-                    uplink.send(command).await.ok()?;
-                    let subscribed = subscribed.await.ok()?.ok()?;
-                    bus.do_send(Attached { id, group, place: Place::Away(uplink), reader: subscribed.id });
-                    subscribed.from.first().copied()
-                }),
-            });
+            let elsewhere = after.and_then(|_| self.elsewhere(group));
+            let options = SubscribeOptions { queue: None, capacity, overflow };
+            attaching.push(Box::pin(async move {
+                let place = match (place, elsewhere, after) {
+                    (Place::Here(here), Some(uplink), Some(position))
+                        if !here.send(Covers(position)).await.unwrap_or(true) =>
+                    {
+                        Place::Away(uplink)
+                    }
+                    (place, ..) => place,
+                };
+                let (reader, from) = place.begin(group, pattern, options, feed, after).await?;
+                bus.do_send(Attached { id, group, place, reader });
+                from.map(|position| (group, position))
+            }));
         }
         attaching
     }
@@ -112,6 +113,32 @@ impl BusActor {
 }
 
 impl Place {
+    /// Begins to read there; returns the reader's name and where it begins.
+    async fn begin(
+        &self,
+        group: GroupId,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        feed: Arc<Feed<Delivery>>,
+        after: Option<Position>,
+    ) -> Option<(u64, Option<Position>)> {
+        match self {
+            Self::Here(here) => {
+                let wanted = Resubscribe { pattern, overflow: options.overflow, feed, after };
+                let tailed = here.send(wanted).await.ok()??;
+                Some((tailed.id, after.or(tailed.from)))
+            }
+            Self::Away(uplink) => {
+                let (done, subscribed) = oneshot::channel();
+                let after: Vec<_> = after.map(|position| (group, position)).into_iter().collect();
+                let command = Subscribe { pattern, options, feed, only: Some(group), after, done };
+                uplink.send(command).await.ok()?;
+                let subscribed = subscribed.await.ok()?.ok()?;
+                Some((subscribed.id, subscribed.from.first().map(|(_, position)| *position)))
+            }
+        }
+    }
+
     /// Ends a reader there.
     fn release(self, reader: u64) {
         match self {

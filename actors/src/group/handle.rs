@@ -28,6 +28,26 @@ pub(crate) fn group_id(name: &str) -> GroupId {
 ///
 /// None of the calls blocks the group, so all of them may be made while handling its events: what
 /// is sent while the view changes goes out in the next one.
+///
+/// ```
+/// use quorate::{EventOptions, GroupEvent, Node, protocols::Event};
+///
+/// # actix::System::new().block_on(async {
+/// let node = Node::alone("demo").await?;
+/// let group = node.group("local").await.ok_or("it runs here")?;
+/// let mut events = group.events(EventOptions::default()).await?;
+/// let sent = group.send("hello").await?;
+/// sent.uniform().await?;
+/// while let Some(event) = events.next().await {
+///     if let GroupEvent::Event(Event::Message { payload, .. }) = event {
+///         assert_eq!(payload, "hello");
+///         break;
+///     }
+/// }
+/// node.stop().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Group {
     pub(crate) addr: Addr<Replication>,

@@ -21,5 +21,5 @@ pub use sent::{SendError, Sent};
 pub(crate) use codec::{Packet, decode};
 pub(crate) use handle::group_id;
 pub(crate) use outlet::{Outgoing, Outlet};
-pub(crate) use publish::{Done, Publication, PublishBound, Resubscribe, Untail};
+pub(crate) use publish::{Covers, Done, Publication, PublishBound, Resubscribe, Untail};
 pub(crate) use replication::{AskStatus, Feed, Marked, MarksWanted, Received, Replication, Stop};

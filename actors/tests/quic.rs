@@ -1,0 +1,87 @@
+//! The main job over QUIC, with certificates, in one process.
+
+mod common;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use common::{in_view, soon};
+use quorate::{
+    Client, ClientConfig, ClientSettings, GroupSettings, Node, NodeConfig, NodeSettings, SubscribeOptions,
+    Subscription,
+    membership::NodeId,
+    transport::{ClusterCa, ConnectionConfig, QuicTransport, Transport, Validity},
+};
+
+async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) -> (Node, SocketAddr) {
+    let mut settings = NodeSettings::new(number, "test", SocketAddr::from(([127, 0, 0, 1], 0)));
+    settings.seeds = seeds;
+    settings.groups = vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")];
+    let config = NodeConfig::try_from(settings).unwrap();
+    let life = config.begin_life().unwrap();
+    let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).unwrap();
+    let transport =
+        QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default()).unwrap();
+    let addr = transport.local_addr();
+    (Node::start(config, life, Arc::new(transport)).await.unwrap(), addr)
+}
+
+async fn client(ca: &ClusterCa, number: u64, endpoints: Vec<SocketAddr>) -> Client {
+    let config = ClientConfig::try_from(ClientSettings::new(number, "test", endpoints)).unwrap();
+    let credentials = ca.issue_client(config.member().node, "test", Validity::days(1)).unwrap();
+    let transport = QuicTransport::bind(credentials, config.hello(), ConnectionConfig::default()).unwrap();
+    Client::connect(config, Arc::new(transport)).await.unwrap()
+}
+
+async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
+        assert_eq!(delivery.missed, None, "after {} messages", all.len());
+        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
+    }
+    all
+}
+
+#[actix::test]
+async fn acknowledged_lines_come_once_and_in_one_order_over_quic_though_a_node_dies_half_way() {
+    const LINES: usize = 5000;
+    let ca = ClusterCa::create("test", Validity::days(1)).unwrap();
+    let mut nodes = BTreeMap::new();
+    let mut addrs: Vec<SocketAddr> = Vec::new();
+    for number in 1..=3 {
+        let (node, addr) = node(&ca, number, addrs.clone()).await;
+        addrs.push(addr);
+        nodes.insert(number, node);
+    }
+    for node in nodes.values() {
+        in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
+    }
+    let publisher = client(&ca, 104, vec![addrs[2], addrs[1]]).await;
+    let mut readers = Vec::new();
+    for addr in &addrs[..2] {
+        let reader = client(&ca, 101, vec![*addr]).await;
+        let options = SubscribeOptions::default().backpressure();
+        let subscription = reader.bus().subscribe("log.>", options).await.unwrap();
+        readers.push((reader, subscription));
+    }
+    let bus = publisher.bus();
+    let mut publishing = Vec::new();
+    for k in 0..LINES {
+        publishing.push(soon(bus.begin("log.app", format!("line {k}"))).await.unwrap());
+        if k == LINES / 2 {
+            nodes.remove(&3).unwrap().abort().await;
+        }
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    let expected: Vec<String> = (0..LINES).map(|k| format!("line {k}")).collect();
+    for (reader, mut subscription) in readers {
+        assert!(texts(&mut subscription, LINES).await == expected);
+        reader.close().await;
+    }
+    publisher.close().await;
+    for node in nodes.into_values() {
+        node.stop().await;
+    }
+}
