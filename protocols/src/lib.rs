@@ -7,6 +7,7 @@ mod direct;
 mod group;
 mod order;
 mod stream;
+mod transfer;
 
 /// What the bus decides: who gets a message, what comes twice, where a reader goes on.
 pub mod bus;
@@ -14,7 +15,8 @@ pub mod bus;
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,
-    Refusal, SlowPolicy, Ticket, Wait, WedgeReason,
+    Refusal, Restore, SlowPolicy, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
 pub use stream::{Frame, Row};
+pub use transfer::ChunkLabel;

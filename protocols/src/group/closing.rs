@@ -37,7 +37,7 @@ impl Group {
             why.extend(self.too_slow().map(|member| (member, Change::TooSlow)));
         }
         why.extend(self.leaving.iter().filter(|m| view.has(**m)).map(|m| (*m, Change::Left)));
-        why.extend(self.admissible(view).map(|member| (member, Change::Joined)));
+        why.extend(self.admissible(view).map(|member| (member, self.entry(member))));
         let promotable: Vec<Member> = self.promotable(view).filter(|m| !why.contains_key(m)).collect();
         why.extend(promotable.into_iter().map(|member| (member, Change::Joined)));
         let stuck = self.sealed_at.is_some_and(|at| self.now >= at + self.config.timing.round())
@@ -54,7 +54,7 @@ impl Group {
         self.highest_round += 1;
         let ballot = Ballot { round: self.highest_round, by: self.me.node };
         let excluded: BTreeSet<Member> =
-            why.iter().filter(|(_, change)| **change != Change::Joined).map(|(member, _)| *member).collect();
+            why.iter().filter(|(_, change)| !is_entry(**change)).map(|(member, _)| *member).collect();
         let demotes = self.config.slow == SlowPolicy::Demote;
         let answers = |change: &Change| *change == Change::Left || demotes && *change == Change::TooSlow;
         let gone = |m: &Member| why.get(m).is_some_and(|change| !answers(change));
@@ -135,6 +135,11 @@ impl Group {
             let gone =
                 gone.chain(view.learners.iter().copied().filter(|m| !learners.contains(m) && !promoted(m)));
             changes.extend(gone.map(|m| (m, attempt.why.get(&m).copied().unwrap_or(Change::Unreachable))));
+            let comes = |(m, change): (&Member, &Change)| (*change == Change::Learns).then_some(*m);
+            for newcomer in attempt.why.iter().filter_map(comes) {
+                learners.push(newcomer);
+                changes.push((newcomer, Change::Learns));
+            }
             let comes = |(m, change): (&Member, &Change)| (*change == Change::Joined).then_some(*m);
             learners.retain(|m| !members.contains(m));
             for newcomer in attempt.why.iter().filter_map(comes) {
@@ -149,6 +154,12 @@ impl Group {
         let lineage = if view.id.is_genesis() { self.new_lineage() } else { view.id.lineage };
         let id = ViewId { lineage, epoch: view.id.epoch + 1 };
         Some(View { id, members, witnesses, learners, changes })
+    }
+
+    /// As what a newcomer is admitted: if it needs state, it learns first. A witness needs none.
+    fn entry(&self, newcomer: Member) -> Change {
+        let votes_only = self.config.witnesses.contains(&newcomer.node);
+        if self.config.state_transfer && !votes_only { Change::Learns } else { Change::Joined }
     }
 
     /// The learners that neither go nor are promoted, and whoever is demoted.
@@ -251,4 +262,9 @@ impl Group {
             self.ask(out);
         }
     }
+}
+
+/// Whether a change brings a member in.
+const fn is_entry(change: Change) -> bool {
+    matches!(change, Change::Joined | Change::Learns)
 }

@@ -52,6 +52,20 @@ pub struct GroupConfig {
     /// Bytes of each sender's frames that are kept for learners alone. Default 16 MiB: a learner
     /// further behind starts anew.
     pub learner_bytes_max: usize,
+    /// Whether newcomers get the application's state. Default: no; they begin with the messages of
+    /// the view that admits them.
+    ///
+    /// If so, they are admitted as learners, members are asked for snapshots, and every member must
+    /// answer [`Event::TakeSnapshot`](super::Event::TakeSnapshot).
+    pub state_transfer: bool,
+    /// Bytes of a snapshot in one message. Default 256 KiB, within one frame of the transport; four
+    /// are on the way at once.
+    pub snapshot_chunk_bytes: usize,
+    /// The longest state, in bytes. Default 1 GiB.
+    pub snapshot_bytes_max: usize,
+    /// Bytes of messages that a newcomer holds back until its state is complete. Default 256 MiB;
+    /// beyond it starts over with a newer snapshot.
+    pub held_back_bytes_max: usize,
     /// A rule to break on purpose, for tests of the tests.
     #[doc(hidden)]
     pub breach: Option<Breach>,
@@ -76,6 +90,10 @@ impl GroupConfig {
             lag_bytes_max: 256 << 10,
             lag_for: Duration::from_secs(5),
             learner_bytes_max: 16 << 20,
+            state_transfer: false,
+            snapshot_chunk_bytes: 256 << 10,
+            snapshot_bytes_max: 1 << 30,
+            held_back_bytes_max: 256 << 20,
             breach: None,
         }
     }

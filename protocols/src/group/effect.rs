@@ -64,6 +64,15 @@ pub enum Input {
         /// Which request.
         ticket: Ticket,
     },
+    /// The application's state as it was at `Event::TakeSnapshot`. It is shared, not copied, and kept
+    /// until the learners have it; it may be a mapped file. All members must hand over the same
+    /// bytes, or a learner that changes its donor has to start over.
+    Snapshot {
+        /// The view of the event.
+        view: ViewId,
+        /// The state.
+        state: Bytes,
+    },
     /// This node and another hear each other.
     Reachable(Member),
     /// They no longer do.
@@ -156,7 +165,18 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A view begins; messages that follow belong to it.
+    /// Newcomers need the state: hand over what it is now, after the last message of the old view and
+    /// before the view that follows, with [`Input::Snapshot`]. Messages may be handled meanwhile.
+    TakeSnapshot {
+        /// The view that begins.
+        view: ViewId,
+        /// For whom.
+        learners: Vec<Member>,
+    },
+    /// State for this member, which is a newcomer. Views and messages follow when it is complete.
+    Restore(Restore),
+    /// A view begins; messages that follow belong to it. If its changes say that this member founded
+    /// the group, the state starts empty.
     View(Arc<View>),
     /// A message.
     Message {
@@ -221,6 +241,22 @@ pub enum Event {
     LineageLost,
     /// This member has left, as it asked.
     Left,
+}
+
+/// State of the group for a newcomer, in the order of its bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Restore {
+    /// State will come. Forget any that came before, and mark what is being filled as incomplete.
+    Begin {
+        /// The view at whose beginning it was.
+        view: ViewId,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// The next bytes.
+    Bytes(Bytes),
+    /// That was all, and it is intact: take the mark away.
+    End,
 }
 
 /// Why a group stands still here.

@@ -49,7 +49,8 @@ impl Group {
 
     pub(super) fn on_join(&mut self, from: Member, floor: ViewId, hears: Vec<NodeId>, out: &mut Effects) {
         let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
-        if view.learners.contains(&from) && !is_fresh(view, from, floor) {
+        let filled = view.learners.contains(&from) || self.config.state_transfer && view.rank(from).is_some();
+        if filled && !is_fresh(view, from, floor) {
             // It has fallen behind for good: it gives up its place and comes as a newcomer.
             self.leaving.insert(from);
         } else if view.has(from) {
@@ -179,6 +180,7 @@ impl Group {
         self.joiners.clear();
         self.leaving.clear();
         self.ready.clear();
+        self.transfers.clear();
         self.early.clear();
         self.early_bytes = 0;
         self.seen.clear();
@@ -255,6 +257,7 @@ impl Group {
             self.tell_fate(submission.ticket, Fate::Lost, out);
         }
         self.drop_asks(out);
+        self.transfers.clear();
         self.outbox_bytes = 0;
         self.left = true;
         self.view = None;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, agreement::Breach};
 
-use super::{Body, Effect, Effects, Event, Group, WedgeReason};
+use super::{Body, Effects, Event, Group, WedgeReason};
 
 /// What a member says of the others.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Group {
             return;
         }
         self.wedged = reason.is_some();
-        out.push(Effect::Deliver(reason.map_or(Event::Resumed, Event::Wedged)));
+        self.tell(reason.map_or(Event::Resumed, Event::Wedged), out);
     }
 
     pub(super) fn reaches(&self, member: Member) -> bool {

@@ -7,7 +7,7 @@ use quorate_membership::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Frame, Purpose, Row};
+use crate::{ChunkLabel, Frame, Purpose, Row};
 
 /// Anything one member sends to another. The lane names the group, the link names the sender and
 /// its life, and the message names the view it speaks of.
@@ -97,6 +97,28 @@ pub enum Body {
         /// Whether it has caught up.
         ready: bool,
     },
+    /// Asks for a part of a snapshot.
+    WantState {
+        /// The view at whose beginning it was taken.
+        snapshot: ViewId,
+        /// Where the part begins.
+        offset: u64,
+        /// How many bytes the sender can take.
+        credit: u64,
+    },
+    /// A part of a snapshot. It is bulk: nothing waits for it.
+    State {
+        /// What it is a part of.
+        label: ChunkLabel,
+        /// The part alone. It travels as raw payload behind the encoded header.
+        #[serde(skip)]
+        batch: Vec<Bytes>,
+    },
+    /// The sender does not keep that snapshot for the receiver.
+    NoState {
+        /// The view at whose beginning it was taken.
+        snapshot: ViewId,
+    },
     /// Whom the sender has lost, and whether it waits for a view change to end.
     Opinion {
         /// Nodes of the view that the sender and they do not both hear.
@@ -172,7 +194,7 @@ impl Body {
     /// puts them back after decoding.
     pub fn batches_mut(&mut self) -> Vec<&mut Vec<Bytes>> {
         match self {
-            Self::Data { batch, .. } | Self::Direct { batch, .. } => vec![batch],
+            Self::Data { batch, .. } | Self::Direct { batch, .. } | Self::State { batch, .. } => vec![batch],
             Self::Refill { frames, .. } => frames.iter_mut().map(|frame| &mut frame.batch).collect(),
             _ => Vec::new(),
         }
@@ -181,7 +203,9 @@ impl Body {
     /// Bytes of all payloads.
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Self::Data { batch, .. } | Self::Direct { batch, .. } => batch.iter().map(Bytes::len).sum(),
+            Self::Data { batch, .. } | Self::Direct { batch, .. } | Self::State { batch, .. } => {
+                batch.iter().map(Bytes::len).sum()
+            }
             Self::Refill { frames, .. } => frames.iter().map(Frame::payload_bytes).sum(),
             _ => 0,
         }
@@ -203,9 +227,17 @@ impl Body {
 }
 
 impl Message {
+    /// Whether the message belongs on a lane of its own, because there is much of it and nobody waits.
+    pub const fn is_bulk(&self) -> bool {
+        matches!(self.body, Body::State { .. })
+    }
+
     /// Whether the message must not wait behind data.
     pub fn is_urgent(&self) -> bool {
-        !matches!(self.body, Body::Data { .. } | Body::Direct { .. } | Body::Refill { .. })
+        !matches!(
+            self.body,
+            Body::Data { .. } | Body::Direct { .. } | Body::Refill { .. } | Body::State { .. }
+        )
     }
 }
 

@@ -17,6 +17,7 @@ mod message;
 mod sanity;
 mod sealing;
 mod traffic;
+mod transferring;
 mod waits;
 
 use std::{
@@ -32,7 +33,7 @@ use quorate_membership::{
 
 pub use asking::{Audience, Collect, Collected};
 pub use config::GroupConfig;
-pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Ticket, WedgeReason};
+pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
 pub use lag::SlowPolicy;
 pub use message::{Body, Message};
 pub use waits::Wait;
@@ -46,6 +47,7 @@ use entry::Joiner;
 use evidence::Opinion;
 use lag::Lags;
 use message::Parcel;
+use transferring::Transfers;
 
 /// Closed views that are remembered, for members that are behind.
 const PAST_VIEWS_MAX: usize = 32;
@@ -119,6 +121,7 @@ pub struct Group {
     directs: Directs,
     asks: BTreeMap<Ticket, Asking>,
     lags: Lags,
+    transfers: Transfers,
     /// Learners that have caught up, and when they said so.
     ready: BTreeMap<Member, Time>,
     row_due: bool,
@@ -181,6 +184,7 @@ impl Group {
             directs: Directs::default(),
             asks: BTreeMap::new(),
             lags: Lags::default(),
+            transfers: Transfers::default(),
             ready: BTreeMap::new(),
             row_due: false,
             wedged: false,
@@ -226,6 +230,7 @@ impl Group {
             Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
             Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
             Input::Answer { request, payload } => self.on_answer(request, payload),
+            Input::Snapshot { view, state } => self.on_snapshot(view, state),
             Input::GiveUp { ticket } => {
                 self.on_give_up(ticket);
                 Ok(())
@@ -345,6 +350,7 @@ impl Group {
         self.ask_to_confirm(out);
         self.tick_traffic(out);
         self.tick_letters(out);
+        self.tick_transfers(out);
     }
 
     fn needs_tick(&self) -> bool {
@@ -438,6 +444,15 @@ impl Group {
             }
             Body::Current(view) => {
                 self.on_current(from, &view, out);
+                return Ok(());
+            }
+            Body::WantState { snapshot, offset, credit } => {
+                self.on_want_state(from, snapshot, (offset, credit), out);
+                return Ok(());
+            }
+            Body::State { label, batch } => return self.on_state(from, label, batch, out),
+            Body::NoState { snapshot } => {
+                self.on_no_state(from, snapshot);
                 return Ok(());
             }
             Body::Gone => {
@@ -554,7 +569,14 @@ impl Group {
                 self.leaving.insert(from);
                 Ok(())
             }
-            Body::Join { .. } | Body::Gone | Body::Current(_) | Body::Where | Body::Decided(_) => Ok(()),
+            Body::Join { .. }
+            | Body::Gone
+            | Body::Current(_)
+            | Body::Where
+            | Body::Decided(_)
+            | Body::WantState { .. }
+            | Body::State { .. }
+            | Body::NoState { .. } => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use quorate_membership::{
     agreement::{Acceptor, Ballot, Breach, Promise},
 };
 
-use super::{Body, Effect, Effects, Event, Fate, Group, HoldRequest, Message, PAST_VIEWS_MAX, Past};
+use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message, PAST_VIEWS_MAX, Past};
 use crate::stream::Stream;
 
 impl Group {
@@ -76,7 +76,8 @@ impl Group {
         decree: &Decree,
         out: &mut Effects,
     ) {
-        if decree.view.is_acceptor(self.me) && self.is_new(decree.view.id) {
+        let stateless = !self.config.state_transfer || decree.view.rank(self.me).is_none();
+        if decree.view.is_acceptor(self.me) && stateless && self.is_new(decree.view.id) {
             self.post(from.node, decree.closes, Body::Holding { ballot }, out);
         }
     }
@@ -141,7 +142,9 @@ impl Group {
     pub(super) fn on_decided(&mut self, from: Member, decree: Decree, out: &mut Effects) {
         let mine = self.view_id();
         let Some(view) = &self.view else {
-            if decree.view.has(self.me) && self.is_new(decree.view.id) {
+            // A data member has got its state as a learner before.
+            let stateless = !self.config.state_transfer || decree.view.rank(self.me).is_none();
+            if decree.view.has(self.me) && stateless && self.is_new(decree.view.id) {
                 self.enter(decree.view.clone(), Some(decree), out);
             }
             return;
@@ -273,7 +276,8 @@ impl Group {
         self.view = Some(view.clone());
         self.reset_evidence();
         let view = Arc::new(view);
-        out.push(Effect::Deliver(Event::View(Arc::clone(&view))));
+        self.open_transfers(&view, out);
+        self.tell(Event::View(Arc::clone(&view)), out);
         self.strike_absent(&view, out);
         self.reopen_directs(closed, &view, out);
         self.watch_majority(out);

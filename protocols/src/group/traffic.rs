@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effect, Effects, Event, Fate, Group, Refusal, Submission, Ticket};
+use super::{Body, Effects, Event, Fate, Group, Refusal, Submission, Ticket};
 use crate::{
     Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
@@ -162,19 +162,20 @@ impl Group {
         }
     }
 
-    pub(super) fn announce(&self, passed: Passed, out: &mut Effects) {
+    pub(super) fn announce(&mut self, passed: Passed, out: &mut Effects) {
         let Some(view) = &self.view else { return };
         let (view, sender, seq) = (view.id, view.members[passed.sender], passed.seq);
         for (index, payload) in passed.batch.into_iter().enumerate() {
             let index = index as u32;
             let number = passed.requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
-            out.push(Effect::Deliver(match number {
+            let event = match number {
                 None => Event::Message { view, sender, seq, index, payload },
                 Some(number) => {
                     let request = RequestId { asker: sender, number };
                     Event::Request { view, request, place: Some((seq, index)), payload }
                 }
-            }));
+            };
+            self.tell(event, out);
         }
     }
 

@@ -66,6 +66,17 @@ pub enum Wait {
         /// When it happens, if anything does.
         acts_at: Option<Time>,
     },
+    /// This member is a newcomer whose state is incomplete.
+    State {
+        /// The view at whose beginning the state was.
+        snapshot: ViewId,
+        /// Bytes received.
+        received: u64,
+        /// Bytes of the whole, once that is known.
+        length: Option<u64>,
+        /// Who sends them.
+        donor: Option<NodeId>,
+    },
     /// A learner has to catch up before it counts.
     Learner {
         /// The learner.
@@ -104,6 +115,14 @@ impl fmt::Display for Wait {
                     Some(at) if *policy == SlowPolicy::Demote => write!(f, "; it becomes a learner at {at}"),
                     Some(at) => write!(f, "; it is removed at {at}"),
                     None => write!(f, "; they will wait on"),
+                }
+            }
+            Self::State { snapshot, received, length, donor } => {
+                write!(f, "gets the state of {snapshot}")?;
+                donor.map_or(Ok(()), |node| write!(f, " from {node}"))?;
+                match length {
+                    Some(length) => write!(f, ": {received} of {length} bytes"),
+                    None => write!(f, ", which has not begun"),
                 }
             }
             Self::Learner { member, bytes, barred_until } => {
@@ -147,6 +166,11 @@ impl Group {
         } else if let Some(since) = self.sealed_at {
             let coordinator = self.coordinator().map(|member| member.node);
             waits.push(Wait::ViewChange { view: view.id, since, coordinator });
+        }
+        if let Some(receiver) = self.transfers.receiver() {
+            let ((received, length), donor) = (receiver.progress(), receiver.donor());
+            let (snapshot, donor) = (receiver.snapshot(), donor.map(|member| member.node));
+            waits.push(Wait::State { snapshot, received, length, donor });
         }
         waits.extend(self.lost_since.iter().map(|(node, since)| Wait::Member { node: *node, since: *since }));
         let policy = self.config.slow;

@@ -3,4 +3,5 @@
 mod fates;
 mod letters;
 mod slow;
+mod transfer;
 mod world;

@@ -188,6 +188,21 @@ impl World {
         self.groups[&n(number)].view().expect("in a view").clone()
     }
 
+    pub(crate) fn snapshot_bytes(&self, number: u64) -> usize {
+        self.groups[&n(number)].snapshot_bytes()
+    }
+
+    /// Every other node tells this one that it does not keep the snapshot it asks for.
+    pub(crate) fn refuse_state(&mut self, number: u64) {
+        let view = self.view(number).id;
+        let donors: Vec<Member> =
+            self.groups.values().map(Group::me).filter(|m| m.node != n(number)).collect();
+        for from in donors {
+            let message = Message { view, body: Body::NoState { snapshot: view } };
+            self.input(number, Input::Received { from, message }).unwrap();
+        }
+    }
+
     pub(crate) fn waits(&self, number: u64) -> Vec<Wait> {
         self.groups[&n(number)].waits()
     }

@@ -1,0 +1,194 @@
+//! The state of the application for a newcomer, exact to the cut at which it was admitted.
+//!
+//! The view that admits a learner begins, at every data member, with the request for a snapshot:
+//! after the last message of the view before and before the view itself. The learner holds back
+//! everything from that view on until it has the snapshot, so that it delivers each later message
+//! exactly once and in order. It counts for nothing meanwhile, and nobody waits for it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use quorate_membership::{Change, Member, View, ViewId};
+
+use super::{Body, Effect, Effects, Event, Group, Refusal, Restore};
+use crate::transfer::{Chunk, ChunkLabel, Donor, Receiver, Step, Want};
+
+/// What an event that is held back counts for at least.
+const EVENT_BYTES_MIN: usize = 64;
+
+/// Both ends of transfers at one member.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    donor: Donor,
+    /// There while the own state is incomplete.
+    receiver: Option<Receiver>,
+    held_back: VecDeque<Event>,
+    held_back_bytes: usize,
+}
+
+impl Transfers {
+    pub(super) const fn is_filling(&self) -> bool {
+        self.receiver.is_some()
+    }
+
+    pub(super) const fn receiver(&self) -> Option<&Receiver> {
+        self.receiver.as_ref()
+    }
+
+    fn drop_incoming(&mut self) {
+        self.receiver = None;
+        self.held_back.clear();
+        self.held_back_bytes = 0;
+    }
+
+    /// This member is outside: what it has given or got so far is of no use.
+    pub(super) fn clear(&mut self) {
+        self.drop_incoming();
+        self.donor.clear();
+    }
+}
+
+impl Group {
+    /// Bytes of state that are kept for newcomers.
+    pub fn snapshot_bytes(&self) -> usize {
+        self.transfers.donor.bytes()
+    }
+
+    /// Tells the application, or holds the event back while its state is incomplete.
+    pub(super) fn tell(&mut self, event: Event, out: &mut Effects) {
+        if self.transfers.is_filling() {
+            let payload = match &event {
+                Event::Message { payload, .. } | Event::Request { payload, .. } => payload.len(),
+                _ => 0,
+            };
+            self.transfers.held_back_bytes += payload.max(EVENT_BYTES_MIN);
+            self.transfers.held_back.push_back(event);
+        } else {
+            out.push(Effect::Deliver(event));
+        }
+    }
+
+    /// A view begins: newcomers start to fill, and those who are in it already keep their state for
+    /// them, as it is at the cut.
+    pub(super) fn open_transfers(&mut self, view: &View, out: &mut Effects) {
+        if !self.config.state_transfer {
+            return;
+        }
+        let learns = view.changes.iter().filter(|(_, change)| *change == Change::Learns);
+        let newcomers: BTreeSet<Member> = learns.map(|(member, _)| *member).collect();
+        self.transfers.donor.on_view(view, &newcomers);
+        if newcomers.contains(&self.me) {
+            // The juniors first: the senior coordinates.
+            let donors = view.members.iter().rev().copied().collect();
+            let receiver = Receiver::new(self.now, view.id, donors, self.config.snapshot_chunk_bytes);
+            self.transfers.drop_incoming();
+            self.transfers.receiver = Some(receiver);
+            return;
+        }
+        if let Some(receiver) = &mut self.transfers.receiver {
+            receiver.keep(|donor| view.has(*donor)); // with none left it starts anew at the next tick
+        }
+        if view.rank(self.me).is_some() && !newcomers.is_empty() {
+            let learners = newcomers.iter().copied().collect();
+            self.transfers.donor.expect(view.id, newcomers);
+            out.push(Effect::Deliver(Event::TakeSnapshot { view: view.id, learners }));
+        }
+    }
+
+    /// The application hands over its state as it was when it was asked.
+    pub(super) fn on_snapshot(&mut self, view: ViewId, state: Bytes) -> Result<(), Refusal> {
+        let (size, max) = (state.len(), self.config.snapshot_bytes_max);
+        if size > max {
+            return Err(Refusal::TooLarge { size, max });
+        }
+        self.transfers.donor.supply(view, state);
+        Ok(())
+    }
+
+    pub(super) fn on_want_state(
+        &mut self,
+        from: Member,
+        snapshot: ViewId,
+        (offset, credit): (u64, u64),
+        out: &mut Effects,
+    ) {
+        let mine = self.view_id();
+        if mine.is_genesis() || mine.lineage == snapshot.lineage && mine.epoch < snapshot.epoch {
+            return; // this member is about to enter that view
+        }
+        let chunk_bytes = self.config.snapshot_chunk_bytes;
+        let credit = credit.min(chunk_bytes as u64 * 4);
+        let Some(chunks) = self.transfers.donor.serve(from, snapshot, (offset, credit), chunk_bytes) else {
+            return self.post(from.node, mine, Body::NoState { snapshot }, out);
+        };
+        for Chunk { label, bytes } in chunks {
+            self.post(from.node, mine, Body::State { label, batch: vec![bytes] }, out);
+        }
+    }
+
+    pub(super) fn on_state(
+        &mut self,
+        from: Member,
+        label: ChunkLabel,
+        mut batch: Vec<Bytes>,
+        out: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let bytes = batch.pop().unwrap_or_default();
+        if !batch.is_empty() || label.length > self.config.snapshot_bytes_max as u64 {
+            return Err(Refusal::Faulty { from, what: "a snapshot beyond the bound".to_owned() });
+        }
+        let Some(receiver) = &mut self.transfers.receiver else { return Ok(()) };
+        let view = receiver.snapshot();
+        let (steps, want) = receiver.accept(self.now, from, Chunk { label, bytes });
+        for step in steps {
+            let restore = match step {
+                Step::Begin(length) => Restore::Begin { view, length },
+                Step::Bytes(bytes) => Restore::Bytes(bytes),
+                Step::End => Restore::End,
+            };
+            let complete = restore == Restore::End;
+            out.push(Effect::Deliver(Event::Restore(restore)));
+            if complete {
+                self.release_held_back(out);
+            }
+        }
+        self.ask_for_state(want, out);
+        Ok(())
+    }
+
+    fn release_held_back(&mut self, out: &mut Effects) {
+        let held_back = std::mem::take(&mut self.transfers.held_back);
+        self.transfers.drop_incoming();
+        out.extend(held_back.into_iter().map(Effect::Deliver));
+        self.row_due = true; // which says that it may be promoted
+    }
+
+    pub(super) fn on_no_state(&mut self, from: Member, snapshot: ViewId) {
+        if let Some(receiver) = self.transfers.receiver.as_mut().filter(|r| r.snapshot() == snapshot) {
+            receiver.strike(from);
+        }
+    }
+
+    fn ask_for_state(&mut self, want: Option<Want>, out: &mut Effects) {
+        let Some(receiver) = &self.transfers.receiver else { return };
+        if let Some(Want { donor, offset, credit }) = want {
+            let body = Body::WantState { snapshot: receiver.snapshot(), offset, credit };
+            self.post(donor.node, self.view_id(), body, out);
+        }
+    }
+
+    pub(super) fn tick_transfers(&mut self, out: &mut Effects) {
+        let (now, round) = (self.now, self.config.timing.round());
+        let Some(receiver) = &mut self.transfers.receiver else { return };
+        let hopeless = receiver.donor().is_none();
+        if hopeless || self.transfers.held_back_bytes > self.config.held_back_bytes_max {
+            // Nobody has that snapshot any more, or its time is too long ago: a newer one is needed.
+            if let Some(view) = self.view.clone() {
+                self.go_outside(&view, out);
+            }
+            return;
+        }
+        let want = receiver.tick(now, round);
+        self.ask_for_state(want, out);
+    }
+}

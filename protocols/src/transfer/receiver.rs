@@ -1,0 +1,300 @@
+//! The receiving end: asks for the next part, puts parts in order, and knows when all is there.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use bytes::Bytes;
+use quorate_membership::{Member, Time, ViewId};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::Chunk;
+
+/// Chunks that are on the way at once.
+const CHUNKS_IN_FLIGHT: u64 = 4;
+
+/// A question to a donor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Want {
+    pub(crate) donor: Member,
+    pub(crate) offset: u64,
+    pub(crate) credit: u64,
+}
+
+/// What the application has to do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Step {
+    /// Forget what came so far; so many bytes will come.
+    Begin(u64),
+    /// The next bytes.
+    Bytes(Bytes),
+    /// That was all, and it is intact.
+    End,
+}
+
+/// The digest of what was handed over so far.
+struct Digest(Xxh3Default);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0.digest())
+    }
+}
+
+/// A snapshot that is being received. While there is one the state is incomplete.
+///
+/// Invariants: (R1) `received` bytes of one and the same snapshot were handed over, in order;
+/// (R2) everything in `ahead` begins after `received` and within the credit.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    snapshot: ViewId,
+    donors: Vec<Member>,
+    chunk_bytes: u64,
+    /// Length and digest of the snapshot that is being received.
+    expected: Option<(u64, u64)>,
+    received: u64,
+    digest: Digest,
+    ahead: BTreeMap<u64, Bytes>,
+    asked: u64,
+    progress_at: Time,
+    asked_at: Option<Time>,
+}
+
+impl Receiver {
+    pub(crate) fn new(now: Time, snapshot: ViewId, donors: Vec<Member>, chunk_bytes: usize) -> Self {
+        Self {
+            snapshot,
+            donors,
+            chunk_bytes: chunk_bytes.max(1) as u64,
+            expected: None,
+            received: 0,
+            digest: Digest(Xxh3Default::new()),
+            ahead: BTreeMap::new(),
+            asked: 0,
+            progress_at: now,
+            asked_at: None,
+        }
+    }
+
+    pub(crate) const fn snapshot(&self) -> ViewId {
+        self.snapshot
+    }
+
+    /// Whom it asks now; `None` if nobody is left.
+    pub(crate) fn donor(&self) -> Option<Member> {
+        self.donors.first().copied()
+    }
+
+    /// Bytes handed over so far, and bytes of the whole as far as it is known.
+    pub(crate) fn progress(&self) -> (u64, Option<u64>) {
+        (self.received, self.expected.map(|(length, _)| length))
+    }
+
+    const fn credit(&self) -> u64 {
+        self.chunk_bytes * CHUNKS_IN_FLIGHT
+    }
+
+    /// Asks from the first missing byte on.
+    pub(crate) fn want(&mut self) -> Option<Want> {
+        let donor = self.donor()?;
+        self.asked = self.received + self.credit();
+        Some(Want { donor, offset: self.received, credit: self.credit() })
+    }
+
+    /// Asks again when nothing came for a part of `patience`, and another donor when nothing came
+    /// for all of it.
+    pub(crate) fn tick(&mut self, now: Time, patience: Duration) -> Option<Want> {
+        let quiet = |asked_at: Time| now.since(self.progress_at.max(asked_at));
+        let waits = self.asked_at.is_some_and(|at| quiet(at) < patience / 4);
+        if now.since(self.progress_at) >= patience && !self.donors.is_empty() {
+            self.donors.rotate_left(1);
+            self.progress_at = now;
+        } else if waits {
+            return None;
+        }
+        self.asked_at = Some(now);
+        self.want()
+    }
+
+    /// This donor does not have the snapshot, or is gone. Returns whether there is another.
+    pub(crate) fn strike(&mut self, donor: Member) -> bool {
+        self.donors.retain(|member| *member != donor);
+        !self.donors.is_empty()
+    }
+
+    /// Keeps only donors that are there still. Returns whether there is one.
+    pub(crate) fn keep(&mut self, here: impl Fn(&Member) -> bool) -> bool {
+        self.donors.retain(here);
+        !self.donors.is_empty()
+    }
+
+    /// Takes a chunk in. What is damaged, stale or too far ahead is dropped, and asked for again.
+    pub(crate) fn accept(&mut self, now: Time, from: Member, chunk: Chunk) -> (Vec<Step>, Option<Want>) {
+        let mut steps = Vec::new();
+        let label = chunk.label;
+        if self.donor() != Some(from) || label.snapshot != self.snapshot || !chunk.is_intact() {
+            return (steps, None);
+        }
+        if self.expected != Some((label.length, label.digest)) {
+            self.start_over(label.length, label.digest);
+            steps.push(Step::Begin(label.length));
+            if label.offset > 0 {
+                return (steps, self.want()); // what came before it was of another snapshot
+            }
+        }
+        if label.offset > self.received + self.credit() {
+            return (steps, None);
+        }
+        self.ahead.insert(label.offset, chunk.bytes);
+        let before = self.received;
+        self.hand_over(&mut steps);
+        if self.received > before {
+            self.progress_at = now;
+        }
+        if self.received == label.length {
+            if self.digest.0.digest() == label.digest {
+                steps.push(Step::End);
+                return (steps, None);
+            }
+            // The parts were intact and the whole is not: this donor's word is worth nothing.
+            self.expected = None;
+            self.donors.rotate_left(1);
+            return (steps, self.want());
+        }
+        (steps, self.extend_credit())
+    }
+
+    fn start_over(&mut self, length: u64, digest: u64) {
+        self.expected = Some((length, digest));
+        (self.received, self.asked) = (0, self.credit());
+        self.digest = Digest(Xxh3Default::new());
+        self.ahead.clear();
+    }
+
+    fn hand_over(&mut self, steps: &mut Vec<Step>) {
+        while let Some(entry) = self.ahead.first_entry().filter(|e| *e.key() <= self.received) {
+            let (offset, mut bytes) = entry.remove_entry();
+            let known = usize::try_from(self.received - offset).unwrap_or(usize::MAX);
+            if known < bytes.len() {
+                let bytes = bytes.split_off(known);
+                self.digest.0.update(&bytes);
+                self.received += bytes.len() as u64;
+                steps.push(Step::Bytes(bytes));
+            }
+        }
+    }
+
+    /// Asks for the next part when half of what was asked for has come.
+    fn extend_credit(&mut self) -> Option<Want> {
+        let (donor, half) = (self.donor()?, self.credit() / 2);
+        let length = self.expected.map_or(0, |(length, _)| length);
+        if self.asked >= length || self.asked > self.received + half {
+            return None;
+        }
+        let want = Want { donor, offset: self.asked, credit: half };
+        self.asked += half;
+        Some(want)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use quorate_membership::{Incarnation, NodeId};
+
+    use super::*;
+    use crate::transfer::Donor;
+
+    const VIEW: ViewId = ViewId { lineage: 1, epoch: 4 };
+    const ROUND: Duration = Duration::from_millis(500);
+
+    fn member(node: u64) -> Member {
+        Member::new(NodeId::new(node), Incarnation::new(1))
+    }
+
+    fn donor(state: &'static [u8]) -> Donor {
+        let mut donor = Donor::default();
+        donor.expect(VIEW, BTreeSet::from([member(9)]));
+        donor.supply(VIEW, Bytes::from_static(state));
+        donor
+    }
+
+    /// What the application has: its bytes, whether they are all, and how often they began.
+    type App = (Vec<u8>, bool, u32);
+
+    /// Answers a question; returns those that follow.
+    fn answer(receiver: &mut Receiver, donor: &Donor, want: Want, app: &mut App) -> Vec<Want> {
+        let chunks = donor.serve(member(9), VIEW, (want.offset, want.credit), 2).expect("it is kept");
+        let mut next = Vec::new();
+        for chunk in chunks {
+            let (steps, want) = receiver.accept(Time::ZERO, want.donor, chunk);
+            next.extend(want);
+            for step in steps {
+                match step {
+                    Step::Begin(_) => *app = (Vec::new(), false, app.2 + 1),
+                    Step::Bytes(bytes) => app.0.extend_from_slice(&bytes),
+                    Step::End => app.1 = true,
+                }
+            }
+        }
+        next
+    }
+
+    fn transfer(receiver: &mut Receiver, donor: &Donor, app: &mut App) {
+        let mut wants: Vec<Want> = receiver.want().into_iter().collect();
+        while !wants.is_empty() && !app.1 {
+            let want = wants.remove(0);
+            wants.extend(answer(receiver, donor, want, app));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_arrives_whole_whatever_its_length() {
+        for length in [0, 1, 2, 7, 8, 9, 40] {
+            let state: &'static [u8] = &[7; 40][..length];
+            let (mut receiver, mut app) =
+                (Receiver::new(Time::ZERO, VIEW, vec![member(1)], 2), Default::default());
+            transfer(&mut receiver, &donor(state), &mut app);
+            assert_eq!(app, (state.to_vec(), true, 1), "{length}");
+        }
+    }
+
+    #[test]
+    fn another_donor_goes_on_where_the_first_one_ended() {
+        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1), member(2)], 2);
+        let (state, mut app) = (donor(b"abcdefghijklmnop"), Default::default());
+        let first = receiver.want().unwrap();
+        answer(&mut receiver, &state, first, &mut app);
+        assert_eq!((app.0.as_slice(), app.1), (&b"abcdefgh"[..], false));
+        assert!(receiver.strike(member(1)));
+        let second = receiver.want().unwrap();
+        assert_eq!((second.donor, second.offset), (member(2), 8));
+        transfer(&mut receiver, &state, &mut app);
+        assert_eq!(app, (b"abcdefghijklmnop".to_vec(), true, 1));
+    }
+
+    #[test]
+    fn a_donor_with_another_snapshot_makes_it_start_over() {
+        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1), member(2)], 2);
+        let mut app = Default::default();
+        let first = receiver.want().unwrap();
+        answer(&mut receiver, &donor(b"abcdefghijklmnop"), first, &mut app);
+        assert_eq!(receiver.tick(Time::ZERO + ROUND, ROUND).unwrap().donor, member(2));
+        transfer(&mut receiver, &donor(b"ABCDEFGHIJKLMNOP"), &mut app);
+        assert_eq!(app, (b"ABCDEFGHIJKLMNOP".to_vec(), true, 2));
+    }
+
+    #[test]
+    fn damaged_chunks_and_strangers_are_ignored() {
+        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1)], 2);
+        let chunks = donor(b"abcd").serve(member(9), VIEW, (0, 8), 2).unwrap();
+        let damaged = Chunk { bytes: Bytes::from_static(b"xx"), ..chunks[0].clone() };
+        assert_eq!(receiver.accept(Time::ZERO, member(1), damaged), (vec![], None));
+        assert_eq!(receiver.accept(Time::ZERO, member(2), chunks[0].clone()), (vec![], None));
+        assert_eq!(receiver.progress(), (0, None));
+    }
+
+    #[test]
+    fn nobody_but_the_learner_is_served() {
+        assert_eq!(donor(b"abcd").serve(member(8), VIEW, (0, 8), 2), None);
+    }
+}
