@@ -147,3 +147,18 @@ async fn a_message_to_one_member_and_a_request_with_answers_of_all() {
     assert_eq!((two.answers.len(), two.ended), (2, Ended::Enough));
     world.stop().await;
 }
+
+#[actix::test]
+async fn a_node_that_has_left_a_group_joins_it_again() {
+    let world = World::start(3, declared()).await;
+    let group = world.group(1, "g", &[1, 2, 3]).await;
+    let third = world.group(3, "g", &[1, 2, 3]).await;
+    let mut events = third.events(MANY).await.unwrap();
+    third.leave().await.unwrap();
+    while soon(events.next()).await != Some(GroupEvent::Event(Event::Left)) {}
+    common::in_view(&group, &[1, 2]).await;
+    let again = world.node(3).join(declared().remove(0)).await.unwrap();
+    common::in_view(&again, &[1, 2, 3]).await;
+    soon(again.multicast("back")).await.unwrap();
+    world.stop().await;
+}

@@ -11,7 +11,7 @@ use quorate_protocols::bus::{Pattern, Position, Stamp, Subject};
 use quorate_transport::Lane;
 
 use super::{
-    BusActor, Publish, PublishError,
+    BusActor, Missed, Publish, PublishError,
     commands::{Forward, PublishFor},
     talk::{Carried, Talk},
 };
@@ -159,11 +159,18 @@ impl BusActor {
         let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
         let Some(group) = self.bind(carried) else { return };
         let Some(binding) = self.bindings.get_mut(&group) else { return };
+        let was_here = binding.here.is_some();
         binding.here = here.cloned();
         if here.is_some() {
             // Readers go on here; what they read through another node ends.
             if let Some(uplink) = binding.uplink.take() {
                 uplink.do_send(crate::client::StopUplink);
+            }
+            self.attach_all(group);
+        } else if was_here {
+            // Readers go on at another node, from now on.
+            for local in self.locals.values_mut().filter(|local| local.readers.contains_key(&group)) {
+                local.feed.skip(Missed::UNKNOWN);
             }
             self.attach_all(group);
         }

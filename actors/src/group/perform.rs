@@ -13,7 +13,7 @@ use super::{
     replication::{Asker, Replication},
     sent::Stage,
 };
-use crate::wire;
+use crate::{node::GroupLeft, wire};
 
 impl Replication {
     /// Carries out effects in the order in which they were pushed.
@@ -57,6 +57,9 @@ impl Replication {
             Event::Message { .. } => self.delivered += 1,
             Event::Removed { .. } | Event::LineageLost | Event::Left => self.doubt_the_rest(),
             _ => {}
+        }
+        if event == Event::Left {
+            self.node.do_send(GroupLeft(self.spec.id())); // once
         }
         let is_view = matches!(event, Event::View(_));
         let Some(event) = self.unwrapped(event) else { return };

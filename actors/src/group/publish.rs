@@ -115,6 +115,7 @@ impl Replication {
                         return None;
                     }
                     if *sender == self.group.me()
+                        && !bound.is_undecided()
                         && let Some(bus) = &self.bus
                     {
                         let at = bound.position().map(|position| (self.spec.id(), position));

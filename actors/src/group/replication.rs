@@ -24,7 +24,7 @@ use crate::{
     bus::{HandOut, PublishError},
     clock::Clock,
     config::GroupSpec,
-    node::Canary,
+    node::{Canary, GroupLeft},
 };
 
 /// Inputs that may wait for the actor.
@@ -54,6 +54,8 @@ pub(crate) struct Replication {
     pub(crate) bound: Option<Bound>,
     /// Where queue groups get what this node has published to the group.
     pub(crate) bus: Option<Recipient<HandOut>>,
+    /// Who hears that this node has left.
+    pub(crate) node: Recipient<GroupLeft>,
     /// Publications whose fate is known before it is known whether they came twice.
     pub(crate) undecided: Vec<Publication>,
     pub(crate) pump_due: bool,
@@ -104,12 +106,14 @@ impl Asker {
 }
 
 impl Replication {
+    #[expect(clippy::too_many_arguments, reason = "one caller, which holds each of them")]
     pub(crate) fn new(
         spec: Arc<GroupSpec>,
         me: Member,
         clock: Clock,
         outlet: Rc<dyn Outlet>,
         bus: Option<Recipient<HandOut>>,
+        node: Recipient<GroupLeft>,
         payload_bytes_max: usize,
         canary: Canary,
     ) -> Self {
@@ -118,6 +122,7 @@ impl Replication {
             group: protocols::Group::new(spec.config().clone(), me, clock.now()),
             bound: is_bound.then(|| Bound::new(spec.id(), me, spec.history_bytes())),
             bus,
+            node,
             spec,
             clock,
             outlet,

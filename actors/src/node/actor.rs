@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use quorate_membership::ClusterIdentity;
+use quorate_membership::{ClusterIdentity, GroupId};
 use quorate_protocols::{Event, Input};
 use quorate_transport::{
     CloseReason, Endpoint, Lane, LaneReceiver, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer, Role,
@@ -63,7 +63,7 @@ impl Actor for NodeActor {
         let member = self.life.member();
         for spec in self.config.groups().to_vec() {
             if spec.declares(member.node) {
-                self.start_group(&spec);
+                self.start_group(&spec, ctx.address().recipient());
             } else if !spec.subjects().is_empty() {
                 self.bus.do_send(Hosted(spec, None));
             }
@@ -152,7 +152,7 @@ impl NodeActor {
         Ok(Started { node, bus, stopped: on_stop })
     }
 
-    fn start_group(&mut self, spec: &Arc<GroupSpec>) -> Group {
+    fn start_group(&mut self, spec: &Arc<GroupSpec>, node: Recipient<GroupLeft>) -> Group {
         let me = self.life.member();
         let is_witness = spec.config().witnesses.contains(&me.node);
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
@@ -164,11 +164,12 @@ impl NodeActor {
             self.clock,
             Rc::new(self.mesh.clone()),
             queues,
+            node,
             self.config.payload_bytes_max(),
             canary,
         );
         let addr = actor.start();
-        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone() };
+        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false };
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry));
         if !spec.subjects().is_empty() {
@@ -177,15 +178,19 @@ impl NodeActor {
         Group { addr, name: spec.name().into() }
     }
 
-    fn join(&mut self, spec: GroupSpec) -> Result<Group, JoinError> {
+    fn join(&mut self, spec: GroupSpec, node: Recipient<GroupLeft>) -> Result<Group, JoinError> {
         let spec = spec.with_timing(self.config.timing());
-        if let Some(entry) = self.groups.get(spec.id()).filter(|entry| entry.addr.connected()) {
+        let present = self.groups.get(spec.id()).filter(|entry| entry.addr.connected());
+        if let Some(former) = present.as_ref().filter(|entry| entry.left) {
+            former.addr.do_send(Stop);
+        }
+        if let Some(entry) = present.filter(|entry| !entry.left) {
             if !entry.spec.agrees_with(&spec) {
                 return Err(JoinError::OtherSettings(spec.name().to_owned()));
             }
             return Ok(Group { addr: entry.addr, name: spec.name().into() });
         }
-        Ok(self.start_group(&Arc::new(spec)))
+        Ok(self.start_group(&Arc::new(spec), node))
     }
 
     fn on_link(&mut self, event: MeshEvent, ctx: &mut Context<Self>) {
@@ -265,7 +270,8 @@ impl NodeActor {
         // A view change takes a few rounds; whoever cannot leave in that time is removed as silent.
         let patience = self.config.timing().round() * 3;
         let leaving = async move {
-            let left = futures_util::future::join_all(groups.into_iter().map(leave));
+            let stay = groups.into_iter().filter(|entry| !entry.left);
+            let left = futures_util::future::join_all(stay.map(leave));
             if tokio::time::timeout(patience, left).await.is_err() {
                 tracing::warn!("some groups did not let this node go in time; they will notice its absence");
             }
@@ -286,7 +292,7 @@ impl NodeActor {
         let (detect, clients) = (self.config.timing().detect(), self.clients);
         async move {
             let mut all = Vec::new();
-            for entry in groups {
+            for entry in groups.into_iter().filter(|entry| !entry.left) {
                 all.extend(entry.addr.send(AskStatus).await.ok().flatten());
             }
             Status {
@@ -325,6 +331,21 @@ pub(crate) struct GoDown(pub(crate) StopReason);
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) struct Abort;
+
+/// This node has left a group.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct GroupLeft(pub(crate) GroupId);
+
+impl Handler<GroupLeft> for NodeActor {
+    type Result = ();
+    fn handle(&mut self, GroupLeft(group): GroupLeft, _: &mut Self::Context) {
+        let left = self.groups.mark_left(group);
+        if let Some(entry) = left.filter(|entry| !entry.spec.subjects().is_empty()) {
+            self.bus.do_send(Hosted(entry.spec, None));
+        }
+    }
+}
 
 /// Asks for a group that runs here.
 #[derive(Debug, actix::Message)]
@@ -369,15 +390,15 @@ impl Handler<Abort> for NodeActor {
 impl Handler<AskGroup> for NodeActor {
     type Result = Option<Group>;
     fn handle(&mut self, AskGroup(name): AskGroup, _: &mut Self::Context) -> Option<Group> {
-        let entry = self.groups.get(crate::group::group_id(&name))?;
+        let entry = self.groups.get(crate::group::group_id(&name)).filter(|entry| !entry.left)?;
         Some(Group { addr: entry.addr, name: name.into() })
     }
 }
 
 impl Handler<Join> for NodeActor {
     type Result = Result<Group, JoinError>;
-    fn handle(&mut self, Join(spec): Join, _: &mut Self::Context) -> Result<Group, JoinError> {
-        self.join(spec)
+    fn handle(&mut self, Join(spec): Join, ctx: &mut Self::Context) -> Result<Group, JoinError> {
+        self.join(spec, ctx.address().recipient())
     }
 }
 

@@ -12,6 +12,8 @@ use crate::{config::GroupSpec, group::Replication};
 pub(crate) struct Entry {
     pub(crate) spec: Arc<GroupSpec>,
     pub(crate) addr: Addr<Replication>,
+    /// Whether this node has left it: the actor only tells others how the view it left ended.
+    pub(crate) left: bool,
 }
 
 /// The groups that run on this node. Clones are the same directory.
@@ -21,6 +23,14 @@ pub(crate) struct Directory(Rc<RefCell<BTreeMap<GroupId, Entry>>>);
 impl Directory {
     pub(crate) fn get(&self, group: GroupId) -> Option<Entry> {
         self.0.borrow().get(&group).cloned()
+    }
+
+    /// This node has left a group.
+    pub(crate) fn mark_left(&self, group: GroupId) -> Option<Entry> {
+        let mut groups = self.0.borrow_mut();
+        let entry = groups.get_mut(&group)?;
+        entry.left = true;
+        Some(entry.clone())
     }
 
     pub(crate) fn insert(&self, group: GroupId, entry: Entry) {

@@ -14,6 +14,6 @@ pub use error::{JoinError, StartError, StopReason};
 pub use handle::Node;
 pub use status::{PeerStatus, Status};
 
-pub(crate) use actor::{AskGroup, AskNodeStatus, NodeActor};
+pub(crate) use actor::{AskGroup, AskNodeStatus, GroupLeft, NodeActor};
 pub(crate) use canary::Canary;
 pub(crate) use directory::Directory;
