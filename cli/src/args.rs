@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     Failure,
-    commands::{cert, doctor, node, up},
+    commands::{bench, cert, doctor, group, node, publish, reply, request, status, subscribe, up, why},
 };
 
 const EXIT_CODES: &str = "\
@@ -36,6 +36,14 @@ pub(crate) enum Command {
     Node(node::Args),
     Cert(cert::Args),
     Doctor(doctor::Args),
+    Status(status::Args),
+    Pub(publish::Args),
+    Sub(subscribe::Args),
+    Request(request::Args),
+    Reply(reply::Args),
+    Group(group::Args),
+    Why(why::Args),
+    Bench(bench::Args),
 }
 
 impl Args {
@@ -62,14 +70,27 @@ impl Args {
 impl Command {
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let system = actix::System::new();
-        system.block_on(async {
-            match self {
-                Self::Up(args) => up::run(&args).await,
-                Self::Node(args) => node::run(&args).await,
-                Self::Cert(args) => cert::run(&args),
-                Self::Doctor(args) => doctor::run(&args),
-            }
-        })
+        // A benchmark brings its own threads, and must not share them with anything.
+        if let Self::Bench(args) = &self {
+            return bench::run(args);
+        }
+        actix::System::new().block_on(self.run_in_system())
+    }
+
+    async fn run_in_system(self) -> Result<(), Failure> {
+        match self {
+            Self::Up(args) => up::run(&args).await,
+            Self::Node(args) => node::run(&args).await,
+            Self::Cert(args) => cert::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
+            Self::Status(args) => status::run(&args).await,
+            Self::Pub(args) => publish::run(&args).await,
+            Self::Sub(args) => subscribe::run(&args).await,
+            Self::Request(args) => request::run(&args).await,
+            Self::Reply(args) => reply::run(&args).await,
+            Self::Group(args) => group::run(&args).await,
+            Self::Why(args) => why::run(&args).await,
+            Self::Bench(args) => bench::run(&args),
+        }
     }
 }

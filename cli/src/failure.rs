@@ -1,8 +1,8 @@
 //! How a command ends that did not succeed.
 
-use std::{error::Error, io, path::PathBuf, process::ExitCode};
+use std::{error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{config::ConfigError, profile::ProfileError};
+use crate::{config::ConfigError, profile::ProfileError, span};
 
 /// Why a command failed. Its text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,22 @@ pub(crate) enum Failure {
     /// The command cannot do what its arguments ask for.
     #[error("{0}")]
     Usage(String),
+    /// Nobody answers on a subject.
+    #[error(
+        "nobody answers on `{subject}`: start somebody, for example `quorate reply {subject} --exec cat`"
+    )]
+    NoResponders {
+        /// The subject of the request.
+        subject: String,
+    },
+    /// Something took too long.
+    #[error("{what} did not come within {}: look at `quorate status`, or wait longer with --timeout", span::show(*.after))]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        after: Duration,
+    },
     /// The reader of standard output has gone: a quiet end, as with any command in a pipe.
     #[error("standard output is closed")]
     OutputClosed,
@@ -55,6 +71,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
+            Self::NoResponders { .. } | Self::TimedOut { .. } => 3,
             _ => 1,
         })
     }

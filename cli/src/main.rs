@@ -9,6 +9,7 @@ mod local;
 mod output;
 mod profile;
 mod serving;
+mod session;
 mod signals;
 mod span;
 

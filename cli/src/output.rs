@@ -1,6 +1,6 @@
 //! Standard output that others read: whole lines, quiet when nobody reads any more.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde::Serialize;
 
@@ -17,6 +17,11 @@ impl Output {
     /// Writes bytes and an end of line.
     pub(crate) fn line(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
         self.0.write_all(bytes.as_ref()).and_then(|()| self.0.write_all(b"\n")).map_err(closed)
+    }
+
+    /// Writes text as it is.
+    pub(crate) fn raw(&mut self, text: &str) -> Result<(), Failure> {
+        self.0.write_all(text.as_bytes()).map_err(closed)
     }
 
     /// Writes a value as one line of JSON.
@@ -37,6 +42,11 @@ fn closed(error: io::Error) -> Failure {
         io::ErrorKind::BrokenPipe => Failure::OutputClosed,
         _ => Failure::Io("cannot write to standard output", error),
     }
+}
+
+/// Whether people look at standard error, so that progress may be drawn there.
+pub(crate) fn draws_progress() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// A table with aligned columns, the first row being its head.

@@ -16,12 +16,21 @@ pub(crate) struct Profile {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Folder with `ca.pem`, `client.pem` and `client.key`.
     pub(crate) credentials: PathBuf,
+    /// Folder of the authority, if it is at hand as for a local cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authority: Option<PathBuf>,
 }
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ProfileError {
+    /// There is none where clients look by default.
+    #[error("no cluster is known here: start one with `quorate up`, or name a profile with --profile")]
+    NoneKnown,
+    /// There is none where it was said to be.
+    #[error("{} does not exist: is the cluster running that writes it?", .0.display())]
+    Missing(PathBuf),
     /// The file cannot be read or written.
     #[error("cannot use {}", .0.display())]
     Unusable(PathBuf, #[source] io::Error),
@@ -39,6 +48,25 @@ pub(crate) enum ProfileError {
 }
 
 impl Profile {
+    /// Reads the profile at `chosen`, or at the default place.
+    pub(crate) fn load(chosen: Option<&Path>) -> Result<Self, ProfileError> {
+        let path = place(chosen)?;
+        let text = fs::read_to_string(&path).map_err(|error| match (error.kind(), chosen) {
+            (io::ErrorKind::NotFound, None) => ProfileError::NoneKnown,
+            (io::ErrorKind::NotFound, Some(_)) => ProfileError::Missing(path.clone()),
+            _ => ProfileError::Unusable(path.clone(), error),
+        })?;
+        let profile: Self = toml::from_str(&text).map_err(|error| ProfileError::Malformed {
+            path: path.clone(),
+            why: error.message().to_owned(),
+        })?;
+        // Relative to the profile, as in a configuration.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let credentials = folder.join(&profile.credentials);
+        let authority = profile.authority.as_ref().map(|authority| folder.join(authority));
+        Ok(Self { credentials, authority, ..profile })
+    }
+
     /// Writes the profile; readers see the old one or this one, never a part.
     pub(crate) fn save(&self, path: &Path) -> Result<(), ProfileError> {
         let unusable = |error| ProfileError::Unusable(path.to_owned(), error);
@@ -61,4 +89,31 @@ pub(crate) fn place(chosen: Option<&Path>) -> Result<PathBuf, ProfileError> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
     Ok(state.ok_or(ProfileError::NoHome)?.join("quorate/profile.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/profile.toml");
+        let profile = Profile {
+            addresses: vec!["127.0.0.1:1".parse().unwrap()],
+            credentials: folder.path().join("client"),
+            authority: None,
+        };
+        profile.save(&path).unwrap();
+        assert_eq!(Profile::load(Some(&path)).unwrap(), profile);
+    }
+
+    #[test]
+    fn what_is_no_profile_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        assert!(matches!(Profile::load(Some(&path)), Err(ProfileError::Missing(at)) if at == path));
+        fs::write(&path, "addresses = 7").unwrap();
+        assert!(matches!(Profile::load(Some(&path)), Err(ProfileError::Malformed { .. })));
+    }
 }

@@ -8,10 +8,7 @@ use std::{
 };
 
 use quorate::transport::{CredentialFiles, Credentials, Role};
-use quorate::{
-    GroupSettings,
-    membership::{Span, Timing},
-};
+use quorate::{GroupSettings, membership::Timing};
 use serde::Serialize;
 
 use crate::{
@@ -209,12 +206,28 @@ fn buffers(addr: SocketAddr) -> Result<(Verdict, String), String> {
 }
 
 fn timeouts(timing: &Timing) -> Vec<Derived> {
-    let derived = |span: Span| Derived {
-        name: span.name,
-        span_ms: span.length.as_secs_f64() * 1e3,
-        reason: span.why.to_owned(),
+    let derived = |name, span: Duration, reason: &str| Derived {
+        name,
+        span_ms: span.as_secs_f64() * 1e3,
+        reason: reason.to_owned(),
     };
-    timing.explain().into_iter().map(derived).collect()
+    vec![
+        derived("heartbeat", timing.heartbeat(), "five fit into the detection time, so four may be lost"),
+        derived("suspect", timing.detect(), "so long a silence makes a node suspected"),
+        derived(
+            "stall",
+            timing.stall(),
+            "a timer later than this says that this process stood still, not its peers",
+        ),
+        derived("resend", timing.resend(), "what is unanswered for so long is asked for again"),
+        derived("view change", timing.round(), "one round may take so long before it is tried again"),
+        derived(
+            "broken link",
+            timing.broken_link(),
+            "two members that do not hear each other stay so no longer",
+        ),
+        derived("founding", timing.founding(), "founders wait so long for all before a majority goes on"),
+    ]
 }
 
 fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Failure> {

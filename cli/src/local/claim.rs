@@ -81,7 +81,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("profile.toml");
         let claim = Claim::take(&path).unwrap();
-        claim.publish(&Profile { addresses: Vec::new(), credentials: "c".into() }).unwrap();
+        claim.publish(&Profile { addresses: Vec::new(), credentials: "c".into(), authority: None }).unwrap();
         assert!(path.exists());
         let refused = Claim::take(&path).unwrap_err().to_string();
         let expected = format!("a local cluster is running already (process {})", std::process::id());

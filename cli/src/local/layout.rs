@@ -85,7 +85,8 @@ impl Layout {
 
     /// What clients need to know.
     pub(crate) fn profile(&self) -> Profile {
-        Profile { addresses: self.addresses.clone(), credentials: self.certs().join("client") }
+        let (credentials, authority) = (self.certs().join("client"), Some(self.certs()));
+        Profile { addresses: self.addresses.clone(), credentials, authority }
     }
 
     fn certs(&self) -> PathBuf {

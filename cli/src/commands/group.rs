@@ -1,0 +1,146 @@
+//! `quorate group`: the groups, their views, and taking part in one.
+
+mod join;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use clap::Subcommand;
+use quorate::{ViewRecord, membership::NodeId, protocols::Order};
+
+use crate::{
+    Failure,
+    output::{self, Output},
+    session::{Reach, Session},
+    span,
+};
+
+use super::status;
+
+/// List groups, show the history of their views, or take part in one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Join(Join),
+    Ls(Ls),
+    Views(Views),
+}
+
+/// Become a member of a group: print its deliveries and views, multicast what is typed.
+///
+/// Members of groups are nodes, so this command is one while it runs, with a number of its own. The
+/// cluster that `quorate up` runs issues it a certificate; elsewhere it needs one (`quorate cert
+/// issue --node`). It leaves the group on Ctrl-C, or at the end of standard input.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate group join log
+  quorate group join chat --node n101 --founders n101,n102     (and the same in another
+  quorate group join chat --node n102 --founders n101,n102      terminal for the other)")]
+struct Join {
+    /// The group: one that the cluster runs, or a new one with --founders.
+    name: String,
+    /// In which order to deliver: fifo, causal, total or uniform [default: the group's own, or uniform
+    /// for a new one].
+    #[arg(long)]
+    order: Option<Order>,
+    /// The nodes that found a new group: the same list at each of them.
+    #[arg(long, value_name = "NODES", value_delimiter = ',')]
+    founders: Vec<NodeId>,
+    /// The number of this node [default: one that is drawn, or that of --node-credentials].
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeId>,
+    /// Folder of a node's certificate, for clusters that `quorate up` does not run.
+    #[arg(long, value_name = "DIR", conflicts_with = "node")]
+    node_credentials: Option<PathBuf>,
+    /// Print deliveries and views as JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// List the groups that a node runs.
+#[derive(Debug, clap::Args)]
+struct Ls {
+    /// Print them as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Show the history of a group's views: who, when and why.
+#[derive(Debug, clap::Args)]
+struct Views {
+    /// The group.
+    name: String,
+    /// Print it as JSON, one view per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Carries out `quorate group`.
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    match &args.what {
+        What::Join(args) => join::run(args).await,
+        What::Ls(args) => ls(args).await,
+        What::Views(args) => views(args).await,
+    }
+}
+
+async fn ls(args: &Ls) -> Result<(), Failure> {
+    let session = Session::open(&args.reach).await?;
+    let status = session.ask("the list of groups", async |client| client.status().await).await?;
+    session.close().await;
+    let mut output = Output::new();
+    if args.json {
+        output.json(&status.groups)?;
+    } else {
+        for line in status::groups(&status.groups) {
+            output.line(line)?;
+        }
+    }
+    output.flush()
+}
+
+async fn views(args: &Views) -> Result<(), Failure> {
+    let session = Session::open(&args.reach).await?;
+    let views = session.ask("the views", async |client| client.views(&args.name).await).await?;
+    session.close().await;
+    let mut output = Output::new();
+    if args.json {
+        for view in &views {
+            output.json(view)?;
+        }
+    } else {
+        let mut rows = vec![["view, by rank", "when", "why"].map(str::to_owned)];
+        rows.extend(views.iter().map(row));
+        for line in output::table(&rows) {
+            output.line(line)?;
+        }
+    }
+    output.flush()
+}
+
+fn row(record: &ViewRecord) -> [String; 3] {
+    let changes: Vec<_> =
+        record.view.changes.iter().map(|(member, change)| format!("{} {change}", member.node)).collect();
+    [record.view.to_string(), ago(record.installed_unix_ms), changes.join(", ")]
+}
+
+fn ago(unix_ms: u64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // Seconds are enough for people; JSON has the moment.
+    let span = now.saturating_sub(Duration::from_millis(unix_ms)).as_secs();
+    if span == 0 { "just now".to_owned() } else { format!("{} ago", span::show(Duration::from_secs(span))) }
+}

@@ -1,0 +1,98 @@
+//! `quorate why`: who waits for whom, since when, and what will happen.
+
+use quorate::{GroupStatus, Status, Wait, membership::Member};
+use serde::Serialize;
+
+use crate::{
+    Failure,
+    output::Output,
+    session::{Reach, Session},
+};
+
+/// Say who or what a group waits for, and what will happen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The group.
+    name: String,
+    /// Print it as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// An explanation, for programs.
+#[derive(Serialize)]
+struct Why<'a> {
+    group: &'a str,
+    node: String,
+    view: Option<String>,
+    waits: Vec<Reason>,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    waits_for: String,
+    outlook: &'static str,
+}
+
+/// Carries out `quorate why`.
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    let session = Session::open(&args.reach).await?;
+    let status = session.ask("the status", async |client| client.status().await).await?;
+    session.close().await;
+    let group = find(&status, &args.name)?;
+    let why = Why {
+        group: &group.name,
+        node: status.member.node.to_string(),
+        view: group.view.as_ref().map(ToString::to_string),
+        waits: group.waits.iter().map(reason).collect(),
+    };
+    let mut output = Output::new();
+    if args.json {
+        output.json(&why)?;
+    } else {
+        show(&why, &mut output)?;
+    }
+    output.flush()
+}
+
+/// The group of this name at a node.
+pub(crate) fn find<'a>(status: &'a Status, name: &str) -> Result<&'a GroupStatus, Failure> {
+    status.groups.iter().find(|group| group.name == name).ok_or_else(|| {
+        let node = status.member.node;
+        Failure::Failed(format!(
+            "{node} has no group `{name}`: `quorate group ls` lists what it has, --connect asks another node"
+        ))
+    })
+}
+
+fn show(why: &Why<'_>, output: &mut Output) -> Result<(), Failure> {
+    let (group, node) = (why.group, &why.node);
+    let view =
+        why.view.as_deref().map_or_else(|| "outside of it".to_owned(), |view| format!("in view {view}"));
+    if why.waits.is_empty() {
+        return output.line(format!("group {group} at {node}, {view}: waits for nobody"));
+    }
+    output.line(format!("group {group} at {node}, {view}:"))?;
+    for reason in &why.waits {
+        output.line(format!("  waits for {}", reason.waits_for))?;
+        output.line(format!("    {}", reason.outlook))?;
+    }
+    Ok(())
+}
+
+fn reason(wait: &Wait) -> Reason {
+    let names = |members: &[Member]| {
+        members.iter().map(|member| member.node.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let waits_for = match wait {
+        Wait::Founders { missing } => format!("founders that are not here: {}", names(missing)),
+        Wait::Admission => "a member that admits this node".to_owned(),
+        Wait::Majority { unreachable } => format!("a majority; out of reach: {}", names(unreachable)),
+        Wait::NextView => "agreement on the next view".to_owned(),
+        Wait::Window { submissions } => format!("room: {submissions} submissions wait for members that lag"),
+        other => format!("{other:?}"),
+    };
+    Reason { waits_for, outlook: wait.outlook() }
+}
