@@ -146,7 +146,7 @@ impl ClusterWorld {
         self.now = end;
     }
 
-    /// Runs until [`Self::converged`], and says how long that took; `None` if not within `limit`.
+    /// Runs until membership has converged, and says how long that took; `None` if not within `limit`.
     pub fn run_until_converged(&mut self, limit: Duration) -> Option<Duration> {
         let begin = self.now;
         while self.now.since(begin) < limit {
