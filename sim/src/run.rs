@@ -29,12 +29,15 @@ pub struct Settings {
     pub greets: bool,
     /// What is lost is submitted again.
     pub retries: bool,
-    /// Whether the seed also chooses policies, and slows nodes down.
+    /// Newcomers get the application's state, which is at least so many bytes long; `None`: they do
+    /// not, unless the seed chooses it.
+    pub state_bytes: Option<usize>,
+    /// Whether the seed also chooses policies and state transfer, and slows nodes down.
     pub varied: bool,
 }
 
 impl Settings {
-    /// The same, and the seed also chooses the group's policies, and slows nodes down.
+    /// The same, and the seed also chooses the group's policies and state transfer, and slows nodes down.
     pub const fn varied(seed: u64) -> Self {
         Self { varied: true, ..Self::new(seed) }
     }
@@ -42,9 +45,21 @@ impl Settings {
     /// Five nodes under faults for 30 simulated seconds, in an order that the seed chooses.
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(30);
-        let (order, breach) = (None, None);
+        let (order, breach, state_bytes) = (None, None, None);
         let (witness, trace, greets, retries, varied) = (false, false, false, false, false);
-        Self { seed, nodes: 5, witness, order, faults_for, trace, breach, greets, retries, varied }
+        Self {
+            seed,
+            nodes: 5,
+            witness,
+            order,
+            faults_for,
+            trace,
+            breach,
+            greets,
+            retries,
+            state_bytes,
+            varied,
+        }
     }
 
     /// The fault schedule that the seed decides.
@@ -70,6 +85,8 @@ impl Settings {
             config.slow = policies[(self.seed % 3) as usize];
             config.lag_for = Duration::from_secs(1);
         }
+        config.state_transfer = self.state_bytes.is_some() || self.varied && self.seed.is_multiple_of(2);
+        config.snapshot_chunk_bytes = 512; // so that even short states take several
         config.breach = self.breach;
         config
     }
@@ -103,6 +120,7 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     let healed = schedule.healed().max(faults_end);
     let mut world = World::new(settings.seed, settings.config(), schedule.clone(), healed);
     world.behave(settings.greets, settings.retries);
+    world.pad_states(settings.state_bytes.unwrap_or_default());
     if settings.trace {
         world.trace();
     }

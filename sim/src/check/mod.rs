@@ -10,6 +10,7 @@
 //! | P1-P3 | letters to one member and answers to requests | `letters.rs` |
 //! | V7 | a view that a majority has left is not served for longer than it takes to notice | `serving.rs` |
 //! | I1 | one decree closes a view | `cuts.rs` |
+//! | S7 | members that enter a view have the same state, newcomers included | `state.rs` |
 //! | I2 | after its seal a member sends, acknowledges and delivers nothing in that view | `seal.rs` |
 //! | I3 | what a majority held before it sealed is in the cut, and what was not sent is not | `cuts.rs` |
 //! | I4 | who goes on has delivered exactly the cut; it was held by enough before the vote | `cuts.rs` |
@@ -27,6 +28,7 @@ mod letters;
 mod lives;
 mod seal;
 mod serving;
+mod state;
 mod votes;
 
 use bytes::Bytes;
@@ -39,7 +41,10 @@ pub use letters::Letters;
 use lives::Lives;
 use seal::Seal;
 use serving::Serving;
+use state::States;
 use votes::Votes;
+
+use crate::world::State;
 
 /// Names a message: the sender, the frame and the place in it.
 pub(crate) type Name = (Member, Seq, u32);
@@ -62,6 +67,7 @@ pub struct Checker {
     cuts: Cuts,
     votes: Votes,
     serving: Serving,
+    states: States,
     /// Messages to one member, and requests.
     pub(crate) letters: Letters,
     violation: Option<Violation>,
@@ -77,6 +83,7 @@ impl Checker {
             cuts: Cuts::new(config.order),
             votes: Votes::default(),
             serving: Serving::new(config.timing),
+            states: States::default(),
             letters: Letters::default(),
             violation: None,
         }
@@ -160,6 +167,12 @@ impl Checker {
         self.letters.on_view(at, view.id);
         self.delivery.on_view(at, view);
         self.seal.on_end(at);
+    }
+
+    /// The same, in a group that transfers state.
+    pub(crate) fn on_state(&mut self, at: Member, view: &View, state: Option<&State>) {
+        let found = self.states.on_view(at, view, state);
+        self.note(found);
     }
 
     /// A member was removed, has left, or its lineage was lost: it has closed nothing.

@@ -75,13 +75,17 @@ impl World {
                 if self.greets {
                     self.at(Duration::ZERO, What::Again { by: life, payload: None });
                 }
+                self.enter_with_state(life, &view);
             }
             Event::Message { view, sender, seq, index, payload } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
                 let now = self.exact(life.node);
                 self.checker.on_message(now, life, view, (sender, seq, index), &payload);
+                self.apply(life, &payload);
             }
+            Event::TakeSnapshot { view, .. } => self.take_snapshot(life, view),
+            Event::Restore(restore) => self.restore(life, restore),
             Event::Direct { view, from, payload } => {
                 self.tally.letters += 1;
                 self.checker.letters.on_letter(life, view, from, &payload);
@@ -92,6 +96,7 @@ impl World {
                         let now = self.exact(life.node);
                         let name = (request.asker, seq, index);
                         self.checker.on_message(now, life, view, name, &payload);
+                        self.apply(life, &payload);
                     }
                     None => self.checker.letters.on_letter(life, view, request.asker, &payload),
                 }

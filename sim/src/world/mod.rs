@@ -5,6 +5,7 @@ mod effects;
 mod network;
 mod node;
 mod queue;
+mod state;
 mod strike;
 
 use std::{
@@ -20,6 +21,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use crate::{Checker, Fault, History, Schedule};
 use node::{Clock, Node};
 use queue::{Queue, What};
+pub(crate) use state::State;
 use strike::Hit;
 
 /// What happened in a run, to show that it was not empty.
@@ -33,6 +35,8 @@ pub struct Tally {
     pub letters: u64,
     /// Messages whose sender was told that they are uniform.
     pub uniform: u64,
+    /// States that newcomers got.
+    pub restored: u64,
     /// Faults that began.
     pub faults: u64,
     /// Aimed faults that struck.
@@ -71,6 +75,8 @@ pub struct World {
     /// Whether applications send on hearing of a view only, and whether they send again what was lost.
     greets: bool,
     retries: bool,
+    /// How long states are at least, in bytes.
+    state_bytes_min: usize,
     trace: bool,
 }
 
@@ -95,6 +101,7 @@ impl World {
             history: None,
             greets: false,
             retries: false,
+            state_bytes_min: 0,
             trace: false,
         };
         let all: Vec<NodeId> = world.config.founders.iter().chain(&world.config.witnesses).copied().collect();
@@ -119,6 +126,16 @@ impl World {
     pub const fn behave(&mut self, greets: bool, retries: bool) {
         self.greets = greets;
         self.retries = retries;
+    }
+
+    /// Makes the states that newcomers get at least so many bytes long.
+    pub const fn pad_states(&mut self, bytes: usize) {
+        self.state_bytes_min = bytes;
+    }
+
+    /// Bytes of state that a node keeps for newcomers.
+    pub fn kept_state_bytes(&self, node: NodeId) -> usize {
+        self.nodes.get(&node).and_then(|node| node.group.as_ref()).map_or(0, Group::snapshot_bytes)
     }
 
     /// Keeps what the applications see, for tests that look at it afterwards.
@@ -175,6 +192,9 @@ impl World {
             if !view.learners.is_empty() {
                 return Some(format!("learners are left in {view}"));
             }
+            if group.snapshot_bytes() > 0 {
+                return Some(format!("{id} keeps {} bytes of state for nobody", group.snapshot_bytes()));
+            }
             views.insert(view.to_string());
         }
         (views.len() > 1).then(|| format!("views differ: {views:?}"))
@@ -205,6 +225,8 @@ impl World {
             waiting: before.map(|n| n.waiting).unwrap_or_default(),
             tickets: BTreeMap::new(),
             asked: BTreeSet::new(),
+            state: None,
+            filling: Vec::new(),
             wake: None,
             look: None,
             died: None,
@@ -221,7 +243,8 @@ impl World {
             What::Wake(life)
             | What::Look(life)
             | What::Answer { by: life, .. }
-            | What::Again { by: life, .. } => life.node,
+            | What::Again { by: life, .. }
+            | What::Snapshot { by: life, .. } => life.node,
             What::Submit(node) => *node,
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
@@ -273,6 +296,10 @@ impl World {
             What::Again { by, payload } if by == life => {
                 self.perform_detector(node, news);
                 self.submit_again(node, payload);
+            }
+            What::Snapshot { by, view, state } if by == life => {
+                self.perform_detector(node, news);
+                self.feed(node, vec![Input::Snapshot { view, state }]);
             }
             What::Submit(_) => {
                 self.perform_detector(node, news);

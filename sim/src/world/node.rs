@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quorate_membership::{Detector, Member, Time};
 use quorate_protocols::{Group, Ticket};
 
-use super::queue::What;
+use super::{queue::What, state::State};
 
 /// A node's clock. It never runs backwards, but may run slow.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,10 @@ pub(super) struct Node {
     /// What the group and the detector asked to be woken at, by the node's own clock.
     pub(super) wake: Option<Time>,
     pub(super) look: Option<Time>,
+    /// What the messages delivered so far add up to; `None` while a newcomer has not got it.
+    pub(super) state: Option<State>,
+    /// The part of a state that has come.
+    pub(super) filling: Vec<u8>,
     /// When the process last died.
     pub(super) died: Option<Time>,
     /// When its clock was last made slow or right again.

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
 
 use bytes::Bytes;
-use quorate_membership::{Beat, Member, NodeId, Time};
+use quorate_membership::{Beat, Member, NodeId, Time, ViewId};
 use quorate_protocols::{Message, RequestId};
 
 /// Something that is going to happen.
@@ -23,6 +23,8 @@ pub(super) enum What {
     Answer { by: Member, request: RequestId, payload: Bytes },
     /// The application sends again what was lost, or something new.
     Again { by: Member, payload: Option<Bytes> },
+    /// The application hands over its state.
+    Snapshot { by: Member, view: ViewId, state: Bytes },
     /// A fault begins, or becomes armed.
     Begin(usize),
     /// A fault ends, or is disarmed.

@@ -1,0 +1,91 @@
+//! State transfer to a newcomer while the group goes on.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Run, ms, n, play};
+use quorate_membership::{GroupId, Time, View};
+use quorate_protocols::{Event, GroupConfig, Order, Restore};
+use quorate_sim::{Fault, Schedule, World};
+
+/// The longest time within these milliseconds in which a node delivered nothing.
+fn longest_silence(world: World, node: u64, from: u64, to: u64) -> Duration {
+    let history = world.into_history();
+    let of_node = history.of(n(node), ms(from), ms(to));
+    let heard = of_node.filter(|seen| matches!(seen.event, Event::Message { .. })).map(|seen| seen.at);
+    let mut moments: Vec<Time> = vec![ms(from)];
+    moments.extend(heard);
+    moments.push(ms(to));
+    moments.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+}
+
+/// Five nodes of which the fifth crashes and, back again, gets a state of 4 MiB in small chunks.
+fn joining(seed: u64, schedule: Schedule) -> World {
+    let mut config = GroupConfig::new(GroupId::new(7), (1..=5).map(n).collect());
+    config.order = Order::Uniform;
+    config.state_transfer = true;
+    config.snapshot_chunk_bytes = 512;
+    let schedule = schedule.and(2000, 3000, Fault::Crash(n(5)));
+    let mut world = World::new(seed, config, schedule, ms(9000));
+    world.pad_states(4 << 20);
+    world.record();
+    world
+}
+
+#[test]
+fn s6_a_joiner_that_dies_while_it_gets_its_state_stops_nobody_and_leaves_nothing_behind() {
+    for seed in 1..=3 {
+        let mut dies = joining(seed, Schedule::quiet().and(4500, 8500, Fault::Crash(n(5))));
+        dies.run_until(ms(4499));
+        let donors = 1..=4;
+        for donor in donors.clone() {
+            assert!(dies.kept_state_bytes(n(donor)) >= 4 << 20, "n{donor} gives, seed {seed}");
+        }
+        assert_eq!(dies.tally().restored, 0, "the joiner is in the middle of it, seed {seed}");
+        dies.run_until(ms(7000));
+        for donor in donors.clone() {
+            assert_eq!(dies.kept_state_bytes(n(donor)), 0, "n{donor} has freed it, seed {seed}");
+        }
+        assert_eq!(dies.checker().violation(), None, "seed {seed}");
+
+        let mut lives = joining(seed, Schedule::quiet());
+        lives.run_until(ms(7000));
+        assert_eq!(lives.checker().violation(), None, "seed {seed}");
+        let (usual, silence) = (longest_silence(lives, 1, 3000, 7000), longest_silence(dies, 1, 3000, 7000));
+        // The death of a member would cost the detection time, half a second, in uniform order.
+        assert!(silence <= usual + Duration::from_millis(50), "{silence:?} for {usual:?}, seed {seed}");
+    }
+}
+
+/// When the second life of n5 was given the first and the last of its state.
+fn restored(run: &Run) -> (Time, Time) {
+    let of = |such: fn(&Event) -> bool| run.history.first(n(5), ms(3000), such).map(|seen| seen.at);
+    let begin = of(|event| matches!(event, Event::Restore(Restore::Begin { .. })));
+    let end = of(|event| matches!(event, Event::Restore(Restore::End)));
+    (begin.expect("the state begins to come"), end.expect("the state is complete"))
+}
+
+fn is_member(view: &View) -> bool {
+    view.members.iter().any(|member| (member.node, member.incarnation.get()) == (n(5), 2))
+}
+
+#[test]
+fn s7_the_state_of_a_joiner_is_exact_though_its_donors_keep_receiving_messages() {
+    for order in Order::ALL {
+        let play = play().order(order).with(|settings| settings.state_bytes = Some(1 << 20));
+        play.fault(2000, 3000, Fault::Crash(n(5))).hold(1..=2, |run| {
+            let (begin, end) = restored(run);
+            let meanwhile = run.history.deliveries(n(1), begin, end);
+            assert!(meanwhile > 50, "{order}: {meanwhile} messages in the meantime, seed {}", run.seed);
+            // The checker compares what all have at each view, so the newcomer's state, and what it
+            // held back, added up to that of the others when it became a member.
+            let views = run.views(5, 3000, 20_000);
+            assert!(views.iter().any(is_member), "{order}, seed {}", run.seed);
+            let admitted = views[0].id.epoch;
+            assert!(!is_member(&views[0]), "it learns first, seed {}", run.seed);
+            let theirs = run.delivered(n(1), 1, admitted);
+            assert_eq!(run.delivered(n(5), 2, admitted), theirs, "{order}, seed {}", run.seed);
+        });
+    }
+}
