@@ -17,12 +17,9 @@ fn profile(place: &Place) -> PathBuf {
 }
 
 #[test]
-fn a_local_cluster_is_ready_within_three_seconds_and_stops_cleanly() {
+fn a_local_cluster_tells_clients_where_it_is_and_stops_cleanly() {
     let place = Place::new();
-    let begun = std::time::Instant::now();
-    let mut up = place.start("up --port 0");
-    up.wait_for("ready in ");
-    assert!(begun.elapsed().as_secs_f64() < 3.0, "it took {:?}", begun.elapsed());
+    let mut up = place.up("");
     let text = fs::read_to_string(profile(&place)).expect("clients are told where the cluster is");
     let folder = text.split('"').find(|part| part.ends_with("certs/client")).expect("and their credentials");
     assert!(fs::metadata(folder).is_ok());
