@@ -1,7 +1,8 @@
 //! The promises hold under faults, runs replay exactly, and broken rules are noticed.
 
+use quorate_membership::agreement::Breach;
 use quorate_protocols::Order;
-use quorate_sim::{Schedule, Settings, run};
+use quorate_sim::{Schedule, Settings, run, shrink};
 
 fn assert_holds(settings: Settings) -> quorate_sim::Outcome {
     let outcome = run(&settings, &settings.schedule());
@@ -47,4 +48,15 @@ fn two_runs_of_one_seed_are_the_same() {
     let settings = Settings::new(11);
     let (a, b) = (run(&settings, &settings.schedule()), run(&settings, &settings.schedule()));
     assert_eq!(a.tally, b.tally);
+}
+
+#[test]
+fn a_failing_schedule_shrinks_to_a_smaller_one_that_fails_the_same_way() {
+    let faults_for = std::time::Duration::from_secs(12);
+    let settings = Settings { breach: Some(Breach::SealLeaks), nodes: 3, faults_for, ..Settings::new(1) };
+    let schedule = settings.schedule();
+    let property = run(&settings, &schedule).violation.expect("the seed notices the breach").property;
+    let smallest = shrink(&settings, &schedule, property);
+    assert!(smallest.0.len() < schedule.0.len() / 2, "{} of {}", smallest.0.len(), schedule.0.len());
+    assert_eq!(run(&settings, &smallest).violation.map(|v| v.property), Some(property));
 }
