@@ -1,7 +1,7 @@
 //! The bus as pure state machines.
 //!
-//! [`Interest`] says which nodes get a message of a core subject. For subjects that are bound to
-//! a group, [`Marks`] drop what comes twice, and [`History`] keeps what was delivered of late, so
+//! [`Interest`](crate::bus::Interest) says which nodes get a message of a core subject. For subjects that are bound to
+//! a group, [`Marks`](crate::bus::Marks) drop what comes twice, and [`History`](crate::bus::History) keeps what was delivered of late, so
 //! that readers go on where they were, here or at another node.
 
 mod history;
@@ -11,7 +11,7 @@ mod position;
 mod subject;
 
 pub use history::{Found, History};
-pub use interest::{Announcement, Interest, Route, Want};
+pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, PublisherId, Stamp};
 pub use position::Position;
 pub use subject::{Pattern, Subject, SubjectError};

@@ -1,8 +1,8 @@
 //! How transports put frames and greetings into bytes.
 //!
-//! A connection starts with a [`Hello`](crate::Hello) from each side ([`encode_hello`], [`agree`]).
-//! Each lane is a byte stream of its own: it starts with the name of the lane ([`encode_lane`]),
-//! and then carries records ([`FrameEncoder`], [`FrameDecoder`]). Nothing here does I/O.
+//! A connection starts with a [`Hello`](crate::Hello) from each side ([`encode_hello`](crate::codec::encode_hello), [`agree`](crate::codec::agree)).
+//! Each lane is a byte stream of its own: it starts with the name of the lane ([`encode_lane`](crate::codec::encode_lane)),
+//! and then carries records ([`FrameEncoder`](crate::codec::FrameEncoder), [`FrameDecoder`](crate::codec::FrameDecoder)). Nothing here does I/O.
 //!
 //! A record is a prefix of eight bytes, then a header, then payload:
 //!
