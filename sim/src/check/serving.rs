@@ -21,6 +21,9 @@ pub(super) struct Serving {
     /// heard of within two more even if many messages are lost.
     grace: Duration,
     present: BTreeMap<Member, ViewId>,
+    /// Those who are learners in their view: they follow the members at their own pace and answer
+    /// to nobody, so what they deliver late is not served.
+    learning: BTreeSet<Member>,
     entered: BTreeMap<ViewId, BTreeSet<Member>>,
     /// Since when a majority of a later view has been in it.
     over: BTreeMap<ViewId, Time>,
@@ -33,6 +36,7 @@ impl Serving {
         Self {
             grace: timing.detect() * 3,
             present: BTreeMap::new(),
+            learning: BTreeSet::new(),
             entered: BTreeMap::new(),
             over: BTreeMap::new(),
             late: BTreeMap::new(),
@@ -60,6 +64,11 @@ impl Serving {
     pub(super) fn on_view(&mut self, now: Time, at: Member, view: &View) {
         self.late.remove(&at);
         self.present.insert(at, view.id);
+        if view.learners.contains(&at) {
+            self.learning.insert(at);
+        } else {
+            self.learning.remove(&at);
+        }
         let members = self.entered.entry(view.id).or_default();
         members.insert(at);
         if members.len() == majority(view.members.len() + view.witnesses.len()) && view.id.epoch > 1 {
@@ -75,7 +84,8 @@ impl Serving {
 
     /// A member whose clock is right delivers a message, or is told that its own is uniform.
     pub(super) fn on_served(&mut self, now: Time, at: Member, view: ViewId) {
-        let over = self.over.get(&view).filter(|over| now > **over + self.grace);
+        let late = |over: &&Time| now > **over + self.grace && !self.learning.contains(&at);
+        let over = self.over.get(&view).filter(late);
         if let Some(over) = over {
             self.late.insert(at, format!("{at} serves {view}, which the others left at {over}"));
         }
