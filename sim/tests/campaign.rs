@@ -22,7 +22,7 @@ fn five_members_hold_every_promise() {
 #[test]
 #[ignore = "takes fresh seeds each time"]
 fn three_members_hold_every_promise() {
-    campaign("--seeds 20 --jobs 2 --nodes 3");
+    campaign("--seeds 40 --jobs 2 --nodes 3");
 }
 
 #[test]
