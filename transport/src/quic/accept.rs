@@ -91,13 +91,7 @@ async fn greet(
         .map_err(|error| Refusal::RefusedByPeer(error.to_string()))?;
     match inner.greeter.meet_dialler(identity, &theirs, canonical(connection.remote_address())) {
         Ok(peer) => {
-            let link = Shared::new(
-                connection.clone(),
-                (send, receive),
-                peer,
-                inner.config.frames(),
-                &attempt.closing,
-            );
+            let link = Shared::new(inner, connection.clone(), (send, receive), peer, &attempt.closing);
             inner.remember(&link);
             place.send(Arc::new(QuicLink::new(link)));
             Ok(())

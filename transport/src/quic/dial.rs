@@ -83,8 +83,7 @@ async fn greet(
         }
     };
     let peer = inner.greeter.meet_dialled(identity, &theirs, addr)?;
-    let link =
-        Shared::new(connection.clone(), (send, receive), peer, inner.config.frames(), &attempt.closing);
+    let link = Shared::new(inner, connection.clone(), (send, receive), peer, &attempt.closing);
     inner.remember(&link);
     Ok(Arc::new(QuicLink::new(link)))
 }

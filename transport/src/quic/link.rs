@@ -8,8 +8,9 @@ use quinn::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
-    CLOSED,
+    CLOSED, Inner,
     congestion::CloseSignal,
+    departures::Departures,
     error::link_error,
     lane::{QuicReceiver, QuicSender, priority},
 };
@@ -34,6 +35,7 @@ pub(super) struct QuicLink {
 pub(super) struct Shared {
     connection: Connection,
     closing: CloseSignal,
+    departures: Departures,
     /// The stream of the hellos. Both halves stay open for [`Self::flush`], here and there.
     greeting: Mutex<Option<(SendStream, RecvStream)>>,
     peer: PeerInfo,
@@ -52,17 +54,19 @@ struct Opening {
 
 impl Shared {
     pub(super) fn new(
+        inner: &Inner,
         connection: Connection,
         greeting: (SendStream, RecvStream),
         peer: PeerInfo,
-        frames: &FrameConfig,
         closing: &CloseSignal,
     ) -> Arc<Self> {
         // It fails only if the connection is lost already, which everybody is about to learn.
         let _ = greeting.0.set_priority(LAST);
         let greeting = Mutex::new(Some(greeting));
-        let (frames, budget, closing) = (*frames, ReassemblyBudget::new(frames), closing.clone());
-        Arc::new(Self { connection, closing, greeting, peer, frames, budget, closed_here: OnceLock::new() })
+        let (closing, departures) = (closing.clone(), inner.departures.clone());
+        let frames = *inner.config.frames();
+        let (budget, closed_here) = (ReassemblyBudget::new(&frames), OnceLock::new());
+        Arc::new(Self { connection, closing, departures, greeting, peer, frames, budget, closed_here })
     }
 
     pub(super) fn close(&self, reason: CloseReason) {
@@ -88,6 +92,7 @@ impl Shared {
         if first {
             self.closing.give();
             self.connection.close(CLOSED, &encode_close(reason));
+            self.departures.see_off(self.connection.clone());
         }
         first
     }

@@ -8,6 +8,7 @@
 
 mod accept;
 mod congestion;
+mod departures;
 mod dial;
 mod endpoint;
 mod error;
@@ -29,7 +30,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::link::Shared;
+use self::{departures::Departures, link::Shared};
 use crate::{
     BindError, CloseReason, ConnectError, ConnectionConfig, Credentials, Endpoint, Hello, Link, Transport,
     codec::encode_close,
@@ -37,7 +38,11 @@ use crate::{
     tls::Tls,
 };
 
-/// How long a transport that is closed waits for what was sent before to arrive.
+#[cfg(test)]
+mod tests;
+
+/// How long a transport that is closed waits for what was sent before to arrive, and then for the
+/// peers of its links to learn of the end.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The code of every close: the reason says the rest.
@@ -99,6 +104,7 @@ struct Inner {
     runtime: Handle,
     addr: SocketAddr,
     links: Mutex<Vec<Weak<Shared>>>,
+    departures: Departures,
     closed: watch::Sender<bool>,
 }
 
@@ -117,8 +123,10 @@ impl QuicTransport {
         let tls = Tls::new(credentials)?;
         let endpoint =
             endpoint::start(socket, listens, &tls, &config).map_err(|source| BindError::io(addr, source))?;
-        let (links, closed) = (Mutex::default(), watch::Sender::new(false));
-        let inner = Arc::new(Inner { endpoint, tls, greeter, config, runtime, addr, links, closed });
+        let (links, departures) = (Mutex::default(), Departures::new(runtime.clone()));
+        let closed = watch::Sender::new(false);
+        let inner =
+            Arc::new(Inner { endpoint, tls, greeter, config, runtime, addr, links, departures, closed });
         let (queue, incoming) = mpsc::channel(config.handshakes_max());
         inner.runtime.spawn(accept::accept_links(Arc::clone(&inner), queue));
         Ok(Self { inner, incoming: AsyncMutex::new(incoming) })
@@ -166,7 +174,14 @@ impl Inner {
             let _ = timeout(LINGER, join_all(links.iter().map(|link| link.flush()))).await;
             self.abort(&reason);
         }
-        let _ = timeout(LINGER, self.endpoint.wait_idle()).await;
+        let departed = async {
+            tokio::select! {
+                () = self.departures.over() => {}
+                // Nothing is read or sent any more, so nothing is to be expected.
+                () = self.endpoint.wait_idle() => {}
+            }
+        };
+        let _ = timeout(LINGER, departed).await;
     }
 }
 

@@ -1,0 +1,115 @@
+//! What is waited for when a transport is closed, and what is not.
+
+use std::net::UdpSocket;
+
+use futures_util::FutureExt;
+use quorate_membership::{Incarnation, NodeId};
+use tokio::time::{Instant, pause, resume};
+
+use super::*;
+use crate::{ClusterCa, ConnectionSettings, LinkError, Validity};
+
+fn transport(ca: &ClusterCa, number: u64) -> QuicTransport {
+    let hello = Hello {
+        versions: (1, 1),
+        features: 0,
+        cluster: ca.cluster().to_string(),
+        incarnation: Incarnation::new(1),
+        listens: Some(([127, 0, 0, 1], 0).into()),
+    };
+    let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).expect("it makes sense");
+    let config = ConnectionSettings::default().try_into().expect("it makes sense");
+    QuicTransport::bind(credentials, hello, config).expect("any port")
+}
+
+fn ca() -> ClusterCa {
+    ClusterCa::create("prod", Validity::days(2)).expect("a good name")
+}
+
+async fn link(from: &QuicTransport, to: &QuicTransport) -> (Arc<dyn Link>, Arc<dyn Link>) {
+    let there = Endpoint { node: None, addr: to.local_addr() };
+    let (ours, theirs) = tokio::join!(from.connect(&there), to.accept());
+    (ours.expect("it belongs here"), theirs.expect("it is open"))
+}
+
+#[tokio::test]
+async fn a_dial_to_a_dead_address_is_not_waited_for() {
+    let dialer = transport(&ca(), 1);
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("any port");
+    let there = Endpoint { node: None, addr: silent.local_addr().expect("it is bound") };
+    let dialling = dialer.connect(&there);
+    let closing = async {
+        while dialer.inner.endpoint.open_connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(dialer.inner.departures.pending(), 0, "it is no link");
+        // While the clock stands still, it moves on only when something is waited for.
+        pause();
+        let before = Instant::now();
+        dialer.close(CloseReason::Stopping).await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        resume();
+        assert_eq!(dialer.inner.endpoint.open_connections(), 1, "it still ends in its own time");
+    };
+    let (dialled, ()) = tokio::join!(dialling, closing);
+    assert!(matches!(dialled, Err(ConnectError::Closed)), "{dialled:?}");
+}
+
+#[tokio::test]
+async fn peers_know_of_the_end_when_a_transport_is_closed() {
+    let ca = ca();
+    let (dialer, listener) = (transport(&ca, 1), transport(&ca, 2));
+    let (_ours, theirs) = link(&dialer, &listener).await;
+    dialer.close(CloseReason::Superseded).await;
+    let known = theirs.closed().now_or_never();
+    assert_eq!(known, Some(LinkError::ClosedByPeer(CloseReason::Superseded)));
+    assert_eq!(dialer.inner.departures.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_link_that_was_dropped_just_before_counts_as_well() {
+    let ca = ca();
+    let (dialer, listener) = (transport(&ca, 1), transport(&ca, 2));
+    let (ours, theirs) = link(&dialer, &listener).await;
+    drop(ours);
+    assert_eq!(dialer.inner.departures.pending(), 1);
+    dialer.close(CloseReason::Superseded).await;
+    assert_eq!(theirs.closed().now_or_never(), Some(LinkError::ClosedByPeer(CloseReason::Stopping)));
+}
+
+#[tokio::test]
+async fn a_peer_that_has_closed_the_link_itself_is_not_waited_for() {
+    let ca = ca();
+    let (dialer, listener) = (transport(&ca, 1), transport(&ca, 2));
+    let (ours, theirs) = link(&dialer, &listener).await;
+    theirs.close(CloseReason::Duplicate);
+    assert_eq!(ours.closed().await, LinkError::ClosedByPeer(CloseReason::Duplicate));
+    drop(ours);
+    assert_eq!(dialer.inner.departures.pending(), 0);
+}
+
+#[test]
+fn a_peer_that_confirms_nothing_is_given_up() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (here, there) = (runtime(), runtime());
+    let ca = ca();
+    let listener = there.block_on(async { transport(&ca, 2) });
+    let to = Endpoint { node: None, addr: listener.local_addr() };
+    let dialer = here.block_on(async { transport(&ca, 1) });
+    let accepting = there.spawn(async move { (listener.accept().await, listener) });
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| there.block_on(accepting).expect("it is not aborted"));
+        let ours = here.block_on(dialer.connect(&to)).expect("it belongs here");
+        (ours, theirs.join().expect("it does not panic"))
+    });
+    // Nobody drives the listener any more.
+    here.block_on(async {
+        ours.close(CloseReason::Stopping);
+        assert_eq!(dialer.inner.departures.pending(), 1);
+        pause();
+        let before = Instant::now();
+        dialer.inner.departures.over().await;
+        assert!(before.elapsed() >= LINGER, "nothing was confirmed");
+    });
+    drop((theirs, ours, dialer));
+}
