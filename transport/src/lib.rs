@@ -19,7 +19,8 @@ mod tls;
 
 pub use config::{FrameConfig, FrameSettings, FrameSettingsError};
 pub use credentials::{
-    ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, Identity, Validity,
+    ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, Identity, RevocationList, Serial,
+    Validity,
 };
 pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::Frame;

@@ -16,7 +16,7 @@ use quorate_transport::{
     conformance::{self, Factory, Profile},
 };
 
-use self::common::{Authorities, Kind, settings, strangers};
+use self::common::{Authorities, Kind, Replace, settings, strangers};
 
 #[derive(Default)]
 struct Quic(Authorities);
@@ -36,13 +36,15 @@ async fn quic_keeps_every_promise() {
 }
 
 impl Kind for Quic {
-    fn bind(
+    fn bind_replaceable(
         &self,
         credentials: Credentials,
         hello: Hello,
         config: ConnectionConfig,
-    ) -> Result<Arc<dyn Transport>, BindError> {
-        Ok(Arc::new(QuicTransport::bind(credentials, hello, config)?))
+    ) -> Result<(Arc<dyn Transport>, Replace), BindError> {
+        let transport = Arc::new(QuicTransport::bind(credentials, hello, config)?);
+        let other = Arc::clone(&transport);
+        Ok((transport, Box::new(move |credentials| other.replace_credentials(credentials))))
     }
 
     fn dial_as_stranger(
@@ -75,6 +77,7 @@ impl Kind for Quic {
 }
 
 refused_tests! { Quic::default() }
+renewal_tests! { Quic::default() }
 link_tests! { Quic::default() }
 
 /// A link that n5 has opened by hand, and what n2 sees of it.

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use self::common::{Authorities, Kind, counters::Counters, settings, strangers};
+use self::common::{Authorities, Kind, Replace, counters::Counters, settings, strangers};
 
 #[derive(Default)]
 struct Tcp(Authorities);
@@ -37,13 +37,15 @@ async fn tcp_keeps_every_promise() {
 }
 
 impl Kind for Tcp {
-    fn bind(
+    fn bind_replaceable(
         &self,
         credentials: Credentials,
         hello: Hello,
         config: ConnectionConfig,
-    ) -> Result<Arc<dyn Transport>, BindError> {
-        Ok(Arc::new(TcpTransport::bind(credentials, hello, config)?))
+    ) -> Result<(Arc<dyn Transport>, Replace), BindError> {
+        let transport = Arc::new(TcpTransport::bind(credentials, hello, config)?);
+        let other = Arc::clone(&transport);
+        Ok((transport, Box::new(move |credentials| other.replace_credentials(credentials))))
     }
 
     fn dial_as_stranger(
@@ -80,6 +82,7 @@ impl Kind for Tcp {
 }
 
 refused_tests! { Tcp::default() }
+renewal_tests! { Tcp::default() }
 link_tests! { Tcp::default() }
 
 /// Somebody who speaks for himself.

@@ -1,15 +1,23 @@
 //! The authority that makes the certificates of a cluster.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use quorate_membership::NodeId;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType, date_time_ymd, string::Ia5String,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd, string::Ia5String,
 };
 use rustls::pki_types::CertificateDer;
 
-use super::{ClusterName, CredentialError, Credentials, Identity, Validity, files, identity};
+use super::{
+    ClusterName, CredentialError, Credentials, Identity, RevocationList, Serial, Validity, files, identity,
+};
 use crate::Role;
 
 /// Issues the certificates of one cluster. Whoever has its key decides who belongs to the cluster:
@@ -159,6 +167,38 @@ impl ClusterCa {
         Credentials::from_pem(&self.certificate_pem, &certificate.pem(), &key.serialize_pem())
     }
 
+    /// Makes a list of certificates that count no more: those of the list before, if there is one,
+    /// and these, from now on. It has no effect before the nodes have it.
+    ///
+    /// # Errors
+    /// [`CredentialError::Crypto`].
+    pub fn revoke<'a>(
+        &self,
+        before: &RevocationList,
+        serials: impl IntoIterator<Item = &'a Serial>,
+    ) -> Result<RevocationList, CredentialError> {
+        let (epoch, now) = (date_time_ymd(1970, 1, 1), SystemTime::now());
+        let mut revoked: BTreeMap<_, _> = serials.into_iter().map(|serial| (serial, now)).collect();
+        revoked.extend(before.iter());
+        let revoked_certs = revoked.into_iter().map(|(serial, since)| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial.as_bytes()),
+            revocation_time: epoch + since_epoch(since),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: epoch + since_epoch(now),
+            // It holds until there is another one: an old list is better than none.
+            next_update: epoch + since_epoch(self.validity.until),
+            crl_number: SerialNumber::from(before.number() + 1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).map_err(crypto)?;
+        RevocationList::from_pem(&list.pem().map_err(crypto)?)
+    }
+
     fn paths(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
         (folder.join("ca.pem"), folder.join("ca.key"))
     }
@@ -178,19 +218,19 @@ fn params(common_name: &str, validity: Validity) -> Result<CertificateParams, Cr
     params.distinguished_name.remove(DnType::CommonName);
     params.distinguished_name.push(DnType::CommonName, common_name);
     // The epoch plus a duration, since there is no conversion from the system's time.
-    let epoch = date_time_ymd(1970, 1, 1);
-    let since = |time: std::time::SystemTime| {
-        let elapsed = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Duration::from_secs(elapsed.as_secs())
-    };
-    let latest = date_time_ymd(9999, 12, 31);
-    if validity.from > validity.until || since(validity.until) > (latest - epoch).unsigned_abs() {
+    let (epoch, latest) = (date_time_ymd(1970, 1, 1), date_time_ymd(9999, 12, 31));
+    if validity.from > validity.until || since_epoch(validity.until) > (latest - epoch).unsigned_abs() {
         let why = "its validity must begin before it ends, and end before the year 9999".to_owned();
         return Err(CredentialError::Crypto(why));
     }
-    params.not_before = epoch + since(validity.from);
-    params.not_after = epoch + since(validity.until);
+    params.not_before = epoch + since_epoch(validity.from);
+    params.not_after = epoch + since_epoch(validity.until);
     Ok(params)
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    let elapsed = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(elapsed.as_secs())
 }
 
 fn is_key_of(key: &KeyPair, certificate: &CertificateDer<'_>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::ClusterName;
+use super::{ClusterName, Identity};
 
 /// Why credentials could not be made, read or written. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,23 @@ pub enum CredentialError {
     /// A text that is no name of a cluster.
     #[error("`{0}` does not name a cluster: use 1 to 63 letters a-z, digits and hyphens within")]
     NotAClusterName(String),
+    /// A text that is no number of a certificate.
+    #[error("`{0}` is no serial number of a certificate: use up to 40 hexadecimal digits")]
+    NotASerial(String),
+    /// The certificate was revoked by its authority: peers would refuse it.
+    #[error("{place} was revoked by its authority: issue a new one")]
+    Revoked {
+        /// The certificate's path, or which part.
+        place: String,
+    },
+    /// Credentials are replaced by those of the same holder only.
+    #[error("these credentials are for {found}, not for {wanted}: start another node for them")]
+    OtherHolder {
+        /// Who holds the present ones.
+        wanted: Box<Identity>,
+        /// Who holds the new ones.
+        found: Box<Identity>,
+    },
     /// The certificate is not valid any more.
     #[error("the certificate expired {seconds} s ago: issue a new one")]
     Expired {

@@ -22,16 +22,20 @@ pub struct CredentialFiles {
     pub chain: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authority's list of certificates that count no more; it need not be there.
+    pub revoked: PathBuf,
 }
 
 impl CredentialFiles {
-    /// The files of a folder: `ca.pem`, and `NAME.pem` and `NAME.key` for the holder.
+    /// The files of a folder: `ca.pem` and perhaps `ca.crl`, and `NAME.pem` and `NAME.key` for the
+    /// holder.
     pub fn named(folder: impl AsRef<Path>, name: &str) -> Self {
         let folder = folder.as_ref();
         Self {
             ca: folder.join("ca.pem"),
             chain: folder.join(format!("{name}.pem")),
             key: folder.join(format!("{name}.key")),
+            revoked: folder.join("ca.crl"),
         }
     }
 
@@ -107,6 +111,19 @@ pub(super) fn write_new(files: &[(&Path, &String, Secrecy)]) -> Result<(), Crede
     Ok(())
 }
 
+/// Writes a public file in place of what is there, in one step.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), CredentialError> {
+    // Beside it, since a rename is one step within a file system only.
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let aside = path.with_file_name(name);
+    let replaced = write(&aside, text, Secrecy::Public).and_then(|()| fs::rename(&aside, path));
+    replaced.map_err(|error| {
+        let _ = fs::remove_file(&aside);
+        io_error(path, error)
+    })
+}
+
 fn write(path: &Path, text: &str, secrecy: Secrecy) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -143,7 +160,7 @@ fn warn_if_others_read(path: &Path) {
 #[cfg(not(unix))]
 fn warn_if_others_read(_path: &Path) {}
 
-fn io_error(path: &Path, source: io::Error) -> CredentialError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> CredentialError {
     let place = path.display().to_string();
     match source.kind() {
         io::ErrorKind::NotFound => CredentialError::Missing { place },

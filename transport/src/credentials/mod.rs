@@ -8,6 +8,7 @@ mod authority;
 mod error;
 mod files;
 mod identity;
+mod revocation;
 mod validity;
 
 use std::{fmt, path::Path, sync::Arc, time::SystemTime};
@@ -17,7 +18,9 @@ pub use error::CredentialError;
 pub use files::CredentialFiles;
 pub(crate) use identity::of_certificate as identity_of;
 pub use identity::{ClusterName, Identity};
+pub use revocation::{RevocationList, Serial};
 use rustls::{
+    CertificateError,
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -25,10 +28,11 @@ pub use validity::Validity;
 
 use crate::tls;
 
-/// A certificate with its private key, and the authority whose peers are believed.
+/// A certificate with its private key, the authority whose peers are believed, and its list of those
+/// that are believed no more.
 ///
 /// Invariants, established by every way to make one: the key belongs to the certificate, the
-/// authority has issued it, and both name the same cluster. Whether it is valid today is another
+/// authority has issued it and the list, the list does not name it, and both name the same cluster. Whether it is valid today is another
 /// question: [`Self::check`]. The private key never shows in `Debug` output.
 #[derive(Clone)]
 pub struct Credentials {
@@ -36,12 +40,14 @@ pub struct Credentials {
     ca: CertificateDer<'static>,
     resolver: Arc<SingleCertAndKey>,
     identity: Identity,
+    serial: Serial,
     validity: Validity,
+    revoked: Arc<RevocationList>,
 }
 
 impl Credentials {
-    /// Reads credentials from files. A key that others may read is accepted with a warning in the
-    /// log.
+    /// Reads credentials from files, with the list of revoked certificates if there is one. A key
+    /// that others may read is accepted with a warning in the log.
     ///
     /// # Errors
     /// [`CredentialError`] with the path at fault.
@@ -51,7 +57,12 @@ impl Credentials {
             chain: files::read(&paths.chain)?,
             key: files::read_key(&paths.key)?,
         };
-        Self::assemble(text, &Places::of(paths))
+        let credentials = Self::assemble(text, &Places::of(paths))?;
+        match RevocationList::load(&paths.revoked) {
+            Ok(list) => credentials.with_list(list, &paths.revoked.display().to_string()),
+            Err(CredentialError::Missing { .. }) => Ok(credentials),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes credentials from PEM text: the authority's certificate, the own certificate with
@@ -64,7 +75,16 @@ impl Credentials {
         Self::assemble(text, &Places::in_memory())
     }
 
-    /// Writes the three files; the key is readable by its owner only. A file that is there already
+    /// The same credentials with another list of certificates that count no more.
+    ///
+    /// # Errors
+    /// [`CredentialError::Revoked`] if the list names the own certificate;
+    /// [`CredentialError::NotIssued`] if another authority has signed it.
+    pub fn with_revoked(self, list: RevocationList) -> Result<Self, CredentialError> {
+        self.with_list(list, "the revocation list")
+    }
+
+    /// Writes the files of certificates and key; the key is readable by its owner only. A file that is there already
     /// with the same content is left alone.
     ///
     /// # Errors
@@ -80,6 +100,16 @@ impl Credentials {
     /// Who these credentials make their holder.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The number of the certificate.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// The certificates that count no more.
+    pub fn revoked(&self) -> &RevocationList {
+        &self.revoked
     }
 
     /// From when until when the certificate is valid.
@@ -109,7 +139,11 @@ impl Credentials {
     /// The own certificate.
     #[cfg(test)]
     pub(crate) fn leaf(&self) -> CertificateDer<'static> {
-        files::parse_certificates(&self.text.chain, "").expect("checked when it was made").swap_remove(0)
+        self.chain().swap_remove(0)
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        files::parse_certificates(&self.text.chain, "").expect("checked when it was made")
     }
 
     /// What rustls asks for the own certificate and for signatures.
@@ -123,15 +157,16 @@ impl Credentials {
         let key = files::parse_key(&text.key, &places.key)?;
         let cluster = identity::cluster_of_authority(&ca).map_err(malformed(&places.ca))?;
         let identity = identity::of_certificate(&chain[0]).map_err(malformed(&places.chain))?;
+        let serial = Serial::of_certificate(&chain[0]).map_err(malformed(&places.chain))?;
         let validity = Validity::of_certificate(&chain[0]).map_err(malformed(&places.chain))?;
         if identity.cluster != cluster {
             let (place, theirs, ours) = (places.chain.clone(), identity.cluster, cluster);
             return Err(CredentialError::OtherCluster { place, theirs, ours });
         }
-        tls::verify_issued(&ca, &chain, validity.from).map_err(|why| CredentialError::NotIssued {
+        tls::verify_issued(&ca, &chain, None, validity.from).map_err(|error| CredentialError::NotIssued {
             certificate: places.chain.clone(),
             authority: places.ca.clone(),
-            why,
+            why: error.to_string(),
         })?;
         let certified =
             CertifiedKey::from_der(chain, key, &tls::provider()).map_err(|error| match error {
@@ -142,7 +177,26 @@ impl Credentials {
                 other => malformed(&places.key)(other.to_string()),
             })?;
         let resolver = Arc::new(SingleCertAndKey::from(certified));
-        Ok(Self { text: Arc::new(text), ca, resolver, identity, validity })
+        let (text, revoked) = (Arc::new(text), Arc::default());
+        Ok(Self { text, ca, resolver, identity, serial, validity, revoked })
+    }
+
+    /// The list was signed by the authority if a check of the own certificate by it gives a result.
+    fn with_list(self, list: RevocationList, place: &str) -> Result<Self, CredentialError> {
+        if let Some(der) = list.der() {
+            let checked = tls::verify_issued(&self.ca, &self.chain(), Some(der), self.validity.from);
+            checked.map_err(|error| match error {
+                rustls::Error::InvalidCertificate(CertificateError::Revoked) => {
+                    CredentialError::Revoked { place: format!("the certificate of {}", self.identity) }
+                }
+                other => CredentialError::NotIssued {
+                    certificate: place.to_owned(),
+                    authority: format!("of cluster {}", self.identity.cluster),
+                    why: other.to_string(),
+                },
+            })?;
+        }
+        Ok(Self { revoked: Arc::new(list), ..self })
     }
 }
 

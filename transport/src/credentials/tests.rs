@@ -202,3 +202,91 @@ proptest::proptest! {
         proptest::prop_assert!(Credentials::from_pem(&text, &text, &text).is_err());
     }
 }
+
+#[test]
+fn a_list_of_revoked_certificates_grows_and_survives_files() {
+    let folder = tempdir().unwrap();
+    let ca = ca("prod");
+    let [first, second, third] = [7, 8, 9].map(|number| ca.issue_node(n(number), Validity::days(1)).unwrap());
+    let list = ca.revoke(&RevocationList::default(), [first.serial()]).unwrap();
+    let path = folder.path().join("ca.crl");
+    list.save(&path).unwrap();
+    let list = ca.revoke(&RevocationList::load(&path).unwrap(), [second.serial()]).unwrap();
+    list.save(&path).unwrap();
+
+    let loaded = RevocationList::load(&path).unwrap();
+    assert_eq!(loaded.number(), 2);
+    let on_it = [&first, &second, &third].map(|credentials| loaded.contains(credentials.serial()));
+    assert_eq!(on_it, [true, true, false]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
+    let since: Vec<_> = list.iter().map(|(_, since)| since).collect();
+    assert!(since.iter().all(|since| since.elapsed().is_ok_and(|age| age < Duration::from_mins(1))));
+}
+
+#[test]
+fn credentials_come_with_the_list_that_lies_beside_them() {
+    let folder = tempdir().unwrap();
+    let ca = ca("prod");
+    let paths = CredentialFiles::of_node(folder.path());
+    let (own, lost) =
+        (ca.issue_node(n(7), Validity::days(1)).unwrap(), ca.issue_node(n(8), Validity::days(1)).unwrap());
+    own.save(&paths).unwrap();
+    assert!(!Credentials::load(&paths).unwrap().revoked().contains(lost.serial()));
+    ca.revoke(&RevocationList::default(), [lost.serial()]).unwrap().save(&paths.revoked).unwrap();
+    assert!(Credentials::load(&paths).unwrap().revoked().contains(lost.serial()));
+    fs::write(&paths.revoked, "nothing of the kind").unwrap();
+    let refused = Credentials::load(&paths);
+    assert!(
+        matches!(&refused, Err(CredentialError::NotPem { place, .. }) if place.ends_with("ca.crl")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_list_counts_only_if_the_own_authority_has_signed_it() {
+    let (ca, namesake) = (ca("prod"), ca("prod"));
+    let own = ca.issue_node(n(7), Validity::days(1)).unwrap();
+    let foreign = namesake.revoke(&RevocationList::default(), [own.serial()]);
+    let other = namesake.revoke(&RevocationList::default(), []).unwrap();
+    let refused = own.clone().with_revoked(other);
+    assert!(matches!(refused, Err(CredentialError::NotIssued { .. })), "{refused:?}");
+    // Nor can another authority revoke it.
+    let refused = own.clone().with_revoked(foreign.unwrap());
+    assert!(matches!(refused, Err(CredentialError::NotIssued { .. })), "{refused:?}");
+    let revoked = ca.revoke(&RevocationList::default(), [own.serial()]).unwrap();
+    assert!(matches!(own.with_revoked(revoked), Err(CredentialError::Revoked { .. })));
+}
+
+#[test]
+fn serial_numbers_are_written_as_other_tools_write_them() {
+    let serial: Serial = "00:0A:ff:01".parse().unwrap();
+    assert_eq!(serial.to_string(), "0aff01");
+    assert_eq!("aff01".parse::<Serial>().unwrap(), serial);
+    for wrong in ["", "xyz", "+1", &"1".repeat(41), "\u{e9}1"] {
+        assert!(matches!(wrong.parse::<Serial>(), Err(CredentialError::NotASerial(_))), "{wrong}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_may_not_be_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempdir().unwrap();
+    let paths = CredentialFiles::of_node(folder.path());
+    ca("prod").issue_node(n(7), Validity::days(1)).unwrap().save(&paths).unwrap();
+    for locked in [&paths.ca, &paths.chain, &paths.key] {
+        let before = fs::metadata(locked).unwrap().permissions();
+        fs::set_permissions(locked, fs::Permissions::from_mode(0o000)).unwrap();
+        // Whoever may read everything, such as the superuser, is refused nothing.
+        let denied = fs::read(locked).is_err();
+        match Credentials::load(&paths) {
+            Err(CredentialError::Permission { place }) => {
+                assert!(denied && place == locked.display().to_string(), "{place}");
+            }
+            other => assert!(!denied && other.is_ok(), "{other:?}"),
+        }
+        fs::set_permissions(locked, before).unwrap();
+    }
+    let denied = files::io_error(&paths.key, std::io::ErrorKind::PermissionDenied.into()).to_string();
+    assert!(denied.contains("node.key") && denied.contains("no permission"), "{denied}");
+}

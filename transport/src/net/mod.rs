@@ -1,5 +1,6 @@
 //! What the transports over sockets have in common.
 
+mod base;
 mod bind;
 mod config;
 mod greeting;
@@ -7,6 +8,7 @@ mod handshakes;
 mod log_budget;
 mod task;
 
+pub(crate) use base::{Base, Linked};
 pub use bind::BindError;
 pub(crate) use bind::{checked_greeter, is_dual_stack, size_buffers};
 pub use config::{ConnectionConfig, ConnectionSettings, ConnectionSettingsError};

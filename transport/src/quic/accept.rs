@@ -22,12 +22,12 @@ use crate::{
 
 /// Accepts connections until the endpoint is closed.
 pub(super) async fn accept_links(inner: Arc<Inner>, queue: mpsc::Sender<Arc<dyn Link>>) {
-    let mut handshakes = Handshakes::new(inner.config.handshakes_max());
+    let mut handshakes = Handshakes::new(inner.base.config.handshakes_max());
     while let Some(incoming) = inner.endpoint.accept().await {
         let addr = canonical(incoming.remote_address());
         // When it gets crowded, peers first prove that they are where they say they are: a flood
         // from forged addresses then costs a packet each and ends nobody's handshake.
-        let crowded = handshakes.len() > inner.config.handshakes_max() / 2;
+        let crowded = handshakes.len() > inner.base.config.handshakes_max() / 2;
         if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
             if let Err(error) = incoming.retry() {
                 tracing::debug!(%addr, %error, "a peer could not be asked to prove its address");
@@ -49,7 +49,7 @@ async fn admit(
     incoming: Incoming,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
-    let deadline = Instant::now() + inner.config.handshake_timeout();
+    let deadline = Instant::now() + inner.base.config.handshake_timeout();
     let attempt = Attempt::default();
     let connection = timeout_at(deadline, shake_hands(inner, incoming, &attempt))
         .await
@@ -63,7 +63,7 @@ async fn admit(
 }
 
 async fn shake_hands(inner: &Inner, incoming: Incoming, attempt: &Attempt) -> Result<Connection, Refusal> {
-    let config = endpoint::server_config(&inner.tls, &inner.config, attempt)
+    let config = endpoint::server_config(&inner.base.tls.get(), &inner.base.config, attempt)
         .map_err(|error| Refusal::NotTls(error.to_string()))?;
     let connecting =
         incoming.accept_with(Arc::new(config)).map_err(|error| refusal(&attempt.verdict, &error))?;
@@ -76,8 +76,8 @@ async fn greet(
     attempt: &Attempt,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
-    let identity = attempt.verdict.identity().ok_or(Refusal::NoCertificate)?;
-    inner.greeter.check_dialler(identity)?;
+    let holder = attempt.verdict.holder().ok_or(Refusal::NoCertificate)?;
+    inner.base.greeter.check_dialler(&holder.identity)?;
     let accepted = connection.accept_bi().await;
     let (mut send, mut receive) = accepted.map_err(|error| refusal(&attempt.verdict, &error))?;
     let theirs = read_hello(&mut receive).await.map_err(|unreadable| match connection.close_reason() {
@@ -86,13 +86,13 @@ async fn greet(
     })?;
     // A place in the queue before the answer: who gets an answer has a link.
     let place = queue.reserve().await.map_err(|_| Refusal::Closing)?;
-    send.write_all(inner.greeter.encoded())
+    send.write_all(inner.base.greeter.encoded())
         .await
         .map_err(|error| Refusal::RefusedByPeer(error.to_string()))?;
-    match inner.greeter.meet_dialler(identity, &theirs, canonical(connection.remote_address())) {
+    match inner.base.greeter.meet_dialler(&holder.identity, &theirs, canonical(connection.remote_address())) {
         Ok(peer) => {
-            let link = Shared::new(inner, connection.clone(), (send, receive), peer, &attempt.closing);
-            inner.remember(&link);
+            let link = Shared::new(inner, connection.clone(), (send, receive), peer, attempt, holder);
+            inner.base.remember(&link);
             place.send(Arc::new(QuicLink::new(link)));
             Ok(())
         }

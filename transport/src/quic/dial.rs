@@ -13,20 +13,20 @@ use super::{
     link::{QuicLink, Shared},
 };
 use crate::{
-    CloseReason, ConnectError, Endpoint, Identity, Link, Refusal, codec::encode_close, net::read_hello,
+    CloseReason, ConnectError, Endpoint, Link, Refusal, codec::encode_close, net::read_hello, tls::Holder,
 };
 
 /// Dials a node. Runs on the transport's runtime.
 pub(super) async fn dial(inner: Arc<Inner>, to: Endpoint) -> Result<Arc<dyn Link>, ConnectError> {
-    let deadline = Instant::now() + inner.config.handshake_timeout();
+    let deadline = Instant::now() + inner.base.config.handshake_timeout();
     let attempt = Attempt::default();
     let verdict = &attempt.verdict;
     let connection = match timeout_at(deadline, shake_hands(&inner, &to, &attempt)).await {
         Ok(connected) => connected?,
         Err(_) => return Err(ConnectError::Unreachable(to.addr)),
     };
-    let greeted = match verdict.identity() {
-        Some(identity) => timeout_at(deadline, greet(&inner, &to, &connection, identity, &attempt)).await,
+    let greeted = match verdict.holder() {
+        Some(holder) => timeout_at(deadline, greet(&inner, &to, &connection, holder, &attempt)).await,
         None => unreachable!("rustls completes no handshake without asking the verifier"),
     };
     let result = greeted.unwrap_or_else(|_| {
@@ -43,9 +43,9 @@ pub(super) async fn dial(inner: Arc<Inner>, to: Endpoint) -> Result<Arc<dyn Link
 
 async fn shake_hands(inner: &Inner, to: &Endpoint, attempt: &Attempt) -> Result<Connection, ConnectError> {
     let addr = to.addr;
-    let config = endpoint::client_config(&inner.tls, &inner.config, attempt)
+    let config = endpoint::client_config(&inner.base.tls.get(), &inner.base.config, attempt)
         .map_err(|source| ConnectError::Io { addr, source })?;
-    let ServerName::DnsName(name) = inner.tls.server_name() else {
+    let ServerName::DnsName(name) = inner.base.tls.get().server_name() else {
         unreachable!("the name of a cluster is a domain name");
     };
     let connecting =
@@ -60,14 +60,14 @@ async fn greet(
     inner: &Inner,
     to: &Endpoint,
     connection: &Connection,
-    identity: &Identity,
+    holder: &Holder,
     attempt: &Attempt,
 ) -> Result<Arc<dyn Link>, ConnectError> {
     let addr = to.addr;
-    inner.greeter.check_dialled(to, identity)?;
+    inner.base.greeter.check_dialled(to, &holder.identity)?;
     let lost = |error: quinn::ConnectionError| connect_error(addr, &attempt.verdict, &error);
     let (mut send, mut receive) = connection.open_bi().await.map_err(lost)?;
-    let written = send.write_all(inner.greeter.encoded()).await;
+    let written = send.write_all(inner.base.greeter.encoded()).await;
     let theirs = match written {
         Ok(()) => read_hello(&mut receive).await,
         Err(WriteError::ConnectionLost(error)) => return Err(lost(error)),
@@ -82,8 +82,8 @@ async fn greet(
             return Err(ConnectError::Handshake { addr, why: refusal.to_string() });
         }
     };
-    let peer = inner.greeter.meet_dialled(identity, &theirs, addr)?;
-    let link = Shared::new(inner, connection.clone(), (send, receive), peer, &attempt.closing);
-    inner.remember(&link);
+    let peer = inner.base.greeter.meet_dialled(&holder.identity, &theirs, addr)?;
+    let link = Shared::new(inner, connection.clone(), (send, receive), peer, attempt, holder);
+    inner.base.remember(&link);
     Ok(Arc::new(QuicLink::new(link)))
 }

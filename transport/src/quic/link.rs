@@ -11,12 +11,15 @@ use super::{
     CLOSED, Inner,
     congestion::CloseSignal,
     departures::Departures,
+    endpoint::Attempt,
     error::link_error,
     lane::{QuicReceiver, QuicSender, priority},
 };
 use crate::{
-    CloseReason, DatagramError, FrameConfig, Incoming, Lane, LaneSender, Link, LinkError, PeerInfo,
+    CloseReason, DatagramError, FrameConfig, Incoming, Lane, LaneSender, Link, LinkError, PeerInfo, Serial,
     codec::{LANE_BYTES, ReassemblyBudget, decode_lane, encode_close, encode_lane},
+    net::Linked,
+    tls::Holder,
 };
 
 /// What waits behind everything else of its connection.
@@ -39,6 +42,7 @@ pub(super) struct Shared {
     /// The stream of the hellos. Both halves stay open for [`Self::flush`], here and there.
     greeting: Mutex<Option<(SendStream, RecvStream)>>,
     peer: PeerInfo,
+    serial: Serial,
     pub(super) frames: FrameConfig,
     pub(super) budget: ReassemblyBudget,
     /// Why this side closed it.
@@ -58,19 +62,27 @@ impl Shared {
         connection: Connection,
         greeting: (SendStream, RecvStream),
         peer: PeerInfo,
-        closing: &CloseSignal,
+        attempt: &Attempt,
+        holder: &Holder,
     ) -> Arc<Self> {
         // It fails only if the connection is lost already, which everybody is about to learn.
         let _ = greeting.0.set_priority(LAST);
         let greeting = Mutex::new(Some(greeting));
-        let (closing, departures) = (closing.clone(), inner.departures.clone());
-        let frames = *inner.config.frames();
+        let (closing, departures) = (attempt.closing.clone(), inner.departures.clone());
+        let frames = *inner.base.config.frames();
         let (budget, closed_here) = (ReassemblyBudget::new(&frames), OnceLock::new());
-        Arc::new(Self { connection, closing, departures, greeting, peer, frames, budget, closed_here })
-    }
-
-    pub(super) fn close(&self, reason: CloseReason) {
-        self.close_with(&reason.clone(), LinkError::ClosedHere(reason));
+        let serial = holder.serial.clone();
+        Arc::new(Self {
+            connection,
+            closing,
+            departures,
+            greeting,
+            peer,
+            serial,
+            frames,
+            budget,
+            closed_here,
+        })
     }
 
     /// Closes the link for what the peer sent.
@@ -126,6 +138,16 @@ impl Shared {
         {
             let _ = ours.stopped().await;
         }
+    }
+}
+
+impl Linked for Shared {
+    fn close(&self, reason: CloseReason) {
+        self.close_with(&reason.clone(), LinkError::ClosedHere(reason));
+    }
+
+    fn serial(&self) -> &Serial {
+        &self.serial
     }
 }
 

@@ -15,27 +15,22 @@ mod error;
 mod lane;
 mod link;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, join_all};
 use quinn::VarInt;
 use tokio::{
     runtime::Handle,
-    sync::{Mutex as AsyncMutex, mpsc, watch},
+    sync::{Mutex as AsyncMutex, mpsc},
     time::timeout,
 };
 
 use self::{departures::Departures, link::Shared};
 use crate::{
-    BindError, CloseReason, ConnectError, ConnectionConfig, Credentials, Endpoint, Hello, Link, Transport,
+    BindError, CloseReason, ConnectError, ConnectionConfig, CredentialError, Credentials, Endpoint, Hello,
+    Link, Transport,
     codec::encode_close,
-    net::{Greeter, Task, canonical, checked_greeter},
-    tls::Tls,
+    net::{Base, Task, canonical},
 };
 
 #[cfg(test)]
@@ -97,15 +92,9 @@ pub struct QuicTransport {
 
 /// What the transport and its handshakes share.
 struct Inner {
+    base: Base<Shared>,
     endpoint: quinn::Endpoint,
-    tls: Tls,
-    greeter: Greeter,
-    config: ConnectionConfig,
-    runtime: Handle,
-    addr: SocketAddr,
-    links: Mutex<Vec<Weak<Shared>>>,
     departures: Departures,
-    closed: watch::Sender<bool>,
 }
 
 impl QuicTransport {
@@ -119,58 +108,37 @@ impl QuicTransport {
         let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let listens = hello.listens.is_some();
         let (socket, addr) = endpoint::bind_socket(config.bind().or(hello.listens))?;
-        let greeter = checked_greeter(&credentials, hello, addr, &config)?;
-        let tls = Tls::new(credentials)?;
-        let endpoint =
-            endpoint::start(socket, listens, &tls, &config).map_err(|source| BindError::io(addr, source))?;
-        let (links, departures) = (Mutex::default(), Departures::new(runtime.clone()));
-        let closed = watch::Sender::new(false);
-        let inner =
-            Arc::new(Inner { endpoint, tls, greeter, config, runtime, addr, links, departures, closed });
+        let base = Base::new(runtime.clone(), credentials, hello, addr, config)?;
+        let endpoint = endpoint::start(socket, listens, &base.tls.get(), &config)
+            .map_err(|source| BindError::io(addr, source))?;
+        let departures = Departures::new(runtime.clone());
+        let inner = Arc::new(Inner { base, endpoint, departures });
         let (queue, incoming) = mpsc::channel(config.handshakes_max());
-        inner.runtime.spawn(accept::accept_links(Arc::clone(&inner), queue));
+        runtime.spawn(accept::accept_links(Arc::clone(&inner), queue));
         Ok(Self { inner, incoming: AsyncMutex::new(incoming) })
+    }
+
+    /// Shows other credentials of the same holder from now on, and believes whom they believe: before
+    /// the present ones expire, or with a longer list of revoked certificates. Links that stand stay,
+    /// but for those whose certificate is on the list.
+    ///
+    /// # Errors
+    /// [`CredentialError`]; then nothing has changed.
+    pub fn replace_credentials(&self, credentials: Credentials) -> Result<(), CredentialError> {
+        self.inner.base.replace_credentials(credentials)
     }
 }
 
 impl Inner {
-    fn is_closed(&self) -> bool {
-        *self.closed.borrow()
-    }
-
-    async fn until_closed(&self) {
-        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
-    }
-
-    /// Remembers a link until it is gone, so that it can be closed with the transport.
-    fn remember(&self, link: &Arc<Shared>) {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|link| link.strong_count() > 0);
-        links.push(Arc::downgrade(link));
-        drop(links);
-        if self.is_closed() {
-            link.close(CloseReason::Stopping);
-        }
-    }
-
     /// Closes all that there is, at once.
     fn abort(&self, reason: &CloseReason) {
-        let links: Vec<_> = {
-            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-            links.drain(..).filter_map(|link| link.upgrade()).collect()
-        };
-        for link in links {
-            link.close(reason.clone());
-        }
+        self.base.close_links(reason);
         self.endpoint.close(CLOSED, &encode_close(reason));
     }
 
     async fn shut(&self, reason: CloseReason) {
-        if !self.closed.send_replace(true) {
-            let links: Vec<_> = {
-                let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-                links.iter().filter_map(Weak::upgrade).collect()
-            };
+        if self.base.begin_close() {
+            let links = self.base.links();
             let _ = timeout(LINGER, join_all(links.iter().map(|link| link.flush()))).await;
             self.abort(&reason);
         }
@@ -187,38 +155,33 @@ impl Inner {
 
 impl Transport for QuicTransport {
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Link>, ConnectError>> {
-        if self.inner.is_closed() {
-            return Box::pin(async { Err(ConnectError::Closed) });
-        }
-        let dialling = dial::dial(Arc::clone(&self.inner), *to);
-        let task = Task::spawn(&self.inner.runtime, dialling);
-        Box::pin(async { task.await.unwrap_or(Err(ConnectError::Closed)) })
+        self.inner.base.dial(dial::dial(Arc::clone(&self.inner), *to))
     }
 
     fn accept(&self) -> BoxFuture<'_, Option<Arc<dyn Link>>> {
         Box::pin(async {
             tokio::select! {
                 biased;
-                () = self.inner.until_closed() => None,
+                () = self.inner.base.until_closed() => None,
                 link = async { self.incoming.lock().await.recv().await } => link,
             }
         })
     }
 
     fn local_addr(&self) -> SocketAddr {
-        canonical(self.inner.addr)
+        canonical(self.inner.base.addr)
     }
 
     fn close(&self, reason: CloseReason) -> BoxFuture<'_, ()> {
         let inner = Arc::clone(&self.inner);
-        let task = Task::spawn(&self.inner.runtime, async move { inner.shut(reason).await });
+        let task = Task::spawn(&self.inner.base.runtime, async move { inner.shut(reason).await });
         Box::pin(async { task.await.unwrap_or(()) })
     }
 }
 
 impl Drop for QuicTransport {
     fn drop(&mut self) {
-        if !self.inner.closed.send_replace(true) {
+        if self.inner.base.begin_close() {
             self.inner.abort(&CloseReason::Stopping);
         }
     }
@@ -226,6 +189,6 @@ impl Drop for QuicTransport {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.tls.identity(), self.addr)
+        self.base.fmt(f)
     }
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     BindError, CloseReason, Hello, Identity, Lane, Link, Refusal,
     net::{Handshakes, canonical, is_dual_stack},
-    tls::Verdict,
+    tls::{Holder, Verdict},
 };
 
 /// Connections that the kernel completes before they are accepted here.
@@ -63,11 +63,11 @@ pub(super) async fn accept_links(
     listener: TcpListener,
     queue: mpsc::Sender<Arc<dyn Link>>,
 ) {
-    let mut handshakes = Handshakes::new(inner.config.handshakes_max());
+    let mut handshakes = Handshakes::new(inner.base.config.handshakes_max());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = inner.until_closed() => break,
+            () = inner.base.until_closed() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -96,22 +96,22 @@ async fn admit(
     addr: SocketAddr,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
-    let deadline = Instant::now() + inner.config.handshake_timeout();
+    let deadline = Instant::now() + inner.base.config.handshake_timeout();
     let secured = timeout_at(deadline, secure(inner, socket)).await;
-    let (mut stream, identity) = secured.map_err(|_| Refusal::TooSlow)??;
+    let (mut stream, holder) = secured.map_err(|_| Refusal::TooSlow)??;
     let purpose = timeout_at(deadline, read_purpose(&mut stream)).await;
     match purpose.unwrap_or(Err(Refusal::TooSlow)) {
         Ok(Purpose::Link { lanes_max, hello }) => {
-            let visitor = Visitor { stream, identity, addr };
+            let visitor = Visitor { stream, holder, addr };
             let greeted = timeout_at(deadline, greet(inner, visitor, lanes_max, &hello, queue)).await;
             greeted.unwrap_or(Err(Refusal::TooSlow))
         }
         Ok(Purpose::Lane { token, lane }) => {
-            let joined = timeout_at(deadline, join(inner, stream, &identity, token, lane)).await;
+            let joined = timeout_at(deadline, join(inner, stream, &holder.identity, token, lane)).await;
             joined.unwrap_or(Err(Refusal::TooSlow))
         }
         Ok(Purpose::Back { token, request }) => {
-            let link = link_of(inner, token, &identity)?;
+            let link = link_of(inner, token, &holder.identity)?;
             link.on_brought(request, stream);
             Ok(())
         }
@@ -122,21 +122,21 @@ async fn admit(
 /// A peer that wants a link.
 struct Visitor {
     stream: Stream,
-    identity: Identity,
+    holder: Holder,
     addr: SocketAddr,
 }
 
-async fn secure(inner: &Inner, socket: TcpStream) -> Result<(Stream, Identity), Refusal> {
+async fn secure(inner: &Inner, socket: TcpStream) -> Result<(Stream, Holder), Refusal> {
     let hung_up = |error: io::Error| Refusal::NotTls(error.to_string());
     socket.set_nodelay(true).map_err(hung_up)?;
     let verdict = Verdict::new();
-    let config = inner.tls.accepting(&verdict).map_err(|error| Refusal::of_tls(&error))?;
+    let config = inner.base.tls.get().accepting(&verdict).map_err(|error| Refusal::of_tls(&error))?;
     match TlsAcceptor::from(Arc::new(config)).accept(socket).into_fallible().await {
         // A peer that names no protocol at all is let through by TLS.
         Ok(stream) if stream.get_ref().1.alpn_protocol().is_none() => Err(Refusal::OtherProtocol),
         Ok(stream) => {
-            let identity = verdict.identity().cloned().ok_or(Refusal::NoCertificate)?;
-            Ok((TlsStream::Server(stream), identity))
+            let holder = verdict.holder().cloned().ok_or(Refusal::NoCertificate)?;
+            Ok((TlsStream::Server(stream), holder))
         }
         Err((error, mut socket)) => {
             let refusal = refusal(&verdict, &error);
@@ -155,21 +155,22 @@ async fn greet(
     hello: &Hello,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
-    let Visitor { mut stream, identity, addr } = visitor;
-    if let Err(refusal) = inner.greeter.check_dialler(&identity) {
+    let Visitor { mut stream, holder, addr } = visitor;
+    if let Err(refusal) = inner.base.greeter.check_dialler(&holder.identity) {
         return turn_away(stream, refusal).await;
     }
     // A place in the queue before the answer: who gets an answer has a link.
     let place = queue.reserve().await.map_err(|_| Refusal::Closing)?;
-    let agreed = inner.greeter.meet_dialler(&identity, hello, addr);
+    let agreed = inner.base.greeter.meet_dialler(&holder.identity, hello, addr);
     let token = Token::draw();
     let link = agreed.map(|peer| {
-        let link = Shared::new(inner, peer, identity, lanes_max, Way::accepted());
-        inner.remember(&link, Some(token)); // Before the peer can show the token.
+        let link = Shared::new(inner, peer, holder, lanes_max, Way::accepted());
+        inner.base.remember(&link);
+        inner.give_token(&link, token); // Before the peer can show it.
         link
     });
-    let lanes_max = inner.config.lanes_max();
-    let welcome = welcome_link(&mut stream, token, lanes_max, inner.greeter.encoded()).await;
+    let lanes_max = inner.base.config.lanes_max();
+    let welcome = welcome_link(&mut stream, token, lanes_max, inner.base.greeter.encoded()).await;
     match (link, welcome) {
         (Ok(link), Ok(())) => {
             place.send(Arc::new(TcpLink::start(link, stream)));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     CloseReason, DatagramError, FrameConfig, Identity, Incoming, Lane, LaneSender, Link, LinkError, PeerInfo,
-    codec::ReassemblyBudget,
+    Serial, codec::ReassemblyBudget, net::Linked, tls::Holder,
 };
 
 /// What the ends of a link, its lanes and its tasks share.
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Shared {
     pub(super) inner: Arc<Inner>,
     peer: PeerInfo,
-    pub(super) identity: Identity,
+    pub(super) holder: Holder,
     pub(super) way: Way,
     pub(super) frames: FrameConfig,
     pub(super) budget: ReassemblyBudget,
@@ -57,11 +57,11 @@ impl Shared {
     pub(super) fn new(
         inner: &Arc<Inner>,
         peer: PeerInfo,
-        identity: Identity,
+        holder: Holder,
         lanes_max: u32,
         way: Way,
     ) -> Arc<Self> {
-        let config = &inner.config;
+        let config = &inner.base.config;
         let frames = *config.frames();
         // The peer may let go of a lane before this side has noticed that it is gone.
         let lanes_in = 2 * config.lanes_max() as usize;
@@ -69,7 +69,7 @@ impl Shared {
         Arc::new(Self {
             inner: Arc::clone(inner),
             peer,
-            identity,
+            holder,
             way,
             frames,
             budget: ReassemblyBudget::new(&frames),
@@ -85,11 +85,7 @@ impl Shared {
     }
 
     pub(super) fn is_with(&self, identity: &Identity) -> bool {
-        self.identity == *identity
-    }
-
-    pub(super) fn close(&self, reason: CloseReason) {
-        self.end(LinkError::ClosedHere(reason.clone()), Some(reason));
+        self.holder.identity == *identity
     }
 
     /// Closes the link for what the peer sent.
@@ -149,7 +145,17 @@ impl Shared {
 
     /// Runs something on the runtime of the transport, and not longer than it takes by itself.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.inner.runtime.spawn(work);
+        self.inner.base.runtime.spawn(work);
+    }
+}
+
+impl Linked for Shared {
+    fn close(&self, reason: CloseReason) {
+        self.end(LinkError::ClosedHere(reason.clone()), Some(reason));
+    }
+
+    fn serial(&self) -> &Serial {
+        &self.holder.serial
     }
 }
 
@@ -171,7 +177,7 @@ impl TcpLink {
     pub(super) fn start(shared: Arc<Shared>, stream: Stream) -> Self {
         let link = Arc::clone(&shared);
         shared.spawn(async move {
-            let config = &link.inner.config;
+            let config = &link.inner.base.config;
             control::drive(&link, stream, config.idle_timeout(), config.keep_alive()).await;
             link.told.send_replace(true);
         });

@@ -39,10 +39,9 @@ use tokio_rustls::TlsStream;
 
 use self::{link::Shared, preamble::Token};
 use crate::{
-    BindError, CloseReason, ConnectError, ConnectionConfig, Credentials, Endpoint, Hello, Link, LinkError,
-    Transport,
-    net::{Greeter, Task, canonical, checked_greeter},
-    tls::Tls,
+    BindError, CloseReason, ConnectError, ConnectionConfig, CredentialError, Credentials, Endpoint, Hello,
+    Link, LinkError, Transport,
+    net::{Base, Task, canonical},
 };
 
 /// How long the end of a link may take to reach the peer.
@@ -65,22 +64,11 @@ pub struct TcpTransport {
 
 /// What the transport, its handshakes and its links share.
 struct Inner {
-    tls: Tls,
-    greeter: Greeter,
-    config: ConnectionConfig,
-    runtime: Handle,
-    addr: SocketAddr,
-    links: Mutex<Links>,
-    closed: watch::Sender<bool>,
+    base: Base<Shared>,
+    /// Links that were accepted, for the connections that join them.
+    by_token: Mutex<HashMap<Token, Weak<Shared>>>,
     /// Whether the port is free again.
     released: watch::Sender<bool>,
-}
-
-#[derive(Debug, Default)]
-struct Links {
-    all: Vec<Weak<Shared>>,
-    /// Those that were accepted, for the connections that join them.
-    by_token: HashMap<Token, Weak<Shared>>,
 }
 
 impl TcpTransport {
@@ -96,65 +84,47 @@ impl TcpTransport {
         let listener = listens.map(accept::listen).transpose()?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = listener.as_ref().map_or(nowhere, |(_, addr)| *addr);
-        let greeter = checked_greeter(&credentials, hello, addr, &config)?;
-        let tls = Tls::new(credentials)?;
-        let (links, closed) = (Mutex::default(), watch::Sender::new(false));
-        let released = watch::Sender::new(listener.is_none());
-        let inner = Arc::new(Inner { tls, greeter, config, runtime, addr, links, closed, released });
+        let base = Base::new(runtime.clone(), credentials, hello, addr, config)?;
+        let (by_token, released) = (Mutex::default(), watch::Sender::new(listener.is_none()));
+        let inner = Arc::new(Inner { base, by_token, released });
         let (queue, incoming) = mpsc::channel(config.handshakes_max());
         if let Some((listener, _)) = listener {
-            inner.runtime.spawn(accept::accept_links(Arc::clone(&inner), listener, queue));
+            runtime.spawn(accept::accept_links(Arc::clone(&inner), listener, queue));
         }
         Ok(Self { inner, incoming: AsyncMutex::new(incoming) })
+    }
+
+    /// Shows other credentials of the same holder from now on, and believes whom they believe: before
+    /// the present ones expire, or with a longer list of revoked certificates. Links that stand stay,
+    /// but for those whose certificate is on the list.
+    ///
+    /// # Errors
+    /// [`CredentialError`]; then nothing has changed.
+    pub fn replace_credentials(&self, credentials: Credentials) -> Result<(), CredentialError> {
+        self.inner.base.replace_credentials(credentials)
     }
 }
 
 impl Inner {
-    fn is_closed(&self) -> bool {
-        *self.closed.borrow()
-    }
-
-    async fn until_closed(&self) {
-        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
-    }
-
-    /// Remembers a link until it is gone, so that it can be closed with the transport, and by its
-    /// token if others are to join it.
-    fn remember(&self, link: &Arc<Shared>, token: Option<Token>) {
-        let mut links = self.links();
-        links.all.retain(|link| link.strong_count() > 0);
-        links.all.push(Arc::downgrade(link));
-        if let Some(token) = token {
-            links.by_token.retain(|_, link| link.strong_count() > 0);
-            links.by_token.insert(token, Arc::downgrade(link));
-        }
-        drop(links);
-        if self.is_closed() {
-            link.close(CloseReason::Stopping);
-        }
+    /// Lets others join an accepted link by its token.
+    fn give_token(&self, link: &Arc<Shared>, token: Token) {
+        let mut by_token = self.by_token();
+        by_token.retain(|_, link| link.strong_count() > 0);
+        by_token.insert(token, Arc::downgrade(link));
     }
 
     /// The link with this token, if it stands.
     fn link_of(&self, token: Token) -> Option<Arc<Shared>> {
-        self.links().by_token.get(&token)?.upgrade()
+        self.by_token().get(&token)?.upgrade()
     }
 
-    fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Closes all links at once, and gives those that are still telling their peers.
-    fn abort(&self, reason: &CloseReason) -> Vec<Arc<Shared>> {
-        let links: Vec<_> = self.links().all.drain(..).filter_map(|link| link.upgrade()).collect();
-        for link in &links {
-            link.close(reason.clone());
-        }
-        links
+    fn by_token(&self) -> MutexGuard<'_, HashMap<Token, Weak<Shared>>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn shut(&self, reason: CloseReason) {
-        self.closed.send_replace(true);
-        let links = self.abort(&reason);
+        self.base.begin_close();
+        let links = self.base.close_links(&reason);
         let told = join_all(links.iter().map(|link| link.until_told()));
         let mut released = self.released.subscribe();
         let gone = async { drop(released.wait_for(|released| *released).await) };
@@ -164,12 +134,7 @@ impl Inner {
 
 impl Transport for TcpTransport {
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Link>, ConnectError>> {
-        if self.inner.is_closed() {
-            return Box::pin(async { Err(ConnectError::Closed) });
-        }
-        let dialling = dial::dial(Arc::clone(&self.inner), *to);
-        let task = Task::spawn(&self.inner.runtime, dialling);
-        Box::pin(async { task.await.unwrap_or(Err(ConnectError::Closed)) })
+        self.inner.base.dial(dial::dial(Arc::clone(&self.inner), *to))
     }
 
     fn accept(&self) -> BoxFuture<'_, Option<Arc<dyn Link>>> {
@@ -182,34 +147,34 @@ impl Transport for TcpTransport {
             };
             tokio::select! {
                 biased;
-                () = self.inner.until_closed() => None,
+                () = self.inner.base.until_closed() => None,
                 link = next => Some(link),
             }
         })
     }
 
     fn local_addr(&self) -> SocketAddr {
-        canonical(self.inner.addr)
+        canonical(self.inner.base.addr)
     }
 
     fn close(&self, reason: CloseReason) -> BoxFuture<'_, ()> {
         let inner = Arc::clone(&self.inner);
-        let task = Task::spawn(&self.inner.runtime, async move { inner.shut(reason).await });
+        let task = Task::spawn(&self.inner.base.runtime, async move { inner.shut(reason).await });
         Box::pin(async { task.await.unwrap_or(()) })
     }
 }
 
 impl Drop for TcpTransport {
     fn drop(&mut self) {
-        if !self.inner.closed.send_replace(true) {
-            self.inner.abort(&CloseReason::Stopping);
+        if self.inner.base.begin_close() {
+            self.inner.base.close_links(&CloseReason::Stopping);
         }
     }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.tls.identity(), self.addr)
+        self.base.fmt(f)
     }
 }
 

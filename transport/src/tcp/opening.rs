@@ -105,8 +105,8 @@ impl Shared {
     }
 
     async fn connect_again(&self, addr: SocketAddr) -> Result<Stream, String> {
-        let within = self.inner.config.handshake_timeout();
-        connect_again(&self.inner, addr, &self.identity, within).await
+        let within = self.inner.base.config.handshake_timeout();
+        connect_again(&self.inner, addr, &self.holder.identity, within).await
     }
 
     /// Opens a lane. Once begun it is carried through, or the peer would find a piece of one.
@@ -149,7 +149,7 @@ impl Shared {
         self.spawn(async move {
             let dialled = async {
                 let mut stream = link.connect_again(addr).await?;
-                let within = link.inner.config.handshake_timeout();
+                let within = link.inner.base.config.handshake_timeout();
                 let asked = timeout(within, ask_for_lane(&mut stream, token, lane)).await;
                 asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
                 Ok(TcpSender::new(lane, stream, Arc::clone(&link), Some(permit)))
@@ -170,7 +170,7 @@ impl Shared {
         lock(asked).insert(request, Asked { lane, permit, answer });
         let _forget = Forget { asked, request };
         self.outbox.want_lane(request, lane);
-        match timeout(self.inner.config.handshake_timeout(), answered).await {
+        match timeout(self.inner.base.config.handshake_timeout(), answered).await {
             Ok(Ok(sender)) => Ok(sender),
             Ok(Err(_)) => Err("the link is gone".to_owned()),
             Err(_) => Err("the peer has not dialled for it in time".to_owned()),

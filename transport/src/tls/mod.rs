@@ -4,6 +4,7 @@
 //! the verifiers of rustls, and both read the identity from it. Sessions are never resumed and
 //! nothing is sent before the handshake is over: a resumed session would outlive its certificate.
 
+mod present;
 mod refusal;
 mod verifier;
 
@@ -12,16 +13,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use present::Present;
 pub use refusal::Refusal;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-pub(crate) use verifier::Verdict;
-use verifier::{CheckedClients, CheckedServers};
+use verifier::{CheckedClients, CheckedServers, Rules};
+pub(crate) use verifier::{Holder, Verdict};
 
 use crate::{CredentialError, Credentials, credentials::Identity};
 
@@ -53,8 +55,12 @@ impl Tls {
         Ok(Self { credentials, provider, servers, clients, server_name })
     }
 
-    pub(crate) fn identity(&self) -> &Identity {
-        self.credentials.identity()
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    fn rules(&self, verdict: &Arc<Verdict>) -> Rules {
+        Rules { credentials: self.credentials.clone(), verdict: Arc::clone(verdict) }
     }
 
     /// The name that every node of the cluster answers to.
@@ -66,8 +72,7 @@ impl Tls {
     pub(crate) fn dialling(&self, verdict: &Arc<Verdict>) -> Result<ClientConfig, rustls::Error> {
         let verifier = CheckedServers::new(
             Arc::clone(&self.servers) as Arc<dyn ServerCertVerifier>,
-            self.identity().cluster.clone(),
-            Arc::clone(verdict),
+            self.rules(verdict),
         );
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -83,11 +88,7 @@ impl Tls {
 
     /// For one connection that is accepted.
     pub(crate) fn accepting(&self, verdict: &Arc<Verdict>) -> Result<ServerConfig, rustls::Error> {
-        let verifier = CheckedClients::new(
-            Arc::clone(&self.clients),
-            self.identity().cluster.clone(),
-            Arc::clone(verdict),
-        );
+        let verifier = CheckedClients::new(Arc::clone(&self.clients), self.rules(verdict));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(verifier))
@@ -111,18 +112,21 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// Checks that an authority has issued a certificate, as of a time at which it was valid.
+/// Checks that an authority has issued a certificate, as of a time at which it was valid, and if
+/// there is one, the list too, which then must not name the certificate.
 pub(crate) fn verify_issued(
     ca: &CertificateDer<'static>,
     chain: &[CertificateDer<'static>],
+    list: Option<&CertificateRevocationListDer<'static>>,
     at: SystemTime,
-) -> Result<(), String> {
-    let verifier = client_verifier(roots(ca)?, &provider())?;
+) -> Result<(), rustls::Error> {
+    let roots = roots(ca).map_err(rustls::Error::General)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .with_crls(list.cloned())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    verifier
-        .verify_client_cert(&chain[0], &chain[1..], UnixTime::since_unix_epoch(since))
-        .map(drop)
-        .map_err(|error| error.to_string())
+    verifier.verify_client_cert(&chain[0], &chain[1..], UnixTime::since_unix_epoch(since)).map(drop)
 }
 
 fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>, String> {

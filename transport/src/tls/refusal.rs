@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use rustls::{AlertDescription, CertificateError};
 
 use crate::{
+    Serial,
     codec::Disagreement,
     credentials::{ClusterName, Identity},
     net::LogBudget,
@@ -27,6 +28,12 @@ pub enum Refusal {
         theirs: ClusterName,
         /// This cluster.
         ours: ClusterName,
+    },
+    /// The authority has revoked the certificate.
+    #[error("its certificate {serial} was revoked by the authority of the cluster")]
+    Revoked {
+        /// The number of the certificate.
+        serial: Serial,
     },
     /// The certificate has expired.
     #[error("its certificate has expired")]
@@ -91,6 +98,7 @@ impl Refusal {
         match self {
             Self::UnknownAuthority { .. } => "unknown_authority",
             Self::OtherCluster { .. } => "other_cluster",
+            Self::Revoked { .. } => "revoked",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::NotANode(_) => "not_a_node",
@@ -126,6 +134,7 @@ impl Refusal {
         let why = match alert {
             AlertDescription::UnknownCA => "it does not know the authority of this side's certificate",
             AlertDescription::CertificateExpired => "this side's certificate is not valid now",
+            AlertDescription::CertificateRevoked => "this side's certificate was revoked",
             AlertDescription::CertificateRequired => "it wants a certificate",
             AlertDescription::NoApplicationProtocol => return Self::OtherProtocol,
             AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
@@ -155,6 +164,10 @@ impl Refusal {
 
     /// As an error of rustls, for what only the verifier here objects to.
     pub(super) fn into_tls(self) -> rustls::Error {
+        // The peer learns of this one by an alert of its own.
+        if let Self::Revoked { .. } = self {
+            return rustls::Error::InvalidCertificate(CertificateError::Revoked);
+        }
         rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(self))))
     }
 }

@@ -62,7 +62,7 @@ fn shake(
     let finding = |verdict: &Verdict, failed: Option<Refusal>| match (verdict.refusal(), failed) {
         (Some(refusal), _) => Err(refusal.clone()),
         (None, Some(refusal)) => Err(refusal),
-        (None, None) => Ok(verdict.identity().expect("the handshake is over").clone()),
+        (None, None) => Ok(verdict.holder().expect("the handshake is over").identity.clone()),
     };
     (finding(at_dialler, dialler), finding(at_acceptor, acceptor))
 }
@@ -181,7 +181,7 @@ fn a_certificate_of_the_authority_without_an_identity_is_refused() {
     let key = KeyPair::generate().unwrap();
     let nameless = CertificateParams::default().self_signed(&key).unwrap();
     // As if rustls had accepted it: what is judged here is the identity alone.
-    let judged = verdict.judge(Ok(()), nameless.der(), &tls.identity().cluster, false);
+    let judged = verdict.judge(Ok(()), nameless.der(), tls.credentials(), false);
     assert!(judged.is_err());
     assert!(matches!(verdict.refusal(), Some(Refusal::NoIdentity(_))));
 }
@@ -190,8 +190,8 @@ fn a_certificate_of_the_authority_without_an_identity_is_refused() {
 fn a_certificate_for_another_cluster_of_the_same_authority_is_refused() {
     let verdict = Verdict::new();
     let shown = node(&ca("test"), 1, day());
-    let cluster = "prod".parse().unwrap();
-    assert!(verdict.judge(Ok(()), &shown.leaf(), &cluster, false).is_err());
+    let ours = node(&ca("prod"), 1, day());
+    assert!(verdict.judge(Ok(()), &shown.leaf(), &ours, false).is_err());
     assert!(
         matches!(verdict.refusal(), Some(Refusal::OtherCluster { theirs, .. }) if theirs.as_str() == "test")
     );

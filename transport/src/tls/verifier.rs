@@ -11,16 +11,29 @@ use rustls::{
 
 use super::Refusal;
 use crate::{
-    Role,
-    credentials::{ClusterName, Identity, identity_of},
+    Credentials, Role, Serial,
+    credentials::{Identity, identity_of},
 };
+
+/// Who holds a certificate, and which.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Holder {
+    pub(crate) identity: Identity,
+    pub(crate) serial: Serial,
+}
+
+impl Holder {
+    fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        Ok(Self { identity: identity_of(certificate)?, serial: Serial::of_certificate(certificate)? })
+    }
+}
 
 /// What one handshake has found out about the peer's certificate.
 ///
-/// The identity counts only when the handshake is over: only then has the peer proved that it has
+/// The holder counts only when the handshake is over: only then has the peer proved that it has
 /// the key.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict(OnceLock<Result<Identity, Refusal>>);
+pub(crate) struct Verdict(OnceLock<Result<Holder, Refusal>>);
 
 impl Verdict {
     pub(crate) fn new() -> Arc<Self> {
@@ -33,7 +46,7 @@ impl Verdict {
     }
 
     /// Who the peer is. For use after the handshake.
-    pub(crate) fn identity(&self) -> Option<&Identity> {
+    pub(crate) fn holder(&self) -> Option<&Holder> {
         self.0.get()?.as_ref().ok()
     }
 
@@ -42,20 +55,26 @@ impl Verdict {
         &self,
         checked: Result<T, Error>,
         certificate: &CertificateDer<'_>,
-        cluster: &ClusterName,
+        ours: &Credentials,
         must_be_node: bool,
     ) -> Result<T, Error> {
-        let identity = identity_of(certificate);
-        let (found, result) = match (checked, identity) {
-            (Err(error), identity) => (Err(Self::name_refusal(&error, identity.ok())), Err(error)),
+        let cluster = &ours.identity().cluster;
+        let (found, result) = match (checked, Holder::of(certificate)) {
+            (Err(error), holder) => {
+                let claimed = holder.ok().map(|holder| holder.identity);
+                (Err(Self::name_refusal(&error, claimed)), Err(error))
+            }
             (Ok(_), Err(why)) => refuse(Refusal::NoIdentity(why)),
-            (Ok(_), Ok(identity)) if identity.cluster != *cluster => {
+            (Ok(_), Ok(Holder { identity, .. })) if identity.cluster != *cluster => {
                 refuse(Refusal::OtherCluster { theirs: identity.cluster, ours: cluster.clone() })
             }
-            (Ok(_), Ok(identity)) if must_be_node && identity.role != Role::Node => {
+            (Ok(_), Ok(holder)) if ours.revoked().contains(&holder.serial) => {
+                refuse(Refusal::Revoked { serial: holder.serial })
+            }
+            (Ok(_), Ok(Holder { identity, .. })) if must_be_node && identity.role != Role::Node => {
                 refuse(Refusal::NotANode(format!("it is {identity}")))
             }
-            (Ok(checked), Ok(identity)) => (Ok(identity), Ok(checked)),
+            (Ok(checked), Ok(holder)) => (Ok(holder), Ok(checked)),
         };
         // A handshake shows one certificate; were there a second, the first finding would stand,
         // and a refusal ends the handshake either way.
@@ -71,25 +90,65 @@ impl Verdict {
     }
 }
 
-fn refuse<T>(refusal: Refusal) -> (Result<Identity, Refusal>, Result<T, Error>) {
+fn refuse<T>(refusal: Refusal) -> (Result<Holder, Refusal>, Result<T, Error>) {
     (Err(refusal.clone()), Err(refusal.into_tls()))
+}
+
+/// What is checked beyond what rustls does, and where the result goes.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) credentials: Credentials,
+    pub(super) verdict: Arc<Verdict>,
+}
+
+impl Rules {
+    fn judge<T>(
+        &self,
+        checked: Result<T, Error>,
+        certificate: &CertificateDer<'_>,
+        must_be_node: bool,
+    ) -> Result<T, Error> {
+        self.verdict.judge(checked, certificate, &self.credentials, must_be_node)
+    }
+}
+
+/// The parts of a verifier that are left to rustls as they are.
+macro_rules! signatures_by_rustls {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls12_signature(message, certificate, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls13_signature(message, certificate, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.inner.supported_verify_schemes()
+        }
+    };
 }
 
 /// Checks the nodes that this side dials.
 #[derive(Debug)]
 pub(super) struct CheckedServers {
     inner: Arc<dyn ServerCertVerifier>,
-    cluster: ClusterName,
-    verdict: Arc<Verdict>,
+    rules: Rules,
 }
 
 impl CheckedServers {
-    pub(super) fn new(
-        inner: Arc<dyn ServerCertVerifier>,
-        cluster: ClusterName,
-        verdict: Arc<Verdict>,
-    ) -> Self {
-        Self { inner, cluster, verdict }
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, rules: Rules) -> Self {
+        Self { inner, rules }
     }
 }
 
@@ -104,47 +163,22 @@ impl ServerCertVerifier for CheckedServers {
     ) -> Result<ServerCertVerified, Error> {
         let checked =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        self.verdict.judge(checked, end_entity, &self.cluster, true)
+        self.rules.judge(checked, end_entity, true)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures_by_rustls!();
 }
 
 /// Checks the nodes and clients that dial this side.
 #[derive(Debug)]
 pub(super) struct CheckedClients {
     inner: Arc<dyn ClientCertVerifier>,
-    cluster: ClusterName,
-    verdict: Arc<Verdict>,
+    rules: Rules,
 }
 
 impl CheckedClients {
-    pub(super) fn new(
-        inner: Arc<dyn ClientCertVerifier>,
-        cluster: ClusterName,
-        verdict: Arc<Verdict>,
-    ) -> Self {
-        Self { inner, cluster, verdict }
+    pub(super) fn new(inner: Arc<dyn ClientCertVerifier>, rules: Rules) -> Self {
+        Self { inner, rules }
     }
 }
 
@@ -160,28 +194,8 @@ impl ClientCertVerifier for CheckedClients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let checked = self.inner.verify_client_cert(end_entity, intermediates, now);
-        self.verdict.judge(checked, end_entity, &self.cluster, false)
+        self.rules.judge(checked, end_entity, false)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures_by_rustls!();
 }

@@ -5,6 +5,7 @@
 pub(crate) mod counters;
 pub(crate) mod links;
 pub(crate) mod refused;
+pub(crate) mod renewal;
 pub(crate) mod strangers;
 
 use std::{
@@ -16,8 +17,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
-    BindError, ClusterCa, ConnectionConfig, ConnectionSettings, Credentials, Endpoint, Frame, Hello, Link,
-    Role, Transport, Validity, conformance::Profile,
+    BindError, ClusterCa, ConnectionConfig, ConnectionSettings, CredentialError, Credentials, Endpoint,
+    Frame, Hello, Link, Role, Transport, Validity, conformance::Profile,
 };
 
 /// Authorities by the names of their clusters.
@@ -68,14 +69,26 @@ pub(crate) fn settings(change: impl FnOnce(&mut ConnectionSettings)) -> Connecti
     settings.try_into().expect("the settings make sense")
 }
 
+/// Replaces the credentials of a transport.
+pub(crate) type Replace = Box<dyn Fn(Credentials) -> Result<(), CredentialError>>;
+
 /// One of the transports over sockets.
 pub(crate) trait Kind: Sync {
+    fn bind_replaceable(
+        &self,
+        credentials: Credentials,
+        hello: Hello,
+        config: ConnectionConfig,
+    ) -> Result<(Arc<dyn Transport>, Replace), BindError>;
+
     fn bind(
         &self,
         credentials: Credentials,
         hello: Hello,
         config: ConnectionConfig,
-    ) -> Result<Arc<dyn Transport>, BindError>;
+    ) -> Result<Arc<dyn Transport>, BindError> {
+        self.bind_replaceable(credentials, hello, config).map(|(transport, _)| transport)
+    }
 
     /// Dials with any TLS, says something where the hello belongs, and returns once the other side
     /// has hung up or said something itself.
@@ -118,6 +131,18 @@ macro_rules! refused_tests {
             silent_peers_keep_nobody_out
             what_cannot_be_bound_is_said
             a_lie_on_a_lane_ends_its_link_alone
+        }
+    };
+}
+
+/// How credentials are renewed.
+#[macro_export]
+macro_rules! renewal_tests {
+    ($kind:expr) => {
+        $crate::socket_tests! { $kind; renewal:
+            new_links_show_the_new_certificate_and_old_ones_stay
+            a_revoked_peer_loses_its_link_and_gets_no_other
+            what_cannot_replace_the_credentials_is_said
         }
     };
 }
