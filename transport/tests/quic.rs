@@ -10,13 +10,18 @@ use std::{
 use futures_util::future::{BoxFuture, ready};
 use quinn::crypto::rustls::QuicClientConfig;
 use quorate_transport::{
-    BindError, CloseReason, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError,
+    BindError, CloseReason, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError,
     QuicTransport, Transport,
     codec::{decode_close, encode_hello, encode_lane},
     conformance::{self, Factory, Profile},
 };
 
-use self::common::{Authorities, Kind, Replace, settings, strangers};
+use self::common::{
+    Authorities, Kind, Replace,
+    counters::Counters,
+    lies::{HEADER_BOMB, ends_its_link_alone},
+    settings, strangers,
+};
 
 #[derive(Default)]
 struct Quic(Authorities);
@@ -84,8 +89,10 @@ link_tests! { Quic::default() }
 struct ByHand {
     connection: quinn::Connection,
     link: Arc<dyn Link>,
+    ca: ClusterCa,
+    listener: Arc<dyn Transport>,
     _greeting: (quinn::SendStream, quinn::RecvStream),
-    _ends: (quinn::Endpoint, Arc<dyn Transport>),
+    _endpoint: quinn::Endpoint,
 }
 
 impl ByHand {
@@ -98,11 +105,11 @@ impl ByHand {
         let name = "prod.quorate.internal";
         let connecting = endpoint.connect_with(config, listener.local_addr(), name).expect("a good name");
         let connection = connecting.await.expect("it belongs here");
-        let hello = encode_hello(&common::hello(&common::node(&ca, 5))).expect("it is short");
+        let hello = encode_hello(&common::greeting(&common::node(&ca, 5))).expect("it is short");
         let mut greeting = connection.open_bi().await.expect("it is allowed");
         greeting.0.write_all(&hello).await.expect("it is read");
         let link = listener.accept().await.expect("it is open");
-        Self { connection, link, _greeting: greeting, _ends: (endpoint, listener) }
+        Self { connection, link, ca, listener, _greeting: greeting, _endpoint: endpoint }
     }
 
     /// Sends a stream with these bytes and ends it.
@@ -156,4 +163,13 @@ async fn a_lane_that_ends_amid_a_frame_ends_the_link() {
     assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
     let CloseReason::Violation(why) = by_hand.told().await else { panic!("it was a violation") };
     assert!(why.contains("amid a frame"), "{why}");
+}
+
+#[tokio::test]
+async fn a_lie_on_a_lane_ends_its_link_alone() {
+    let (counters, _guard) = Counters::install();
+    let by_hand = ByHand::new().await;
+    by_hand.lane(&[&encode_lane(Lane::Bulk), &HEADER_BOMB]).await;
+    let at = (&by_hand.ca, &*by_hand.listener);
+    ends_its_link_alone(&Quic::default(), at, &by_hand.link, by_hand.told(), counters).await;
 }

@@ -6,9 +6,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use futures_util::future::{BoxFuture, ready};
 use quorate_transport::{
-    BindError, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError, TcpTransport,
-    Transport,
-    codec::{encode_hello, encode_lane},
+    BindError, CloseReason, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError,
+    TcpTransport, Transport,
+    codec::{decode_close, encode_hello, encode_lane},
     conformance::{self, Factory, Profile},
 };
 use tokio::{
@@ -17,7 +17,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use self::common::{Authorities, Kind, Replace, counters::Counters, settings, strangers};
+use self::common::{
+    Authorities, Kind, Replace,
+    counters::Counters,
+    lies::{HEADER_BOMB, ends_its_link_alone},
+    settings, strangers,
+};
 
 #[derive(Default)]
 struct Tcp(Authorities);
@@ -107,7 +112,7 @@ impl ByHand {
     async fn new() -> Self {
         let ca = common::authority("prod");
         let listener = common::bind(&Tcp::default(), common::node(&ca, 2), common::config());
-        let hello = encode_hello(&common::hello(&common::node(&ca, 5))).expect("it is short");
+        let hello = encode_hello(&common::greeting(&common::node(&ca, 5))).expect("it is short");
         let wants_link: &[u8] = &[0, 10, 0, 0, 0];
         let tls = strangers::tls_of_node(&ca, 5);
         let mut first = connect(tls, listener.local_addr(), &[wants_link, &hello]).await;
@@ -160,10 +165,31 @@ async fn a_lane_that_breaks_off_takes_its_link_with_it() {
 }
 
 #[tokio::test]
-async fn nonsense_on_thefirst_connection_ends_the_link() {
+async fn nonsense_on_the_first_connection_ends_the_link() {
     let (counters, _guard) = Counters::install();
     let mut by_hand = ByHand::new().await;
     by_hand.first.write_all(&[9; 100]).await.expect("it is read");
     assert!(matches!(by_hand.link.closed().await, LinkError::Violation(_)));
     assert_eq!(counters.get("quorate_links_violated_total"), 1);
+}
+
+#[tokio::test]
+async fn a_lie_on_a_lane_ends_its_link_alone() {
+    let (counters, _guard) = Counters::install();
+    let mut by_hand = ByHand::new().await;
+    let mut lane = by_hand.lane(5, &by_hand.token).await;
+    lane.write_all(&HEADER_BOMB).await.expect("it is let in");
+    let told = async {
+        let mut said = Vec::new();
+        // It may hang up without the end that TLS has for this.
+        let _ = by_hand.first.read_to_end(&mut said).await;
+        // What it said last is the reason, as a record of its own.
+        let begins = (0..said.len()).find_map(|at| match decode_close(&said[at..]) {
+            CloseReason::Violation(why) if why.starts_with("a header") => Some(why),
+            _ => None,
+        });
+        CloseReason::Violation(begins.expect("it said why"))
+    };
+    let at = (&by_hand.ca, &*by_hand.listener);
+    ends_its_link_alone(&Tcp::default(), at, &by_hand.link, told, counters).await;
 }

@@ -4,7 +4,9 @@ use std::{cmp, net::SocketAddr};
 
 use bytes::Bytes;
 
-use crate::{ConnectError, Hello};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectError, FrameConfig, Hello};
 
 /// Bytes before a hello: a mark that tells a node from anything else, and its length.
 pub const HELLO_PREFIX_BYTES: usize = 6;
@@ -32,13 +34,57 @@ pub enum HelloError {
     Trailing(usize),
 }
 
-/// Encodes a hello with its prefix.
+/// What each side says before anything else: what it is, and what it sends and takes.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// What the node or client says of itself.
+    pub hello: Hello,
+    /// The limits of frames, which both sides must share.
+    pub limits: FrameLimits,
+}
+
+/// The limits of frames that both sides of a link must share: what one sends within its limits has to
+/// be within those of the other, or the link breaks with the first long frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FrameLimits {
+    /// See [`FrameConfig::header_bytes_max`].
+    pub header_bytes_max: u64,
+    /// See [`FrameConfig::frame_bytes_max`].
+    pub frame_bytes_max: u64,
+    /// See [`FrameConfig::payload_bytes_max`].
+    pub payload_bytes_max: u64,
+}
+
+impl From<&FrameConfig> for FrameLimits {
+    fn from(config: &FrameConfig) -> Self {
+        Self {
+            header_bytes_max: config.header_bytes_max() as u64,
+            frame_bytes_max: config.frame_bytes_max() as u64,
+            payload_bytes_max: config.payload_bytes_max() as u64,
+        }
+    }
+}
+
+impl FrameLimits {
+    /// The first limit that differs, with the value here and the value there.
+    fn difference(&self, theirs: &Self) -> Option<(&'static str, u64, u64)> {
+        [
+            ("header_bytes_max", self.header_bytes_max, theirs.header_bytes_max),
+            ("frame_bytes_max", self.frame_bytes_max, theirs.frame_bytes_max),
+            ("payload_bytes_max", self.payload_bytes_max, theirs.payload_bytes_max),
+        ]
+        .into_iter()
+        .find(|(_, ours, theirs)| ours != theirs)
+    }
+}
+
+/// Encodes a greeting with its prefix.
 ///
 /// # Errors
 /// [`HelloError::TooLarge`] if the name of the cluster is too long.
-pub fn encode_hello(hello: &Hello) -> Result<Bytes, HelloError> {
+pub fn encode_hello(greeting: &Greeting) -> Result<Bytes, HelloError> {
     // Fields go by name: a later version may add some, and this one still reads what it knows.
-    let body = rmp_serde::to_vec_named(hello).expect("numbers and a text can be encoded");
+    let body = rmp_serde::to_vec_named(greeting).expect("numbers and a text can be encoded");
     if body.len() > HELLO_BYTES_MAX {
         return Err(HelloError::TooLarge(body.len()));
     }
@@ -65,13 +111,13 @@ pub fn hello_bytes(prefix: [u8; HELLO_PREFIX_BYTES]) -> Result<usize, HelloError
 ///
 /// # Errors
 /// [`HelloError`] for bytes that are no hello.
-pub fn decode_hello(bytes: &[u8]) -> Result<Hello, HelloError> {
+pub fn decode_hello(bytes: &[u8]) -> Result<Greeting, HelloError> {
     if bytes.len() > HELLO_BYTES_MAX {
         return Err(HelloError::TooLarge(bytes.len()));
     }
     let mut rest = bytes;
-    let hello = rmp_serde::from_read(&mut rest)?;
-    if rest.is_empty() { Ok(hello) } else { Err(HelloError::Trailing(rest.len())) }
+    let greeting = rmp_serde::from_read(&mut rest)?;
+    if rest.is_empty() { Ok(greeting) } else { Err(HelloError::Trailing(rest.len())) }
 }
 
 /// What both sides of a link can do.
@@ -106,6 +152,18 @@ pub enum Disagreement {
         /// The lowest and the highest there.
         theirs: (u16, u16),
     },
+    /// Frames may be longer on one side than on the other.
+    #[error(
+        "`{limit}` is {theirs} at the peer and {ours} here: give all nodes and clients of a cluster the same limits of frames"
+    )]
+    Limits {
+        /// Which limit.
+        limit: &'static str,
+        /// The value here.
+        ours: u64,
+        /// The value there.
+        theirs: u64,
+    },
     /// A hello that no correct node sends.
     #[error("the hello contradicts itself: {0}")]
     Nonsense(&'static str),
@@ -125,7 +183,8 @@ impl Disagreement {
 ///
 /// # Errors
 /// [`Disagreement`] if they cannot have a link, with what is to be done about it.
-pub fn agree(ours: &Hello, theirs: &Hello) -> Result<Agreed, Disagreement> {
+pub fn agree(here: &Greeting, there: &Greeting) -> Result<Agreed, Disagreement> {
+    let (ours, theirs) = (&here.hello, &there.hello);
     for hello in [ours, theirs] {
         if hello.versions.0 > hello.versions.1 {
             return Err(Disagreement::Nonsense("its lowest version is above its highest"));
@@ -141,6 +200,9 @@ pub fn agree(ours: &Hello, theirs: &Hello) -> Result<Agreed, Disagreement> {
     let highest = cmp::min(ours.versions.1, theirs.versions.1);
     if lowest > highest {
         return Err(Disagreement::Version { ours: ours.versions, theirs: theirs.versions });
+    }
+    if let Some((limit, ours, theirs)) = here.limits.difference(&there.limits) {
+        return Err(Disagreement::Limits { limit, ours, theirs });
     }
     Ok(Agreed { version: highest, features: ours.features & theirs.features })
 }

@@ -1,6 +1,6 @@
 //! How transports put frames and greetings into bytes.
 //!
-//! A connection starts with a [`Hello`](crate::Hello) from each side ([`encode_hello`](crate::codec::encode_hello), [`agree`](crate::codec::agree)).
+//! A connection starts with a [`Greeting`](crate::codec::Greeting) from each side ([`encode_hello`](crate::codec::encode_hello), [`agree`](crate::codec::agree)).
 //! Each lane is a byte stream of its own: it starts with the name of the lane ([`encode_lane`](crate::codec::encode_lane)),
 //! and then carries records ([`FrameEncoder`](crate::codec::FrameEncoder), [`FrameDecoder`](crate::codec::FrameDecoder)). Nothing here does I/O.
 //!
@@ -28,7 +28,7 @@ pub use close::{CLOSE_BYTES_MAX, decode_close, encode_close};
 pub use decode::{FrameDecoder, FrameError, Need, ReassemblyBudget};
 pub use encode::{FrameEncoder, check_lengths};
 pub use hello::{
-    Agreed, Disagreement, HELLO_BYTES_MAX, HELLO_PREFIX_BYTES, HelloError, agree, decode_hello, encode_hello,
-    hello_bytes,
+    Agreed, Disagreement, FrameLimits, Greeting, HELLO_BYTES_MAX, HELLO_PREFIX_BYTES, HelloError, agree,
+    decode_hello, encode_hello, hello_bytes,
 };
 pub use lane::{LANE_BYTES, UnknownLane, decode_lane, encode_lane};

@@ -219,6 +219,16 @@ async fn long_frames_beyond_the_budget_wait_for_each_other() {
     assert_eq!(got, [frame.clone(), frame]);
 }
 
+fn greeting_with(change: impl FnOnce(&mut Hello)) -> Greeting {
+    let mut hello = hello();
+    change(&mut hello);
+    Greeting { hello, limits: (&FrameConfig::default()).into() }
+}
+
+fn greeting() -> Greeting {
+    greeting_with(|_| {})
+}
+
 fn hello() -> Hello {
     Hello {
         versions: (2, 4),
@@ -231,36 +241,53 @@ fn hello() -> Hello {
 
 #[test]
 fn a_hello_comes_back() {
-    let bytes = encode_hello(&hello()).unwrap();
+    let bytes = encode_hello(&greeting()).unwrap();
     let (prefix, body) = bytes.split_first_chunk().unwrap();
     assert_eq!(hello_bytes(*prefix).unwrap(), body.len());
-    assert_eq!(decode_hello(body).unwrap(), hello());
+    assert_eq!(decode_hello(body).unwrap(), greeting());
     assert!(matches!(decode_hello(&[body, b"?"].concat()), Err(HelloError::Trailing(1))));
     assert!(matches!(hello_bytes(*b"GET / "), Err(HelloError::Mark)));
     assert!(matches!(hello_bytes(*b"qrt\x01\xff\xff"), Err(HelloError::TooLarge(65535))));
-    let long = Hello { cluster: "x".repeat(2000), ..hello() };
+    let long = greeting_with(|hello| hello.cluster = "x".repeat(2000));
     assert!(matches!(encode_hello(&long), Err(HelloError::TooLarge(_))));
 }
 
 #[test]
 fn both_sides_come_to_the_same_agreement() {
-    let theirs = Hello { versions: (1, 3), features: 0b1100, ..hello() };
-    assert_eq!(agree(&hello(), &theirs), Ok(Agreed { version: 3, features: 0b0100 }));
-    assert_eq!(agree(&theirs, &hello()), agree(&hello(), &theirs));
+    let theirs = greeting_with(|hello| (hello.versions, hello.features) = ((1, 3), 0b1100));
+    assert_eq!(agree(&greeting(), &theirs), Ok(Agreed { version: 3, features: 0b0100 }));
+    assert_eq!(agree(&theirs, &greeting()), agree(&greeting(), &theirs));
 }
 
 #[test]
 fn a_disagreement_says_what_to_do() {
-    let theirs = |versions| Hello { versions, ..hello() };
-    let older = agree(&hello(), &theirs((0, 1))).unwrap_err();
+    let theirs = |versions| greeting_with(|hello| hello.versions = versions);
+    let older = agree(&greeting(), &theirs((0, 1))).unwrap_err();
     assert!(older.to_string().ends_with("upgrade the peer"), "{older}");
-    let newer = agree(&hello(), &theirs((5, 6))).unwrap_err();
+    let newer = agree(&greeting(), &theirs((5, 6))).unwrap_err();
     assert!(newer.to_string().ends_with("upgrade this node"), "{newer}");
     let addr = "127.0.0.1:1".parse().unwrap();
     assert!(matches!(newer.at(addr), ConnectError::Version { ours: (2, 4), theirs: (5, 6), .. }));
-    let foreign = agree(&hello(), &Hello { cluster: "other".to_owned(), ..hello() }).unwrap_err();
+    let foreign = agree(&greeting(), &greeting_with(|hello| hello.cluster = "other".to_owned())).unwrap_err();
     assert!(matches!(foreign.at(addr), ConnectError::Handshake { why, .. } if why.contains("`other`")));
-    assert!(matches!(agree(&hello(), &theirs((3, 2))), Err(Disagreement::Nonsense(_))));
-    let unborn = Hello { incarnation: Incarnation::UNKNOWN, ..hello() };
-    assert!(matches!(agree(&hello(), &unborn), Err(Disagreement::Nonsense(_))));
+    assert!(matches!(agree(&greeting(), &theirs((3, 2))), Err(Disagreement::Nonsense(_))));
+    let unborn = greeting_with(|hello| hello.incarnation = Incarnation::UNKNOWN);
+    assert!(matches!(agree(&greeting(), &unborn), Err(Disagreement::Nonsense(_))));
+}
+
+#[test]
+fn sides_with_other_limits_do_not_fit() {
+    let theirs = Greeting { limits: (&small()).into(), ..greeting() };
+    let disagreement = agree(&greeting(), &theirs).unwrap_err();
+    let (limit, ours) = ("header_bytes_max", 256 << 10);
+    assert_eq!(disagreement, Disagreement::Limits { limit, ours, theirs: 64 });
+    let longer = FrameSettings { payload_bytes_max: 65 << 20, ..FrameSettings::default() };
+    let longer = FrameConfig::try_from(longer).expect("it makes sense");
+    let theirs = Greeting { limits: (&longer).into(), ..greeting() };
+    let said = agree(&theirs, &greeting()).unwrap_err().to_string();
+    assert!(said.contains("`payload_bytes_max` is 67108864 at the peer and 68157440 here"), "{said}");
+    // How much is put together at one time is everybody's own business.
+    let roomy = FrameSettings { reassembly_bytes_max: 1 << 30, ..FrameSettings::default() };
+    let roomy = FrameConfig::try_from(roomy).expect("it makes sense");
+    assert!(agree(&greeting(), &Greeting { limits: (&roomy).into(), ..greeting() }).is_ok());
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use self::link::{MemoryLink, Side};
 use crate::{
     CloseReason, ConnectError, Endpoint, FrameConfig, Hello, Link, PeerInfo, Refusal, Role, Transport,
-    codec::{Agreed, agree},
+    codec::{Agreed, Greeting, agree},
 };
 
 /// How much a memory transport holds back for its peers.
@@ -93,6 +93,10 @@ impl fmt::Debug for Local {
 }
 
 impl Local {
+    fn greeting(&self) -> Greeting {
+        Greeting { hello: self.hello.clone(), limits: (&self.config.frames).into() }
+    }
+
     fn describe(&self, agreed: Agreed, dialed_us: bool) -> PeerInfo {
         PeerInfo {
             member: Member::new(self.node, self.hello.incarnation),
@@ -168,7 +172,7 @@ impl MemoryTransport {
         if let Some(wanted) = to.node.filter(|wanted| *wanted != peer.node) {
             return Err(ConnectError::WrongNode { addr, wanted, found: peer.node });
         }
-        let agreed = agree(&self.local.hello, &peer.hello).map_err(|disagreement| {
+        let agreed = agree(&self.local.greeting(), &peer.greeting()).map_err(|disagreement| {
             Refusal::Disagreement(disagreement.clone()).report(self.local.addr);
             disagreement.at(addr)
         })?;

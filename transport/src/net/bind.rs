@@ -5,7 +5,10 @@ use std::{io, net::SocketAddr, sync::Once};
 use socket2::SockRef;
 
 use super::{ConnectionConfig, Greeter};
-use crate::{CredentialError, Credentials, Hello, Role, codec::HelloError};
+use crate::{
+    CredentialError, Credentials, Hello, Role,
+    codec::{Greeting, HelloError},
+};
 
 /// Why a transport could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +86,8 @@ pub(crate) fn checked_greeter(
     {
         listens.set_port(bound.port());
     }
-    Ok(Greeter::new(identity.clone(), hello, config.clients_welcome())?)
+    let greeting = Greeting { hello, limits: config.frames().into() };
+    Ok(Greeter::new(identity.clone(), greeting, config.clients_welcome())?)
 }
 
 /// Whether a socket at this address should take IPv4 as well.

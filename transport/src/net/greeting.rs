@@ -8,22 +8,28 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     ConnectError, Endpoint, Hello, Identity, PeerInfo, Refusal, Role,
-    codec::{Agreed, HELLO_PREFIX_BYTES, HelloError, agree, decode_hello, encode_hello, hello_bytes},
+    codec::{
+        Agreed, Greeting, HELLO_PREFIX_BYTES, HelloError, agree, decode_hello, encode_hello, hello_bytes,
+    },
 };
 
 /// Says what this side is, and judges what a peer says.
 #[derive(Debug)]
 pub(crate) struct Greeter {
     identity: Identity,
-    hello: Hello,
+    greeting: Greeting,
     encoded: Bytes,
     clients_welcome: bool,
 }
 
 impl Greeter {
-    pub(crate) fn new(identity: Identity, hello: Hello, clients_welcome: bool) -> Result<Self, HelloError> {
-        let encoded = encode_hello(&hello)?;
-        Ok(Self { identity, hello, encoded, clients_welcome })
+    pub(crate) fn new(
+        identity: Identity,
+        greeting: Greeting,
+        clients_welcome: bool,
+    ) -> Result<Self, HelloError> {
+        let encoded = encode_hello(&greeting)?;
+        Ok(Self { identity, greeting, encoded, clients_welcome })
     }
 
     /// The hello of this side, as it is sent.
@@ -47,11 +53,11 @@ impl Greeter {
     pub(crate) fn meet_dialled(
         &self,
         identity: &Identity,
-        theirs: &Hello,
+        theirs: &Greeting,
         addr: SocketAddr,
     ) -> Result<PeerInfo, ConnectError> {
-        let agreed = agree(&self.hello, theirs).map_err(|disagreement| disagreement.at(addr))?;
-        Ok(describe(identity, theirs, agreed, addr, false))
+        let agreed = agree(&self.greeting, theirs).map_err(|disagreement| disagreement.at(addr))?;
+        Ok(describe(identity, &theirs.hello, agreed, addr, false))
     }
 
     /// Judges who has dialled this side by the certificate, before anything is said.
@@ -69,11 +75,11 @@ impl Greeter {
     pub(crate) fn meet_dialler(
         &self,
         identity: &Identity,
-        theirs: &Hello,
+        theirs: &Greeting,
         addr: SocketAddr,
     ) -> Result<PeerInfo, Refusal> {
-        let agreed = agree(&self.hello, theirs).map_err(Refusal::Disagreement)?;
-        Ok(describe(identity, theirs, agreed, addr, true))
+        let agreed = agree(&self.greeting, theirs).map_err(Refusal::Disagreement)?;
+        Ok(describe(identity, &theirs.hello, agreed, addr, true))
     }
 }
 
@@ -98,7 +104,7 @@ fn describe(
 
 /// Reads a hello. It fails with [`Refusal::BadHello`], also when the stream ends or breaks: callers
 /// that know why it broke say that instead.
-pub(crate) async fn read_hello(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, Refusal> {
+pub(crate) async fn read_hello(stream: &mut (impl AsyncRead + Unpin)) -> Result<Greeting, Refusal> {
     let bad = |error: &dyn std::fmt::Display| Refusal::BadHello(error.to_string());
     let mut prefix = [0; HELLO_PREFIX_BYTES];
     stream.read_exact(&mut prefix).await.map_err(|error| bad(&error))?;

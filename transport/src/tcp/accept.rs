@@ -24,7 +24,8 @@ use super::{
     preamble::{Purpose, Token, read_purpose, refuse, welcome_lane, welcome_link},
 };
 use crate::{
-    BindError, CloseReason, Hello, Identity, Lane, Link, Refusal,
+    BindError, CloseReason, Identity, Lane, Link, Refusal,
+    codec::Greeting,
     net::{Handshakes, canonical, is_dual_stack},
     tls::{Holder, Verdict},
 };
@@ -101,9 +102,9 @@ async fn admit(
     let (mut stream, holder) = secured.map_err(|_| Refusal::TooSlow)??;
     let purpose = timeout_at(deadline, read_purpose(&mut stream)).await;
     match purpose.unwrap_or(Err(Refusal::TooSlow)) {
-        Ok(Purpose::Link { lanes_max, hello }) => {
+        Ok(Purpose::Link { lanes_max, greeting }) => {
             let visitor = Visitor { stream, holder, addr };
-            let greeted = timeout_at(deadline, greet(inner, visitor, lanes_max, &hello, queue)).await;
+            let greeted = timeout_at(deadline, greet(inner, visitor, lanes_max, &greeting, queue)).await;
             greeted.unwrap_or(Err(Refusal::TooSlow))
         }
         Ok(Purpose::Lane { token, lane }) => {
@@ -152,7 +153,7 @@ async fn greet(
     inner: &Arc<Inner>,
     visitor: Visitor,
     lanes_max: u32,
-    hello: &Hello,
+    greeting: &Greeting,
     queue: &mpsc::Sender<Arc<dyn Link>>,
 ) -> Result<(), Refusal> {
     let Visitor { mut stream, holder, addr } = visitor;
@@ -161,7 +162,7 @@ async fn greet(
     }
     // A place in the queue before the answer: who gets an answer has a link.
     let place = queue.reserve().await.map_err(|_| Refusal::Closing)?;
-    let agreed = inner.base.greeter.meet_dialler(&holder.identity, hello, addr);
+    let agreed = inner.base.greeter.meet_dialler(&holder.identity, greeting, addr);
     let token = Token::draw();
     let link = agreed.map(|peer| {
         let link = Shared::new(inner, peer, holder, lanes_max, Way::accepted());

@@ -46,12 +46,12 @@ async fn open_link(
         read_answer(&mut stream).await
     };
     let answer = timeout_at(deadline, greeting).await.unwrap_or(Err(Refusal::TooSlow));
-    let (token, lanes_max, hello) = match answer {
-        Ok(Answer::Welcome { token, lanes_max, hello }) => (token, lanes_max, hello),
+    let (token, lanes_max, greeting) = match answer {
+        Ok(Answer::Welcome { token, lanes_max, greeting }) => (token, lanes_max, greeting),
         Ok(Answer::Refused(why)) => return Err(ConnectError::Refused { addr, why }),
         Err(refusal) => return Err(refused(addr, &refusal)),
     };
-    let peer = inner.base.greeter.meet_dialled(&holder.identity, &hello, addr)?;
+    let peer = inner.base.greeter.meet_dialled(&holder.identity, &greeting, addr)?;
     let way = Way::Dialled { addr, token };
     let link = Shared::new(&inner, peer, holder, lanes_max, way);
     inner.base.remember(&link);

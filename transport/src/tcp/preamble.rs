@@ -14,8 +14,8 @@ use std::{fmt, io};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{
-    CloseReason, Hello, Lane, Refusal,
-    codec::{CLOSE_BYTES_MAX, LANE_BYTES, decode_close, decode_lane, encode_close, encode_lane},
+    CloseReason, Lane, Refusal,
+    codec::{CLOSE_BYTES_MAX, Greeting, LANE_BYTES, decode_close, decode_lane, encode_close, encode_lane},
     net::read_hello,
 };
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Token {
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// A new link.
-    Link { lanes_max: u32, hello: Hello },
+    Link { lanes_max: u32, greeting: Greeting },
     /// A lane on which the dialler will send.
     Lane { token: Token, lane: Lane },
     /// A lane on which the accepting side asked to send.
@@ -56,7 +56,7 @@ pub(super) enum Purpose {
 /// What the accepting side says to a new link.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Welcome { token: Token, lanes_max: u32, hello: Hello },
+    Welcome { token: Token, lanes_max: u32, greeting: Greeting },
     Refused(CloseReason),
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn read_purpose(stream: &mut (impl AsyncRead + Unpin)) -> Resul
     match stream.read_u8().await.map_err(bad)? {
         LINK => {
             let lanes_max = stream.read_u32_le().await.map_err(bad)?;
-            Ok(Purpose::Link { lanes_max, hello: read_hello(stream).await? })
+            Ok(Purpose::Link { lanes_max, greeting: read_hello(stream).await? })
         }
         LANE => {
             let token = read_token(stream).await?;
@@ -140,7 +140,7 @@ pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Result
         WELCOME => {
             let token = read_token(stream).await?;
             let lanes_max = stream.read_u32_le().await.map_err(bad)?;
-            Ok(Answer::Welcome { token, lanes_max, hello: read_hello(stream).await? })
+            Ok(Answer::Welcome { token, lanes_max, greeting: read_hello(stream).await? })
         }
         REFUSED => {
             let bytes = usize::from(stream.read_u16_le().await.map_err(bad)?);

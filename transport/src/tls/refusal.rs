@@ -110,6 +110,7 @@ impl Refusal {
             Self::TooSlow => "too_slow",
             Self::BadHello(_) => "bad_hello",
             Self::Disagreement(Disagreement::Version { .. }) => "other_version",
+            Self::Disagreement(Disagreement::Limits { .. }) => "other_limits",
             Self::Disagreement(_) => "disagreement",
             Self::OwnIdentity => "own_identity",
             Self::NoSuchLink => "no_such_link",

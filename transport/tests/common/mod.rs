@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub(crate) mod counters;
+pub(crate) mod lies;
 pub(crate) mod links;
 pub(crate) mod refused;
 pub(crate) mod renewal;
@@ -18,7 +19,7 @@ use futures_util::future::BoxFuture;
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
     BindError, ClusterCa, ConnectionConfig, ConnectionSettings, CredentialError, Credentials, Endpoint,
-    Frame, Hello, Link, Role, Transport, Validity, conformance::Profile,
+    Frame, Hello, Link, Role, Transport, Validity, codec::Greeting, conformance::Profile,
 };
 
 /// Authorities by the names of their clusters.
@@ -56,6 +57,11 @@ pub(crate) fn hello(credentials: &Credentials) -> Hello {
         incarnation: Incarnation::new(1),
         listens: (identity.role == Role::Node).then(|| SocketAddr::from(([127, 0, 0, 1], 0))),
     }
+}
+
+/// And has the limits that everybody has.
+pub(crate) fn greeting(credentials: &Credentials) -> Greeting {
+    Greeting { hello: hello(credentials), limits: config().frames().into() }
 }
 
 /// Patient with a busy machine, but not where an answer never comes.
@@ -130,7 +136,7 @@ macro_rules! refused_tests {
             arbitrary_bytes_at_the_port_disturb_nobody
             silent_peers_keep_nobody_out
             what_cannot_be_bound_is_said
-            a_lie_on_a_lane_ends_its_link_alone
+            a_node_with_other_limits_of_frames_is_refused
         }
     };
 }

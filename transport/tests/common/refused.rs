@@ -9,14 +9,15 @@ use std::{
 use metrics::LocalRecorderGuard;
 use quorate_membership::NodeId;
 use quorate_transport::{
-    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, Credentials, Frame, Hello, Lane,
-    LaneReceiver, LaneSender, Link, LinkError, Transport, Validity, codec::encode_hello,
+    BindError, CloseReason, ClusterCa, ConnectError, ConnectionConfig, Credentials, FrameSettings, Hello,
+    Lane, LaneReceiver, LaneSender, Link, Transport, Validity, codec::encode_hello,
 };
 use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls::{ClientConfig, pki_types::PrivateKeyDer};
 
 use super::{
-    Kind, authority, bind, config, counters::Counters, frame, hello, link, node, settings, strangers, to,
+    Kind, authority, bind, config, counters::Counters, frame, greeting, hello, link, node, settings,
+    strangers, to,
 };
 
 /// A node, n2 of "prod", with a link from n1.
@@ -196,7 +197,8 @@ pub(crate) async fn an_insider_that_babbles_is_refused(kind: &dyn Kind) {
 
 pub(crate) async fn a_hello_of_another_cluster_than_the_certificate_is_refused(kind: &dyn Kind) {
     let world = World::new(kind, config()).await;
-    let lying = Hello { cluster: "test".to_owned(), ..hello(&node(&world.ca, 5)) };
+    let mut lying = greeting(&node(&world.ca, 5));
+    lying.hello.cluster = String::from("test");
     world.stranger(strangers::tls_of_node(&world.ca, 5), &encode_hello(&lying).unwrap()).await;
     world.refused_for("disagreement").await;
 }
@@ -265,34 +267,12 @@ pub(crate) async fn what_cannot_be_bound_is_said(kind: &dyn Kind) {
     assert!(matches!(outside, Err(BindError::NoRuntime)), "{outside:?}");
 }
 
-pub(crate) async fn a_lie_on_a_lane_ends_its_link_alone(kind: &dyn Kind) {
-    let mut world = World::new(kind, config()).await;
-    // Another node, whose limits are far above those of the listener.
-    let large = quorate_transport::FrameSettings {
-        header_bytes_max: 4 << 20,
-        frame_bytes_max: 8 << 20,
-        ..quorate_transport::FrameSettings::default()
-    };
+pub(crate) async fn a_node_with_other_limits_of_frames_is_refused(kind: &dyn Kind) {
+    let world = World::new(kind, config()).await;
+    let large = FrameSettings { payload_bytes_max: 100 << 20, ..FrameSettings::default() };
     let lenient = config().with_frames(large.try_into().unwrap());
-    let liar = bind(kind, node(&world.ca, 3), lenient);
-    let (ours, theirs) = link(&*liar, &*world.listener).await;
-    let mut lane = ours.open(Lane::Bulk).await.expect("the link stands");
-    let bomb = Frame { header: vec![0; 3 << 20].into(), body: vec![] };
-    let (mut bomb, mut got) = ([bomb].into(), Vec::new());
-    let refuse = async {
-        let (_, mut receiver) = theirs.accept().await.expect("the link stands");
-        let refused = receiver.recv(&mut got).await;
-        (refused, receiver)
-    };
-    // It may have been handed over before the end, or not.
-    let (_, (refused, mut receiver)) = tokio::join!(lane.send(&mut bomb), refuse);
-    assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
-    assert!(matches!(receiver.recv(&mut got).await, Err(LinkError::Violation(_))));
-    assert!(got.is_empty());
-    assert!(matches!(theirs.closed().await, LinkError::Violation(_)));
-    let told = ours.closed().await;
-    let LinkError::ClosedByPeer(CloseReason::Violation(why)) = &told else { panic!("{told:?}") };
-    assert!(why.contains("header of 3145728 bytes"), "{why}");
-    assert_eq!(world.counters.get("quorate_links_violated_total"), 1);
-    world.goes_on().await;
+    let refused = bind(kind, node(&world.ca, 3), lenient).connect(&to(&*world.listener)).await;
+    let why = handshake_error(refused);
+    assert!(why.contains("`payload_bytes_max` is 67108864 at the peer and 104857600 here"), "{why}");
+    world.refused_for("other_limits").await;
 }
