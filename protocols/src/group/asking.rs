@@ -41,7 +41,7 @@ pub enum Collected {
     Enough,
     /// All who still can have answered; the others are gone.
     Short,
-    /// This member had to leave, or the request was lost: no further answer will come.
+    /// This member is no data member any more, or the request was lost: no further answer will come.
     Lost,
 }
 
@@ -125,8 +125,11 @@ impl Group {
         }
     }
 
-    /// A view begins: whoever is not in it answers no more.
+    /// A view begins: whoever is no data member in it answers no more, and is answered no more.
     pub(super) fn strike_absent(&mut self, view: &View, out: &mut Effects) {
+        if !view.members.contains(&self.me) {
+            return self.drop_asks(out);
+        }
         let mut struck = Vec::new();
         for (ticket, asking) in &mut self.asks {
             let absent = asking.open.extract_if(.., |member| !view.members.contains(member));
@@ -158,7 +161,8 @@ impl Group {
         }
     }
 
-    /// This member is outside: what it has sent is answered by nobody.
+    /// This member is outside or learns, where no letters reach it: what it has sent is answered by
+    /// nobody.
     pub(super) fn drop_asks(&mut self, out: &mut Effects) {
         let sent: Vec<Ticket> = self
             .asks

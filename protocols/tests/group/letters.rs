@@ -1,7 +1,11 @@
 //! Messages to one member, and requests that collect answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use quorate_protocols::{Audience, Body, Collect, Collected, Effect, Fate, Input, Refusal, Ticket};
+use quorate_protocols::{
+    Audience, Body, Collect, Collected, Effect, Fate, Input, Refusal, RequestId, SlowPolicy, Ticket,
+};
 
 use crate::world::{World, member, n, text};
 
@@ -128,6 +132,27 @@ fn a_member_that_a_view_removed_is_awaited_no_longer() {
     world.crash(3);
     world.run(2000);
     assert_eq!(answers(&world.told(1)), (vec!["!".into(); 2], vec![3], Some(Collected::Short)));
+}
+
+#[test]
+fn a_member_that_becomes_a_learner_collects_no_more_answers() {
+    let mut world = World::founded(3, |config| {
+        (config.slow, config.lag_for) = (SlowPolicy::Demote, Duration::from_secs(2));
+    });
+    world.ask(3, Audience::Group, 1, "?", Collect::All);
+    world.run(20);
+    world.answer(2, "!");
+    world.lose(|_, to, body| to == n(3) && matches!(body, Body::Data { .. } | Body::Refill { .. }));
+    world.submit(1, 2, "a");
+    world.run(2500);
+    assert_eq!(world.view(1).learners, [member(3)]);
+    let request = RequestId { asker: member(3), number: 1 };
+    let late = Input::Answer { request, payload: Bytes::from_static(b"!") };
+    assert_eq!(world.input(1, late), Err(Refusal::NotHere { member: member(3) }));
+    world.lose(|_, _, _| false);
+    world.run(2000);
+    assert_eq!(world.view(3).members.len(), 3, "it has caught up");
+    assert_eq!(answers(&world.told(3)), (vec!["!".into()], vec![], Some(Collected::Lost)));
 }
 
 #[test]
