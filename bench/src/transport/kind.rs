@@ -11,19 +11,22 @@ use serde::{Deserialize, Serialize};
 pub enum TransportKind {
     /// QUIC.
     Quic,
+    /// TCP, with the same TLS.
+    Tcp,
     /// Within the process.
     Memory,
 }
 
 impl TransportKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Quic, Self::Memory];
+    pub const ALL: [Self; 3] = [Self::Quic, Self::Tcp, Self::Memory];
 }
 
 impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Quic => "quic",
+            Self::Tcp => "tcp",
             Self::Memory => "memory",
         })
     }
@@ -31,7 +34,7 @@ impl fmt::Display for TransportKind {
 
 /// A word that names no transport.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is not a transport: choose quic or memory")]
+#[error("`{0}` is not a transport: choose quic, tcp or memory")]
 pub struct NotATransport(String);
 
 impl FromStr for TransportKind {

@@ -8,8 +8,8 @@ use std::{
 use futures_util::future::try_join;
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
-    ClusterCa, ConnectionConfig, Endpoint, Hello, Lane, LaneReceiver, LaneSender, Link, MemoryConfig,
-    MemoryNetwork, MemoryTransport, QuicTransport, Role, Transport, Validity,
+    ClusterCa, ConnectionConfig, Credentials, Endpoint, Hello, Lane, LaneReceiver, LaneSender, Link,
+    MemoryConfig, MemoryNetwork, MemoryTransport, QuicTransport, Role, TcpTransport, Transport, Validity,
 };
 
 use super::TransportKind;
@@ -57,15 +57,16 @@ impl Pair {
 
 /// What the transports of one pair have in common.
 enum Network {
-    Quic(Box<ClusterCa>),
+    Sockets(TransportKind, Box<ClusterCa>),
     Memory(MemoryNetwork),
 }
 
 impl Network {
     fn new(kind: TransportKind) -> Result<Self, BenchError> {
         Ok(match kind {
-            TransportKind::Quic => {
-                Self::Quic(Box::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?))
+            TransportKind::Quic | TransportKind::Tcp => {
+                let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
+                Self::Sockets(kind, Box::new(ca))
             }
             TransportKind::Memory => Self::Memory(MemoryNetwork::default()),
         })
@@ -74,13 +75,10 @@ impl Network {
     async fn transport(&self, stage: &Stage, index: usize) -> Result<Arc<dyn Transport>, BenchError> {
         let hello = hello();
         match self {
-            Self::Quic(ca) => {
+            Self::Sockets(kind, ca) => {
                 let credentials = ca.issue_node(node(index), Validity::days(1)).map_err(BenchError::ours)?;
-                let bound = stage.at(index, async move {
-                    QuicTransport::bind(credentials, hello, ConnectionConfig::default())
-                        .map_err(BenchError::ours)
-                });
-                Ok(Arc::new(bound.await?))
+                let kind = *kind;
+                stage.at(index, async move { bind(kind, credentials, hello) }).await
             }
             Self::Memory(network) => {
                 let config = MemoryConfig::default();
@@ -89,6 +87,19 @@ impl Network {
             }
         }
     }
+}
+
+fn bind(
+    kind: TransportKind,
+    credentials: Credentials,
+    hello: Hello,
+) -> Result<Arc<dyn Transport>, BenchError> {
+    let config = ConnectionConfig::default();
+    Ok(if kind == TransportKind::Tcp {
+        Arc::new(TcpTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
+    } else {
+        Arc::new(QuicTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
+    })
 }
 
 fn node(index: usize) -> NodeId {
