@@ -53,6 +53,12 @@ impl Acceptor {
         Ok(())
     }
 
+    /// Forgets the decree accepted, if `is_over` says of it that whether it was decided is known and
+    /// no vote depends on it any more. The promise stands.
+    pub fn withdraw(&mut self, is_over: impl FnOnce(&Decree) -> bool) {
+        self.accepted.take_if(|(_, decree)| is_over(decree));
+    }
+
     fn bid(&mut self, ballot: Ballot) -> Result<(), Outbid> {
         match self.promised {
             Some(promised) if promised > ballot && self.breach != Some(Breach::BreakPromise) => {
@@ -88,5 +94,16 @@ mod tests {
         assert_eq!(acceptor.promise(ballot(1)), Err(Outbid(ballot(2))));
         assert_eq!(acceptor.promise(ballot(3)), Ok(Some((ballot(2), decree()))));
         assert_eq!(acceptor.accept(ballot(2), decree()), Err(Outbid(ballot(3))));
+    }
+
+    #[test]
+    fn what_was_accepted_is_withdrawn_only_if_it_is_over_and_the_promise_stands() {
+        let mut acceptor = Acceptor::new(None);
+        acceptor.accept(ballot(2), decree()).unwrap();
+        acceptor.withdraw(|_| false);
+        assert_eq!(acceptor.promise(ballot(3)), Ok(Some((ballot(2), decree()))));
+        acceptor.withdraw(|accepted| *accepted == decree());
+        assert_eq!(acceptor.promise(ballot(1)), Err(Outbid(ballot(3))));
+        assert_eq!(acceptor.promise(ballot(4)), Ok(None));
     }
 }

@@ -83,6 +83,15 @@ impl Coordinator {
         self.ballot
     }
 
+    /// The decree that this attempt takes over or puts to the vote, once there is one.
+    pub const fn decree(&self) -> Option<&Decree> {
+        match &self.phase {
+            Phase::Preparing => None,
+            Phase::Gathering { adopted, .. } => adopted.as_ref(),
+            Phase::Holding(decree) | Phase::Accepting(decree) => Some(decree),
+        }
+    }
+
     /// Where the attempt stands.
     pub const fn phase(&self) -> &Phase {
         &self.phase

@@ -22,6 +22,15 @@ impl Attempt {
     pub(super) const fn ballot(&self) -> Ballot {
         self.coordinator.ballot()
     }
+
+    pub(super) const fn decree(&self) -> Option<&Decree> {
+        self.coordinator.decree()
+    }
+
+    /// Those who have promised.
+    pub(super) fn promised(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.coordinator.answered().into_iter().chain(self.coordinator.witnesses()).map(|member| member.node)
+    }
 }
 
 impl Group {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
+use quorate_membership::{
+    Change, Decree, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor,
+};
 
 use super::{Body, Effect, Effects, Event, FORMER_LINEAGES_MAX, Fate, Group};
 
@@ -226,11 +228,32 @@ impl Group {
         decided.or(self.view.as_ref()).or(self.known.as_ref())
     }
 
+    /// Whether this decree founds a lineage that this member was in before. A vote on it that is
+    /// still under way, or comes late, is no part of the present founding: it was decided, whoever
+    /// can enter it is told so, and here it leads nowhere.
+    pub(super) fn is_former(&self, decree: &Decree) -> bool {
+        decree.closes.is_genesis() && !self.is_new(decree.view.id)
+    }
+
     /// A member has given up a lineage; it will never vote in it again.
     pub(super) fn on_gone(&mut self, from: Member, lineage: u64, out: &mut Effects) {
+        if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
+            return self.withdraw_founding(lineage, out);
+        }
         if self.last_known().is_some_and(|view| view.id.lineage == lineage && !view.id.is_genesis()) {
             self.gone.insert(from);
             self.give_up_dead_lineage(out);
+        }
+    }
+
+    /// This lineage was founded and given up: a vote for it must not stand in the way of the next.
+    fn withdraw_founding(&mut self, lineage: u64, out: &mut Effects) {
+        let founds = |decree: &Decree| decree.view.id.lineage == lineage;
+        self.acceptor.withdraw(founds);
+        if let Some(attempt) = self.attempt.take_if(|attempt| attempt.decree().is_some_and(founds)) {
+            // One of those who promised had voted for it, and would have it taken over again.
+            let gone = ViewId { lineage, ..ViewId::GENESIS };
+            self.post_all(attempt.promised(), gone, Body::Gone, out);
         }
     }
 

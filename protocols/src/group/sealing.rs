@@ -125,6 +125,10 @@ impl Group {
 
     pub(super) fn on_accept(&mut self, from: Member, ballot: Ballot, decree: Decree, out: &mut Effects) {
         self.highest_round = self.highest_round.max(ballot.round);
+        if self.is_former(&decree) {
+            self.post(from.node, decree.view.id, Body::Gone, out);
+            return;
+        }
         let body = match self.acceptor.accept(ballot, decree.clone()) {
             Ok(()) => {
                 self.seal();

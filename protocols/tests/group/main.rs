@@ -1,6 +1,7 @@
 //! Groups on a perfect network with virtual time, one behaviour per test.
 
 mod fates;
+mod founding;
 mod letters;
 mod slow;
 mod transfer;

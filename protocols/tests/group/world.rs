@@ -63,10 +63,18 @@ impl World {
 
     /// Starts a node that reaches all others.
     pub(crate) fn start(&mut self, number: u64) {
-        let others: Vec<Member> = self.groups.values().map(Group::me).collect();
-        self.groups.insert(n(number), Group::new(self.config.clone(), member(number), self.now));
+        self.start_as(member(number), None);
+    }
+
+    /// The same in this life, in which something reaches the node before it reaches anybody.
+    pub(crate) fn start_as(&mut self, me: Member, early: Option<Input>) {
+        let (number, others) = (me.node.get(), self.groups.values().map(Group::me).collect::<Vec<_>>());
+        self.groups.insert(n(number), Group::new(self.config.clone(), me, self.now));
+        if let Some(early) = early {
+            self.input(number, early).unwrap();
+        }
         for other in others {
-            self.input(other.node.get(), Input::Reachable(member(number))).unwrap();
+            self.input(other.node.get(), Input::Reachable(me)).unwrap();
             self.input(number, Input::Reachable(other)).unwrap();
         }
         self.flush(n(number));
