@@ -18,8 +18,8 @@ pub use node::{JoinError, Node, PeerStatus, StartError, Status, StopReason};
 pub use client::{Client, ClientConfig, ClientError, ClientSettings};
 
 pub use group::{
-    Answers, Behind, Ended, EventOptions, Group, GroupEvent, GroupEvents, GroupStatus, SendError, Sent,
-    Stopped, ViewRecord, Wait,
+    Answers, Behind, Ended, EventOptions, Group, GroupEvent, GroupEvents, GroupState, GroupStatus, SendError,
+    Sent, SnapshotError, SnapshotRequest, StateOptions, Stopped, ViewRecord, Wait,
 };
 
 pub use bus::{

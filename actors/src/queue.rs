@@ -14,9 +14,6 @@ use std::{
 
 use futures_util::Stream;
 
-/// Bytes that may wait for one reader, besides one item that alone is larger.
-const BYTES_MAX: usize = 16 << 20;
-
 /// Something that was taken out of a queue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Slot<T> {
@@ -31,6 +28,7 @@ type OnRoom = Box<dyn Fn() + Send>;
 struct State<T> {
     slots: VecDeque<(Slot<T>, usize)>,
     items_max: usize,
+    bytes_max: usize,
     bytes: usize,
     reader: Option<Waker>,
     /// Whether the writer wants to be told of room.
@@ -57,11 +55,12 @@ pub(crate) enum Offer<T> {
     Abandoned,
 }
 
-/// Makes a queue for so many items.
-pub(crate) fn queue<T>(items_max: usize) -> (Feed<T>, Reader<T>) {
+/// Makes a queue for so many items of so many bytes together, besides one item that alone is larger.
+pub(crate) fn queue<T>(items_max: usize, bytes_max: usize) -> (Feed<T>, Reader<T>) {
     let state = State {
         slots: VecDeque::new(),
         items_max: items_max.max(1),
+        bytes_max,
         bytes: 0,
         reader: None,
         starved: false,
@@ -86,7 +85,7 @@ impl<T> State<T> {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.slots.is_empty() || self.slots.len() < self.items_max && self.bytes + bytes <= BYTES_MAX
+        self.slots.is_empty() || self.slots.len() < self.items_max && self.bytes + bytes <= self.bytes_max
     }
 }
 
@@ -120,7 +119,7 @@ impl<T> Feed<T> {
     }
 
     /// What to call, besides what was named before, once there is room after an offer that found
-    /// none. It must not use the queue.
+    /// none, and once nobody reads any more. It must not use the queue.
     pub(crate) fn on_room(&self, call: impl Fn() + Send + 'static) {
         lock(&self.0).on_room.push(Box::new(call));
     }
@@ -154,7 +153,7 @@ impl<T> Reader<T> {
         };
         state.bytes -= bytes;
         // Half empty: waking the writer for each item would cost more than the item.
-        if state.starved && state.slots.len() <= state.items_max / 2 && state.bytes <= BYTES_MAX / 2 {
+        if state.starved && state.slots.len() <= state.items_max / 2 && state.bytes <= state.bytes_max / 2 {
             state.starved = false;
             state.on_room.iter().for_each(|call| call());
         }
@@ -174,10 +173,13 @@ impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.0);
         state.abandoned = true;
-        let slots = std::mem::take(&mut state.slots);
-        // The writer forgets this reader when it next looks; what waits is freed at once.
+        let (slots, on_room) = (std::mem::take(&mut state.slots), std::mem::take(&mut state.on_room));
+        // The writer forgets this reader when it looks; what waits is freed at once.
         drop(state);
         drop(slots);
+        for call in on_room {
+            call();
+        }
     }
 }
 
@@ -201,9 +203,11 @@ mod tests {
 
     use super::*;
 
+    const BYTES_MAX: usize = 1000;
+
     #[actix::test]
     async fn what_is_left_out_is_counted_where_it_is_missing() {
-        let (feed, mut reader) = queue(2);
+        let (feed, mut reader) = queue(2, BYTES_MAX);
         assert_eq!(feed.offer('a', 1), Offer::Taken);
         assert_eq!(feed.offer('b', 1), Offer::Taken);
         assert_eq!(feed.offer('c', 1), Offer::Full('c'));
@@ -220,7 +224,7 @@ mod tests {
 
     #[actix::test]
     async fn a_writer_that_found_no_room_is_told_once_of_room() {
-        let (feed, mut reader) = queue(4);
+        let (feed, mut reader) = queue(4, BYTES_MAX);
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         feed.on_room(move || {
@@ -238,7 +242,7 @@ mod tests {
 
     #[test]
     fn one_item_larger_than_the_bound_passes_alone() {
-        let (feed, reader) = queue(4);
+        let (feed, reader) = queue(4, BYTES_MAX);
         assert_eq!(feed.offer((), BYTES_MAX + 1), Offer::Taken);
         assert_eq!(feed.offer((), 1), Offer::Full(()));
         drop(reader);

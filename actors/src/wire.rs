@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_membership::{Beat, GroupId, ViewId};
-use quorate_protocols::bus::Marks;
+use quorate_protocols::{Message, bus::Marks};
 use quorate_transport::{Frame, Lane};
 
 use crate::group::Packet;
@@ -90,14 +90,23 @@ fn view_bytes(view: ViewId) -> [u8; 16] {
     bytes
 }
 
-/// A group's message and the lane it takes: what is urgent must not wait behind data.
-pub(crate) fn group_frame(group: GroupId, urgent: bool, packet: Packet) -> (Lane, Frame) {
-    let Packet { header: inner, body } = packet;
-    if urgent {
-        (Lane::Control, Frame { header: header(GROUP, group, &inner), body })
+/// The lane that a group's message takes: what is urgent must not wait behind data, nor data behind
+/// bulk.
+pub(crate) fn lane_of(group: GroupId, message: &Message) -> Lane {
+    if message.is_bulk() {
+        Lane::Bulk
+    } else if message.is_urgent() {
+        Lane::Control
     } else {
-        (Lane::Data(group.get()), Frame { header: inner, body })
+        Lane::Data(group.get())
     }
+}
+
+/// A group's message as a frame on its lane; lanes that groups share need the group's name.
+pub(crate) fn group_frame(group: GroupId, lane: Lane, packet: Packet) -> Frame {
+    let Packet { header: inner, body } = packet;
+    let header = if let Lane::Data(_) = lane { inner } else { header(GROUP, group, &inner) };
+    Frame { header, body }
 }
 
 pub(crate) fn marks_wanted(group: GroupId, view: ViewId) -> (Lane, Frame) {
@@ -187,8 +196,7 @@ mod tests {
             let said = understand(marks(group, view, &Marks::default()).unwrap().1).unwrap();
             prop_assert_eq!(said, Said::Marks(group, view, Marks::default()));
             let packet = Packet { header: "head".into(), body: vec!["body".into()] };
-            let (lane, frame) = group_frame(group, true, packet);
-            prop_assert_eq!(lane, Lane::Control);
+            let frame = group_frame(group, Lane::Bulk, packet);
             let inner = Frame { header: "head".into(), body: vec!["body".into()] };
             prop_assert_eq!(understand(frame).unwrap(), Said::Group(group, inner));
             let datagram = Beat { sequence, echo };

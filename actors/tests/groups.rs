@@ -12,7 +12,7 @@ fn declared() -> Vec<GroupSettings> {
     vec![GroupSettings::new("g", [1, 2, 3])]
 }
 
-const MANY: EventOptions = EventOptions { capacity: 10_000, behind: Behind::Skip };
+const MANY: EventOptions = EventOptions { capacity: 10_000, bytes: 64 << 20, behind: Behind::Skip };
 
 #[actix::test]
 async fn all_members_deliver_one_sequence_and_the_survivors_go_on() {
@@ -84,8 +84,8 @@ async fn a_member_that_sends_while_it_handles_an_event_is_not_held_up() {
 async fn a_reader_that_is_too_slow_is_told_what_it_missed_and_holds_up_nobody() {
     let world = World::start(1, vec![GroupSettings::new("g", [1])]).await;
     let group = world.group(1, "g", &[1]).await;
-    let mut slow = group.events(EventOptions { capacity: 2, behind: Behind::Skip }).await.unwrap();
-    let mut strict = group.events(EventOptions { capacity: 2, behind: Behind::End }).await.unwrap();
+    let mut slow = group.events(EventOptions { capacity: 2, ..EventOptions::default() }).await.unwrap();
+    let mut strict = group.events(EventOptions { capacity: 2, behind: Behind::End, ..MANY }).await.unwrap();
     for k in 0..10 {
         soon(group.multicast(format!("{k}"))).await.unwrap();
     }

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     Delivery, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
-    Subscription, Unsubscribe, delivery,
+    Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
 };
 use crate::{group::Done, queue::queue};
 
@@ -205,7 +205,7 @@ impl Bus {
         options: SubscribeOptions,
     ) -> Result<Subscription, SubscribeError> {
         let pattern: Pattern = pattern.parse()?;
-        let (feed, reader) = queue(options.capacity);
+        let (feed, reader) = queue(options.capacity, WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
         let command =
             Subscribe { pattern, options, feed: Arc::new(feed), only: None, after: Vec::new(), done };

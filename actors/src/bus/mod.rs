@@ -25,3 +25,4 @@ pub(crate) use commands::{
 };
 pub(crate) use envelope::{Envelope, Opened, open, wrap, wrap_raw};
 pub(crate) use local::Local;
+pub(crate) use subscription::WAITING_BYTES_MAX;

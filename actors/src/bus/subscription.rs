@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::{Delivery, Missed, Unsubscribe};
 use crate::queue::{Reader, Slot};
 
+/// Bytes that may wait for one subscriber, besides one message that alone is larger. What is bound to
+/// a group waits in the group's history beyond that.
+pub(crate) const WAITING_BYTES_MAX: usize = 16 << 20;
+
 /// How somebody subscribes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SubscribeOptions {

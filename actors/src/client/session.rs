@@ -18,7 +18,7 @@ use super::talk::{self, Ask, Tell};
 use crate::{
     bus::{
         BusActor, Forward, PublishError, PublishFor, Subscribe, SubscribeError, Subscribed, Trail,
-        Unsubscribe,
+        Unsubscribe, WAITING_BYTES_MAX,
     },
     group::Done,
     node::{AskGroup, AskNodeStatus, NodeActor},
@@ -178,7 +178,7 @@ impl Session {
                 }
                 let credit =
                     Rc::new(Credit { left: Cell::new(options.capacity as u64), more: Notify::new() });
-                let (feed, reader) = queue(options.capacity.min(WAITING_MAX));
+                let (feed, reader) = queue(options.capacity.min(WAITING_MAX), WAITING_BYTES_MAX);
                 let (done, subscribed) = oneshot::channel();
                 let (feed, only) = (Arc::new(feed), self.only);
                 let command = Subscribe { pattern, options, feed, only, after, done };

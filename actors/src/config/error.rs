@@ -85,6 +85,9 @@ pub enum SettingsError {
         /// Its order.
         order: String,
     },
+    /// State beside bound subjects, of which a newcomer may see a message twice that others drop.
+    #[error("groups.state: group `{0}` has bound subjects: keep the state in a group of its own")]
+    StateWithSubjects(String),
     /// Subjects that are bound to two groups.
     #[error("groups.subjects: `{first}` and `{second}` select common subjects but belong to two groups")]
     SubjectsOverlap {

@@ -218,6 +218,7 @@ mod tests {
                 group(GroupSettings::new("g", [1]).bind("b").order(quorate_protocols::Order::Causal)),
                 "groups.subjects: ",
             ),
+            (group(GroupSettings::new("g", [1]).bind("b").with_state()), "groups.state: "),
             (
                 group(GroupSettings { window_bytes: Some(1), ..GroupSettings::new("g", [1]) }),
                 "groups.window_bytes: ",

@@ -46,6 +46,14 @@ pub struct GroupSettings {
     /// 64 MiB: who stays away for longer is told that it missed something.
     #[serde(default)]
     pub history_bytes: Option<usize>,
+    /// Whether the application keeps state that newcomers get from the members. Nodes then take part
+    /// only through [`Node::join_with_state`](crate::Node::join_with_state). Default: no; newcomers
+    /// begin with the messages of their first view.
+    #[serde(default)]
+    pub state: bool,
+    /// The longest state in bytes. Default 1 GiB; a newcomer and those who give it hold it in memory.
+    #[serde(default)]
+    pub state_bytes_max: Option<usize>,
 }
 
 /// What all members of a group have to agree on; made of [`GroupSettings`].
@@ -70,7 +78,16 @@ impl GroupSettings {
             slow: None,
             lag_for_ms: None,
             history_bytes: None,
+            state: false,
+            state_bytes_max: None,
         }
+    }
+
+    /// Has newcomers get the application's state.
+    #[must_use]
+    pub const fn with_state(mut self) -> Self {
+        self.state = true;
+        self
     }
 
     /// Binds subjects to the group.
@@ -114,6 +131,21 @@ impl GroupSpec {
         self.history_bytes
     }
 
+    /// Whether newcomers get the application's state.
+    pub const fn has_state(&self) -> bool {
+        self.config.state_transfer
+    }
+
+    /// Whether the node votes on the group's views and holds nothing of it.
+    pub fn is_witness(&self, node: NodeId) -> bool {
+        self.config.witnesses.contains(&node)
+    }
+
+    /// Whether the node takes part only with an application that keeps the state.
+    pub(crate) fn needs_keeper(&self, node: NodeId) -> bool {
+        self.has_state() && !self.is_witness(node)
+    }
+
     /// Whether the node founds the group, as a data member or as a witness.
     pub fn declares(&self, node: NodeId) -> bool {
         self.declared().any(|declared| declared == node)
@@ -129,7 +161,7 @@ impl GroupSpec {
         let (mine, theirs) = (&self.config, &other.config);
         (mine.group, mine.order) == (theirs.group, theirs.order)
             && (&mine.founders, &mine.witnesses) == (&theirs.founders, &theirs.witnesses)
-            && self.subjects == other.subjects
+            && (&self.subjects, self.has_state()) == (&other.subjects, other.has_state())
     }
 
     /// The same group with the time-outs of a node.
@@ -199,6 +231,16 @@ impl TryFrom<GroupSettings> for GroupSpec {
         if let Some(span) = raw.lag_for_ms {
             config.lag_for = Duration::from_millis(span);
         }
+        if raw.state && !subjects.is_empty() {
+            return Err(SettingsError::StateWithSubjects(group));
+        }
+        config.state_transfer = raw.state;
+        config.snapshot_bytes_max = size(
+            "groups.state_bytes_max",
+            raw.state_bytes_max,
+            config.snapshot_bytes_max,
+            (1 << 10, 64 << 30),
+        )?;
         let history_bytes =
             size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
         Ok(Self { name: group, config, subjects, history_bytes })

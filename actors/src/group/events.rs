@@ -8,7 +8,8 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use quorate_protocols::Event;
 
-use crate::queue::{Feed, Offer, Reader, Slot};
+use super::{GroupState, SnapshotRequest};
+use crate::queue::{Feed, Offer, Reader, Slot, queue};
 
 /// One thing that happened in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,13 @@ use crate::queue::{Feed, Offer, Reader, Slot};
 pub enum GroupEvent {
     /// A view, a message, or a change in this member's standing.
     Event(Event),
+    /// Newcomers need the state of the application: answer with what it is now, before the events that
+    /// follow. Only for those who [keep it](crate::Node::join_with_state).
+    Snapshot(SnapshotRequest),
+    /// This member is a newcomer, and this is the state of the group: it takes the place of whatever
+    /// the application has. The views and messages that follow go on from there. Only for those who
+    /// [keep it](crate::Node::join_with_state).
+    Restore(GroupState),
     /// The reader was too slow: so many events are missing here.
     Missed(u64),
 }
@@ -23,8 +31,13 @@ pub enum GroupEvent {
 /// How somebody reads a group's events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EventOptions {
-    /// Events that may wait for the reader. Default 1024.
+    /// Events that may wait for the reader. Default 65,536: a group that goes on after a wait delivers
+    /// at once what has gathered, and a prompt reader must not miss it.
     pub capacity: usize,
+    /// Bytes of messages that may wait for the reader, besides one that alone is larger. Default
+    /// 64 MiB: eight members' windows of the default size. Below the windows of all members together
+    /// a prompt reader may miss events.
+    pub bytes: usize,
     /// What happens when the reader falls further behind. It never holds up the group.
     pub behind: Behind,
 }
@@ -42,13 +55,13 @@ pub enum Behind {
 
 impl Default for EventOptions {
     fn default() -> Self {
-        Self { capacity: 1024, behind: Behind::Skip }
+        Self { capacity: 65_536, bytes: 64 << 20, behind: Behind::Skip }
     }
 }
 
 /// The stream of a group's events. Dropping it ends the interest.
 #[derive(Debug)]
-pub struct GroupEvents(Reader<Event>);
+pub struct GroupEvents(Reader<GroupEvent>);
 
 impl GroupEvents {
     /// Waits for the next event; `None` once the group is stopped here and all was read.
@@ -63,7 +76,7 @@ impl Stream for GroupEvents {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GroupEvent>> {
         Pin::new(&mut self.0).poll_next(cx).map(|slot| {
             slot.map(|slot| match slot {
-                Slot::Item(event) => GroupEvent::Event(event),
+                Slot::Item(event) => event,
                 Slot::Missed(count) => GroupEvent::Missed(count),
             })
         })
@@ -73,20 +86,33 @@ impl Stream for GroupEvents {
 /// The group's end of a reader.
 #[derive(Debug)]
 pub(crate) struct EventFeed {
-    feed: Feed<Event>,
+    feed: Feed<GroupEvent>,
     behind: Behind,
 }
 
 pub(crate) fn reader(options: EventOptions) -> (EventFeed, GroupEvents) {
-    let (feed, reader) = crate::queue::queue(options.capacity);
-    (EventFeed { feed, behind: options.behind }, GroupEvents(reader))
+    let (feed, reader) = queue(options.capacity, options.bytes);
+    (EventFeed { feed, behind: options.behind }, stream(reader))
+}
+
+pub(crate) const fn stream(reader: Reader<GroupEvent>) -> GroupEvents {
+    GroupEvents(reader)
+}
+
+/// Bytes that an event occupies in a queue.
+pub(crate) fn weight(event: &Event) -> usize {
+    match event {
+        Event::Message { payload, .. } | Event::Direct { payload, .. } | Event::Request { payload, .. } => {
+            payload.len()
+        }
+        _ => 0,
+    }
 }
 
 impl EventFeed {
     /// Returns whether the reader goes on.
     pub(crate) fn tell(&self, event: &Event) -> bool {
-        let bytes = if let Event::Message { payload, .. } = event { payload.len() } else { 0 };
-        match self.feed.offer(event.clone(), bytes) {
+        match self.feed.offer(GroupEvent::Event(event.clone()), weight(event)) {
             Offer::Taken => true,
             Offer::Full(_) => {
                 metrics::counter!("quorate_group_events_missed_total").increment(1);

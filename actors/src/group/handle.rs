@@ -9,8 +9,9 @@ use quorate_protocols::Input;
 
 use super::{
     EventOptions, GroupEvents, GroupStatus, SendError, Sent, ViewRecord, Wait, events,
-    replication::{AskStatus, AskViews, Feed, Read, Replication, Submit},
+    replication::{Feed, Read, Replication, Submit},
     sent::{Progress, Stage},
+    status::{AskStatus, AskViews},
 };
 
 /// The group was stopped at this node.

@@ -11,15 +11,20 @@ mod publish;
 mod record;
 mod replication;
 mod sent;
+mod state;
+mod status;
 
 pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
 pub use handle::{Group, Stopped};
 pub use record::{GroupStatus, ViewRecord, Wait};
 pub use sent::{SendError, Sent};
+pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
 pub(crate) use codec::{Packet, decode};
 pub(crate) use handle::group_id;
 pub(crate) use outlet::{Outgoing, Outlet};
 pub(crate) use publish::{Covers, Done, Publication, PublishBound, Resubscribe, Untail};
-pub(crate) use replication::{AskStatus, Feed, Marked, MarksWanted, Received, Replication, Stop};
+pub(crate) use replication::{Feed, Marked, MarksWanted, Received, Replication, Stop};
+pub(crate) use state::{Keeper, keeper};
+pub(crate) use status::AskStatus;

@@ -21,6 +21,10 @@ impl Replication {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => self.send(to, message),
+                Effect::Deliver(Event::TakeSnapshot { view, learners }) => {
+                    self.ask_for_state(view, learners, ctx);
+                }
+                Effect::Deliver(Event::Restore(restore)) => self.restore(restore, ctx),
                 Effect::Deliver(event) => self.tell(event, ctx),
                 Effect::Fate { ticket, fate } => self.settle(ticket, fate),
                 Effect::Answer { ticket, from, payload } => {
@@ -38,10 +42,10 @@ impl Replication {
     }
 
     fn send(&mut self, to: Arc<[NodeId]>, message: Message) {
-        let urgent = message.is_urgent();
+        let lane = wire::lane_of(self.spec.id(), &message);
         match codec::encode(message) {
             Ok(packet) => {
-                let (lane, frame) = wire::group_frame(self.spec.id(), urgent, packet);
+                let frame = wire::group_frame(self.spec.id(), lane, packet);
                 self.outlet.send(Outgoing { to, lane, frame });
             }
             Err(error) => tracing::error!(%error, "a message was not sent"),
@@ -64,6 +68,7 @@ impl Replication {
         let is_view = matches!(event, Event::View(_));
         let Some(event) = self.unwrapped(event) else { return };
         self.readers.retain(|reader| reader.tell(&event));
+        self.tell_keeper(event, ctx);
         if is_view {
             self.ask_marks(ctx);
         }

@@ -53,6 +53,15 @@ pub enum Wait {
         /// Whether the group's policy acts if it goes on.
         policy_acts: bool,
     },
+    /// This member is a newcomer whose state is on its way.
+    State {
+        /// Who sends it.
+        donor: Option<NodeId>,
+        /// Bytes that have come.
+        received_bytes: u64,
+        /// Bytes of the whole, once that is known.
+        length_bytes: Option<u64>,
+    },
     /// A learner has to catch up before it counts.
     Learner {
         /// The learner.
@@ -79,6 +88,9 @@ impl Wait {
             Self::Member { .. } => "it is removed once another member has lost it, too, or comes back",
             Self::Slow { policy_acts: true, .. } => "the group's policy for slow members acts if it goes on",
             Self::Slow { .. } => "the others wait on: the group has no policy for slow members",
+            Self::State { .. } => {
+                "deliveries begin when the state is here; it comes from another member if this one falls silent"
+            }
             Self::Learner { .. } => "it becomes a data member once it has caught up",
             Self::NextView => "the members in reach agree on the next view, then all goes on",
             Self::Window { .. } => {

@@ -8,16 +8,16 @@ use std::{
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{Member, View, ViewId};
+use quorate_membership::{Member, ViewId};
 use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
 use tokio::sync::mpsc;
 
 use super::{
-    Outlet, Publication, SendError, ViewRecord,
+    Keeper, Outlet, Publication, SendError,
     asking::Step,
     bound::Bound,
     events::EventFeed,
-    record::{GroupStatus, Records, Wait},
+    record::Records,
     sent::{Progress, Stage},
 };
 use crate::{
@@ -46,6 +46,8 @@ pub(crate) struct Replication {
     pub(crate) clock: Clock,
     pub(crate) outlet: Rc<dyn Outlet>,
     pub(crate) readers: Vec<EventFeed>,
+    /// The application that keeps the state, in a group with state.
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) askers: BTreeMap<Ticket, Asker>,
     /// Who collects answers; the core bounds how many do.
     pub(crate) collecting: BTreeMap<Ticket, mpsc::UnboundedSender<Step>>,
@@ -72,6 +74,9 @@ impl Actor for Replication {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
+        if let Some(keeper) = &self.keeper {
+            keeper.watch(ctx.address());
+        }
         self.flush_soon(ctx);
     }
 
@@ -115,6 +120,7 @@ impl Replication {
         bus: Option<Recipient<HandOut>>,
         node: Recipient<GroupLeft>,
         payload_bytes_max: usize,
+        keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
         let is_bound = !spec.subjects().is_empty();
@@ -127,6 +133,7 @@ impl Replication {
             clock,
             outlet,
             readers: Vec::new(),
+            keeper,
             askers: BTreeMap::new(),
             collecting: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -220,58 +227,6 @@ impl Replication {
             }
         }
     }
-
-    fn waits(&self) -> Vec<Wait> {
-        let mut waits = Vec::new();
-        match self.group.view() {
-            None if !self.group.has_left() => waits.push(Wait::Admission),
-            Some(view) if view.id.is_genesis() => {
-                waits.push(Wait::Founders { missing: self.unreachable(view) });
-            }
-            Some(view) if self.group.is_wedged() => {
-                waits.push(Wait::Majority { unreachable: self.unreachable(view) });
-            }
-            _ => {}
-        }
-        if self.group.is_sealed() {
-            waits.push(Wait::NextView);
-        }
-        let since = |at| u64::try_from(self.clock.now().since(at).as_millis()).unwrap_or(u64::MAX);
-        for wait in self.group.waits() {
-            waits.extend(match wait {
-                protocols::Wait::Member { node, since: at } => Some(Wait::Member { node, for_ms: since(at) }),
-                protocols::Wait::Slow { member, bytes, since: at, acts_at, .. } => {
-                    Some(Wait::Slow { member, bytes, for_ms: since(at), policy_acts: acts_at.is_some() })
-                }
-                protocols::Wait::Learner { member, bytes, .. } => Some(Wait::Learner { member, bytes }),
-                _ => None, // said above in this node's words
-            });
-        }
-        if !self.waiting.is_empty() {
-            waits.push(Wait::Window { submissions: self.waiting.len() });
-        }
-        waits
-    }
-
-    fn unreachable(&self, view: &View) -> Vec<Member> {
-        let me = self.group.me().node;
-        view.acceptors().filter(|m| m.node != me && !self.group.hears(m.node)).collect()
-    }
-
-    fn status(&self) -> GroupStatus {
-        GroupStatus {
-            name: self.spec.name().to_owned(),
-            order: self.spec.config().order.to_string(),
-            subjects: self.spec.subjects().iter().map(ToString::to_string).collect(),
-            view: self.group.view().cloned(),
-            rank: self.group.view().and_then(|view| view.rank(self.group.me())),
-            wedged: self.group.is_wedged(),
-            sealed: self.group.is_sealed(),
-            room_bytes: self.group.room(),
-            delivered_total: self.delivered,
-            waits: self.waits(),
-        }
-    }
 }
 
 #[derive(actix::Message)]
@@ -300,14 +255,6 @@ pub(crate) struct Submit {
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) struct Read(pub(crate) EventFeed);
-
-#[derive(actix::Message)]
-#[rtype(result = "Vec<ViewRecord>")]
-pub(crate) struct AskViews;
-
-#[derive(actix::Message)]
-#[rtype(result = "Option<GroupStatus>")]
-pub(crate) struct AskStatus;
 
 /// Stops at once, without a word to the others.
 #[derive(actix::Message)]
@@ -371,20 +318,6 @@ impl Handler<Read> for Replication {
     type Result = ();
     fn handle(&mut self, Read(reader): Read, _: &mut Self::Context) {
         self.readers.push(reader);
-    }
-}
-
-impl Handler<AskViews> for Replication {
-    type Result = Vec<ViewRecord>;
-    fn handle(&mut self, _: AskViews, _: &mut Self::Context) -> Vec<ViewRecord> {
-        self.records.all()
-    }
-}
-
-impl Handler<AskStatus> for Replication {
-    type Result = Option<GroupStatus>;
-    fn handle(&mut self, _: AskStatus, _: &mut Self::Context) -> Option<GroupStatus> {
-        Some(self.status())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use quorate_membership::{ClusterIdentity, GroupId};
+use quorate_membership::ClusterIdentity;
 use quorate_protocols::{Event, Input};
 use quorate_transport::{
     CloseReason, Endpoint, Lane, LaneReceiver, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer, Role,
@@ -12,19 +12,17 @@ use quorate_transport::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Canary, Directory, JoinError, StartError, Status, StopReason,
+    Canary, Directory, StartError, Status, StopReason,
     directory::Entry,
     lanes::{self, Desk},
-    membership::{
-        AskPeers, GotDatagram, Introduce, LeaveCluster, Linked, Membership, StopMembership, Unlinked,
-    },
+    membership::{AskPeers, GotDatagram, LeaveCluster, Linked, Membership, StopMembership, Unlinked},
 };
 use crate::{
-    bus::{BusActor, HandOut, Hosted, PeerDown, PeerUp, StopBus, UplinkOf},
+    bus::{BusActor, PeerDown, PeerUp, StopBus, UplinkOf},
     client::{self, AnswersFrom, SessionDesk},
     clock::Clock,
-    config::{GroupSpec, Life, NodeConfig},
-    group::{AskStatus, EventOptions, Feed, Group, GroupEvent, Replication, Stop},
+    config::{Life, NodeConfig},
+    group::{AskStatus, EventOptions, Feed, Group, GroupEvent, Stop},
     wire::UseLanes,
 };
 
@@ -33,16 +31,16 @@ const MAILBOX_MAX: usize = 1024;
 /// The node's own actor. Its parts never outlive it.
 #[derive(Debug)]
 pub(crate) struct NodeActor {
-    config: Arc<NodeConfig>,
-    life: Life,
-    clock: Clock,
+    pub(super) config: Arc<NodeConfig>,
+    pub(super) life: Life,
+    pub(super) clock: Clock,
     transport: Arc<dyn Transport>,
-    mesh: Mesh,
+    pub(super) mesh: Mesh,
     clients: usize,
-    groups: Directory,
-    bus: Addr<BusActor>,
-    membership: Addr<Membership>,
-    alarm: mpsc::UnboundedSender<String>,
+    pub(super) groups: Directory,
+    pub(super) bus: Addr<BusActor>,
+    pub(super) membership: Addr<Membership>,
+    pub(super) alarm: mpsc::UnboundedSender<String>,
     stopped: watch::Sender<Option<StopReason>>,
     stopping: bool,
 }
@@ -61,13 +59,7 @@ impl Actor for NodeActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         let member = self.life.member();
-        for spec in self.config.groups().to_vec() {
-            if spec.declares(member.node) {
-                self.start_group(&spec, ctx.address().recipient());
-            } else if !spec.subjects().is_empty() {
-                self.bus.do_send(Hosted(spec, None));
-            }
-        }
+        self.start_declared(&ctx.address().recipient());
         for seed in self.config.seeds() {
             self.mesh.watch(Endpoint { node: None, addr: *seed });
         }
@@ -150,47 +142,6 @@ impl NodeActor {
             }
         });
         Ok(Started { node, bus, stopped: on_stop })
-    }
-
-    fn start_group(&mut self, spec: &Arc<GroupSpec>, node: Recipient<GroupLeft>) -> Group {
-        let me = self.life.member();
-        let is_witness = spec.config().witnesses.contains(&me.node);
-        let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
-        let queues: Option<Recipient<HandOut>> =
-            (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
-        let actor = Replication::new(
-            Arc::clone(spec),
-            me,
-            self.clock,
-            Rc::new(self.mesh.clone()),
-            queues,
-            node,
-            self.config.payload_bytes_max(),
-            canary,
-        );
-        let addr = actor.start();
-        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false };
-        self.groups.insert(spec.id(), entry.clone());
-        self.membership.do_send(Introduce(entry));
-        if !spec.subjects().is_empty() {
-            self.bus.do_send(Hosted(Arc::clone(spec), (!is_witness).then(|| addr.clone())));
-        }
-        Group { addr, name: spec.name().into() }
-    }
-
-    fn join(&mut self, spec: GroupSpec, node: Recipient<GroupLeft>) -> Result<Group, JoinError> {
-        let spec = spec.with_timing(self.config.timing());
-        let present = self.groups.get(spec.id()).filter(|entry| entry.addr.connected());
-        if let Some(former) = present.as_ref().filter(|entry| entry.left) {
-            former.addr.do_send(Stop);
-        }
-        if let Some(entry) = present.filter(|entry| !entry.left) {
-            if !entry.spec.agrees_with(&spec) {
-                return Err(JoinError::OtherSettings(spec.name().to_owned()));
-            }
-            return Ok(Group { addr: entry.addr, name: spec.name().into() });
-        }
-        Ok(self.start_group(&Arc::new(spec), node))
     }
 
     fn on_link(&mut self, event: MeshEvent, ctx: &mut Context<Self>) {
@@ -332,31 +283,6 @@ pub(crate) struct GoDown(pub(crate) StopReason);
 #[rtype(result = "()")]
 pub(crate) struct Abort;
 
-/// This node has left a group.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
-pub(crate) struct GroupLeft(pub(crate) GroupId);
-
-impl Handler<GroupLeft> for NodeActor {
-    type Result = ();
-    fn handle(&mut self, GroupLeft(group): GroupLeft, _: &mut Self::Context) {
-        let left = self.groups.mark_left(group);
-        if let Some(entry) = left.filter(|entry| !entry.spec.subjects().is_empty()) {
-            self.bus.do_send(Hosted(entry.spec, None));
-        }
-    }
-}
-
-/// Asks for a group that runs here.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "Option<Group>")]
-pub(crate) struct AskGroup(pub(crate) String);
-
-/// Joins a group.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "Result<Group, JoinError>")]
-pub(crate) struct Join(pub(crate) GroupSpec);
-
 /// Asks how the node is.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "Status")]
@@ -384,21 +310,6 @@ impl Handler<Abort> for NodeActor {
             peer.close(CloseReason::Stopping);
         }
         ctx.stop();
-    }
-}
-
-impl Handler<AskGroup> for NodeActor {
-    type Result = Option<Group>;
-    fn handle(&mut self, AskGroup(name): AskGroup, _: &mut Self::Context) -> Option<Group> {
-        let entry = self.groups.get(crate::group::group_id(&name)).filter(|entry| !entry.left)?;
-        Some(Group { addr: entry.addr, name: name.into() })
-    }
-}
-
-impl Handler<Join> for NodeActor {
-    type Result = Result<Group, JoinError>;
-    fn handle(&mut self, Join(spec): Join, ctx: &mut Self::Context) -> Result<Group, JoinError> {
-        self.join(spec, ctx.address().recipient())
     }
 }
 

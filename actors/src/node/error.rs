@@ -40,6 +40,15 @@ pub enum JoinError {
     /// It runs here with other settings.
     #[error("group `{0}` runs on this node with other settings: leave it first, or use the same")]
     OtherSettings(String),
+    /// Its newcomers get the application's state, so somebody has to keep it here.
+    #[error("group `{0}` has state: join it with `join_with_state`, or declare it without")]
+    NeedsState(String),
+    /// Its newcomers get no state.
+    #[error("group `{0}` has no state: join it with `join`, or declare it with state")]
+    NoState(String),
+    /// It runs here, and its state is kept by somebody else or about to be given up.
+    #[error("group `{0}` runs on this node already: leave it first, and wait until it is left")]
+    Running(String),
     /// The node was stopped.
     #[error("the node was stopped")]
     Stopped,

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 
 use super::{
     JoinError, StartError, Status, StopReason,
-    actor::{Abort, AskGroup, AskNodeStatus, GoDown, Join, NodeActor},
+    actor::{Abort, AskNodeStatus, GoDown, NodeActor},
+    joining::{AskGroup, Join},
 };
 use crate::{
     bus::Bus,
     config::{GroupSettings, GroupSpec, Life, NodeConfig, NodeSettings},
-    group::{Group, Stopped},
+    group::{Group, GroupEvents, Keeper, StateOptions, Stopped, keeper},
 };
 
 /// A node of a cluster. Clones speak to the same node, which runs until it is stopped.
@@ -85,8 +86,36 @@ impl Node {
     /// # Errors
     /// [`JoinError`] if the settings cannot be used or differ from those it runs with here.
     pub async fn join(&self, settings: GroupSettings) -> Result<Group, JoinError> {
+        self.take_part(settings, None).await
+    }
+
+    /// Joins a group whose newcomers get the application's state, as its keeper on this node. The
+    /// events begin with the first one and none is left out: who applies all of them has the same
+    /// state as everybody else, at the same view.
+    ///
+    /// A node that founds the group starts with nothing, at a [`View`] whose changes say so. Another
+    /// one gets [`GroupEvent::Restore`] first. Members are asked for theirs by
+    /// [`GroupEvent::Snapshot`]. A member that was removed comes back by itself, as a newcomer. When
+    /// the events are dropped the node leaves the group.
+    ///
+    /// [`View`]: quorate_protocols::Event::View
+    /// [`GroupEvent::Restore`]: crate::GroupEvent::Restore
+    /// [`GroupEvent::Snapshot`]: crate::GroupEvent::Snapshot
+    ///
+    /// # Errors
+    /// [`JoinError`] if the settings cannot be used, or have no state, or the group runs here.
+    pub async fn join_with_state(
+        &self,
+        settings: GroupSettings,
+        options: StateOptions,
+    ) -> Result<(Group, GroupEvents), JoinError> {
+        let (keeper, events) = keeper(options);
+        Ok((self.take_part(settings, Some(keeper)).await?, events))
+    }
+
+    async fn take_part(&self, settings: GroupSettings, keeper: Option<Keeper>) -> Result<Group, JoinError> {
         let spec = GroupSpec::try_from(settings)?;
-        self.addr.send(Join(spec)).await.unwrap_or(Err(JoinError::Stopped))
+        self.addr.send(Join(spec, keeper)).await.unwrap_or(Err(JoinError::Stopped))
     }
 
     /// How the node is.

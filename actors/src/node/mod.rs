@@ -5,6 +5,7 @@ mod canary;
 mod directory;
 mod error;
 mod handle;
+mod joining;
 mod lanes;
 mod membership;
 mod outlet;
@@ -14,6 +15,7 @@ pub use error::{JoinError, StartError, StopReason};
 pub use handle::Node;
 pub use status::{PeerStatus, Status};
 
-pub(crate) use actor::{AskGroup, AskNodeStatus, GroupLeft, NodeActor};
+pub(crate) use actor::{AskNodeStatus, NodeActor};
 pub(crate) use canary::Canary;
 pub(crate) use directory::Directory;
+pub(crate) use joining::{AskGroup, GroupLeft};

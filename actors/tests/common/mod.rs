@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use quorate::{
     EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     protocols::Event,
-    transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role},
+    transport::{
+        MemoryConfig, MemoryNetwork, MemoryTransport, Role,
+        faults::{FaultTiming, Faults, FaultyTransport},
+    },
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Nodes 1 to n, and what it takes to start more.
 pub(crate) struct World {
     pub(crate) network: MemoryNetwork,
+    /// What befalls the links between nodes: nothing unless a test says so.
+    pub(crate) faults: Faults,
     pub(crate) nodes: BTreeMap<u64, Node>,
     groups: Vec<GroupSettings>,
 }
@@ -25,7 +30,12 @@ pub(crate) fn addr(node: u64) -> SocketAddr {
 impl World {
     /// Starts nodes 1 to n, all declared with these groups; node 1 is the seed of the others.
     pub(crate) async fn start(nodes: u64, groups: Vec<GroupSettings>) -> Self {
-        let mut world = Self { network: MemoryNetwork::default(), nodes: BTreeMap::new(), groups };
+        let mut world = Self {
+            network: MemoryNetwork::default(),
+            faults: Faults::new(1, FaultTiming::default()),
+            nodes: BTreeMap::new(),
+            groups,
+        };
         for node in 1..=nodes {
             world.add(node).await;
         }
@@ -40,9 +50,10 @@ impl World {
         let config = NodeConfig::try_from(settings).unwrap();
         let life = config.begin_life().unwrap();
         let hello = config.hello(&life);
-        let transport =
-            MemoryTransport::new(&self.network, config.node(), Role::Node, hello, MemoryConfig::default());
-        let node = Node::start(config, life, Arc::new(transport.unwrap())).await.unwrap();
+        let id = config.node();
+        let memory = MemoryTransport::new(&self.network, id, Role::Node, hello, MemoryConfig::default());
+        let transport = FaultyTransport::new(id, Arc::new(memory.unwrap()), self.faults.clone());
+        let node = Node::start(config, life, Arc::new(transport)).await.unwrap();
         self.nodes.insert(number, node.clone());
         node
     }

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Events that may wait for a reader. A round's messages are at most as many as a group's window
 /// holds before they are read, or the benchmark would not be one of groups.
-const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, behind: Behind::Skip };
+const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
 
 /// A group of nodes over QUIC, each on a thread of its own.
 pub(super) struct Cluster {

@@ -73,6 +73,11 @@ pub enum Input {
         /// The state.
         state: Bytes,
     },
+    /// The application does not hand over its state: the learners turn to other members.
+    NoSnapshot {
+        /// The view of the event.
+        view: ViewId,
+    },
     /// This node and another hear each other.
     Reachable(Member),
     /// They no longer do.

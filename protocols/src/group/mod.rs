@@ -231,6 +231,10 @@ impl Group {
             Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
             Input::Answer { request, payload } => self.on_answer(request, payload),
             Input::Snapshot { view, state } => self.on_snapshot(view, state),
+            Input::NoSnapshot { view } => {
+                self.on_no_snapshot(view);
+                Ok(())
+            }
             Input::GiveUp { ticket } => {
                 self.on_give_up(ticket);
                 Ok(())

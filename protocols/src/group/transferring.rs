@@ -105,6 +105,11 @@ impl Group {
         Ok(())
     }
 
+    /// The application has refused; what it has handed over already stays.
+    pub(super) fn on_no_snapshot(&mut self, view: ViewId) {
+        self.transfers.donor.refuse(view);
+    }
+
     pub(super) fn on_want_state(
         &mut self,
         from: Member,

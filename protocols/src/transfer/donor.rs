@@ -35,6 +35,13 @@ impl Donor {
         }
     }
 
+    /// The application will not answer: learners are told that there is nothing here.
+    pub(crate) fn refuse(&mut self, view: ViewId) {
+        if self.kept.get(&view).is_some_and(|kept| kept.state.is_none()) {
+            self.kept.remove(&view);
+        }
+    }
+
     /// A view begins: forgets what is kept for members that learn no longer, or start anew with it.
     pub(crate) fn on_view(&mut self, view: &View, newcomers: &BTreeSet<Member>) {
         for kept in self.kept.values_mut() {

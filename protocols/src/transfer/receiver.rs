@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn a_donor_whose_application_refuses_says_that_it_has_nothing() {
+        let mut silent = Donor::default();
+        silent.expect(VIEW, BTreeSet::from([member(9)]));
+        assert_eq!(silent.serve(member(9), VIEW, (0, 8), 2), Some(vec![]), "it may still come");
+        silent.refuse(VIEW);
+        assert_eq!(silent.serve(member(9), VIEW, (0, 8), 2), None);
+        let mut given = donor(b"abcd");
+        given.refuse(VIEW);
+        assert!(given.serve(member(9), VIEW, (0, 8), 2).is_some(), "what was given stays");
+    }
+
+    #[test]
     fn nobody_but_the_learner_is_served() {
         assert_eq!(donor(b"abcd").serve(member(8), VIEW, (0, 8), 2), None);
     }

@@ -51,7 +51,7 @@ pub(super) async fn run(args: &Join) -> Result<(), Failure> {
     let node = start(credentials, &profile, timing).await?;
     let me = node.member().node;
     let group = node.join(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
-    let options = EventOptions { capacity: CAPACITY, behind: Behind::Skip };
+    let options = EventOptions { capacity: CAPACITY, behind: Behind::Skip, ..EventOptions::default() };
     let events = group.events(options).await.map_err(|error| Failure::Failed(error.to_string()))?;
     let outcome = tokio::select! {
         () = wish.come() => Ok(()),
