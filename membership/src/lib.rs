@@ -21,4 +21,4 @@ pub use explain::Span;
 pub use ids::{GroupId, Incarnation, Member, NodeId, NotANode};
 pub use time::Time;
 pub use timing::{BadTiming, Timing};
-pub use view::{Change, Cut, Decree, Seq, View, ViewId, closing_quorum, majority};
+pub use view::{Change, Cut, Decree, Seq, Side, View, ViewId, closing_quorum, majority};

@@ -47,10 +47,11 @@ impl fmt::Display for Seq {
 /// Number of a view: strictly increasing within a lineage, without gaps. Shown as `v3`.
 ///
 /// The lineage names one founding of the group; a group that lost its majority for good and is
-/// founded anew has another. Zero is the genesis, which is not a founding yet.
+/// founded anew has another. Zero is the genesis, which is not a founding yet. In a partitionable
+/// group every view has a lineage of its own, as two sides may have views with the same number.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct ViewId {
-    /// Which founding of the group this view descends from.
+    /// Which founding of the group this view descends from, or which attempt to close views made it.
     pub lineage: u64,
     /// The view's number within the lineage.
     pub epoch: u64,
@@ -122,11 +123,36 @@ pub struct View {
     pub witnesses: Vec<Member>,
     /// Members that receive and neither vote nor hold.
     pub learners: Vec<Member>,
-    /// What differs from the view before, and why.
+    /// What differs from the view before, and why. Where several views were closed, the one before
+    /// is that of the first side.
     pub changes: Vec<(Member, Change)>,
+    /// Partitionable groups: which views were closed for this one, and where each was cut; several if
+    /// sides of a partition have merged, none if a member begins alone. Empty in primary groups.
+    pub sides: Vec<Side>,
+}
+
+/// Members that come from the same view together: the transitional set of each of them.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// The view that they leave.
+    pub closes: ViewId,
+    /// Where it is cut for them; who parted from them has another cut.
+    pub cut: Cut,
+    /// Those who go together, in rank order.
+    pub members: Vec<Member>,
 }
 
 impl View {
+    /// The side by which `member` comes here out of the view `closes`.
+    pub fn side(&self, closes: ViewId, member: Member) -> Option<&Side> {
+        self.sides.iter().find(|side| side.closes == closes && side.members.contains(&member))
+    }
+
+    /// The view out of which `member` comes here; `None` in a primary group, or if it began alone.
+    pub fn comes_from(&self, member: Member) -> Option<ViewId> {
+        self.sides.iter().find(|side| side.members.contains(&member)).map(|side| side.closes)
+    }
+
     /// Returns the rank of a data member, by member; in the genesis by node alone.
     pub fn rank(&self, member: Member) -> Option<usize> {
         self.members.iter().position(|m| self.same(*m, member))

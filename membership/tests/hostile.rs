@@ -39,7 +39,7 @@ fn decrees() -> impl Strategy<Value = Decree> {
     let some = |most| prop::collection::vec(members(), 0..most);
     let views = (ids(), some(4), some(2), some(2));
     (ids(), counters(), views).prop_map(|(closes, cut, (id, members, witnesses, learners))| {
-        let view = View { id, members, witnesses, learners, changes: Vec::new() };
+        let view = View { id, members, witnesses, learners, changes: Vec::new(), sides: Vec::new() };
         Decree { closes, cut: Cut(cut), view }
     })
 }
@@ -53,12 +53,12 @@ fn promises() -> impl Strategy<Value = Promise> {
 fn three() -> View {
     let members = (1..=3).map(|node| member(node, 1)).collect();
     let (witnesses, learners, changes) = (Vec::new(), Vec::new(), Vec::new());
-    View { id: ViewId { lineage: 1, epoch: 1 }, members, witnesses, learners, changes }
+    View { id: ViewId { lineage: 1, epoch: 1 }, members, witnesses, learners, changes, sides: Vec::new() }
 }
 
 #[derive(Clone, Debug)]
 enum Said {
-    Promise(Member, Promise),
+    Promise(Member, Box<Promise>),
     Holding(Member, Ballot),
     Accepted(Member, Ballot),
     Choose,
@@ -70,7 +70,7 @@ fn sayings() -> impl Strategy<Value = Said> {
     let ballot = || prop_oneof![6 => Just(mine), 1 => ballots()];
     let promise = (promises(), ballot()).prop_map(|(promise, ballot)| Promise { ballot, ..promise });
     prop_oneof![
-        4 => (members(), promise).prop_map(|(from, promise)| Said::Promise(from, promise)),
+        4 => (members(), promise).prop_map(|(from, promise)| Said::Promise(from, Box::new(promise))),
         2 => (members(), ballot()).prop_map(|(from, ballot)| Said::Holding(from, ballot)),
         2 => (members(), ballot()).prop_map(|(from, ballot)| Said::Accepted(from, ballot)),
         1 => Just(Said::Choose),
@@ -113,7 +113,7 @@ proptest! {
         for said in said {
             let accepting = matches!(coordinator.phase(), Phase::Accepting(_));
             let step = match said {
-                Said::Promise(from, promise) => coordinator.on_promise(from, promise),
+                Said::Promise(from, promise) => coordinator.on_promise(from, *promise),
                 Said::Holding(from, ballot) => coordinator.on_holding(from, ballot),
                 Said::Accepted(from, voted) => {
                     if accepting && voted == ballot && view.is_acceptor(from) {

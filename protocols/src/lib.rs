@@ -15,7 +15,7 @@ pub mod bus;
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,
-    Refusal, Restore, SlowPolicy, Ticket, Wait, WedgeReason,
+    Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
 pub use stream::{Frame, Row};

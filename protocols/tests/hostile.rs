@@ -140,7 +140,14 @@ impl Dice<'_> {
         }
         let mut few = || if self.byte() < 200 { Vec::new() } else { vec![self.member()] };
         let (witnesses, learners) = (few(), few());
-        View { id, changes: vec![(self.member(), Change::Joined)], members, witnesses, learners }
+        View {
+            id,
+            changes: vec![(self.member(), Change::Joined)],
+            members,
+            witnesses,
+            learners,
+            sides: Vec::new(),
+        }
     }
 
     fn decree(&mut self, mine: ViewId) -> Decree {
@@ -203,7 +210,7 @@ impl Dice<'_> {
             14 => {
                 let accepted = if self.flip() { Some((self.ballot(), self.decree(mine))) } else { None };
                 let (ballot, activated, holdings) = (self.ballot(), self.flip(), self.counters());
-                Body::Promise(Promise { ballot, accepted, activated, holdings })
+                Body::Promise(Box::new(Promise { ballot, accepted, activated, holdings }))
             }
             15 => Body::Refused { promised: self.ballot() },
             16 => Body::Hold { ballot: self.ballot(), decree: self.decree(mine) },

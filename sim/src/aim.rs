@@ -25,6 +25,10 @@ pub enum Step {
     Accepted,
     /// The coordinator tells the decision.
     Decided,
+    /// A coordinator asks that of another side for its offer.
+    AskOffer,
+    /// The other coordinator offers its side.
+    Offer,
 }
 
 impl Step {
@@ -32,6 +36,19 @@ impl Step {
     pub const CHANGE: [Self; 7] = [
         Self::Prepare,
         Self::Promise,
+        Self::Hold,
+        Self::Holding,
+        Self::Accept,
+        Self::Accepted,
+        Self::Decided,
+    ];
+
+    /// The steps of a merge of two sides that one coordinator or the other takes.
+    pub const MERGE: [Self; 9] = [
+        Self::AskOffer,
+        Self::Prepare,
+        Self::Promise,
+        Self::Offer,
         Self::Hold,
         Self::Holding,
         Self::Accept,
@@ -50,6 +67,8 @@ impl Step {
             Body::Accept { .. } => Self::Accept,
             Body::Accepted { .. } => Self::Accepted,
             Body::Decided(_) => Self::Decided,
+            Body::AskOffer { .. } => Self::AskOffer,
+            Body::Offer { .. } => Self::Offer,
             _ => return None,
         })
     }
@@ -106,9 +125,9 @@ impl Aim {
     /// One aim, or a sequence of them that together do harm which one alone cannot do.
     pub(crate) fn random(rng: &mut SmallRng, nodes: &[NodeId]) -> Vec<Self> {
         match rng.random_range(0..10) {
-            0..6 => vec![Self::one(rng, nodes)],
+            0..6 => vec![Self::one(rng, nodes, &Step::CHANGE)],
             // The next coordinator is struck as well.
-            6 => vec![Self::one(rng, nodes), Self::one(rng, nodes)],
+            6 => vec![Self::one(rng, nodes, &Step::CHANGE), Self::one(rng, nodes, &Step::CHANGE)],
             // A coordinator that notices late goes on while its successor is at work.
             7 => vec![
                 Self::at(pick(rng, &[Step::Hold, Step::Accept]), Strike::Stun),
@@ -126,8 +145,9 @@ impl Aim {
         }
     }
 
-    fn one(rng: &mut SmallRng, nodes: &[NodeId]) -> Self {
-        let step = pick(rng, &Step::CHANGE);
+    /// Strikes at one of these steps.
+    pub(crate) fn one(rng: &mut SmallRng, nodes: &[NodeId], steps: &[Step]) -> Self {
+        let step = pick(rng, steps);
         let count = rng.random_range(0..=nodes.len());
         let reach = nodes.sample(rng, count).copied();
         let then = pick(rng, &[Strike::Crash, Strike::CutOff, Strike::PartOff, Strike::Lose]);

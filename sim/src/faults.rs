@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use quorate_membership::{NodeId, Time};
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
-use crate::Aim;
+use crate::{Aim, Step};
 
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -145,6 +145,24 @@ impl Schedule {
             let node = nodes[rng.random_range(0..nodes.len())];
             let (begin, lasts) = (rng.random_range(0..millis.max(1)), rng.random_range(500..4000));
             self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), Fault::Slow(node)));
+        }
+    }
+
+    /// Adds partitions, and strikes at the merges that follow them.
+    pub fn part(&mut self, rng: &mut SmallRng, nodes: &[NodeId], span: Duration) {
+        let millis = span.as_millis() as u64;
+        let mut at = rng.random_range(500..4000);
+        while at < millis {
+            let end = at + rng.random_range(600..2500);
+            for _ in 0..rng.random_range(1..3) {
+                let count = rng.random_range(1..nodes.len());
+                self.add(nodes, at, end, Fault::Partition(nodes.sample(rng, count).copied().collect()));
+            }
+            if rng.random_range(0..3) > 0 {
+                let aim = Aim::one(rng, nodes, &Step::MERGE);
+                self.add(nodes, end, end + rng.random_range(500..1500), Fault::Aimed(vec![aim]));
+            }
+            at = end + rng.random_range(500..3000);
         }
     }
 

@@ -36,6 +36,9 @@ struct Args {
     /// Add a witness.
     #[arg(long)]
     witness: bool,
+    /// Each side of a partition goes on, and sides merge.
+    #[arg(long, conflicts_with = "witness")]
+    partitionable: bool,
     /// The order; without it each seed chooses.
     #[arg(long)]
     order: Option<Order>,
@@ -74,6 +77,7 @@ impl Args {
         Settings {
             nodes: self.nodes,
             witness: self.witness,
+            partitionable: self.partitionable,
             order: self.order,
             faults_for: Duration::from_secs(self.seconds),
             ..Settings::varied(seed)
@@ -88,10 +92,11 @@ impl Args {
 
     fn replay_command(&self, seed: u64) -> String {
         let witness = if self.witness { " --witness" } else { "" };
+        let partitionable = if self.partitionable { " --partitionable" } else { "" };
         let order = self.order.map(|order| format!(" --order {order}")).unwrap_or_default();
         let (nodes, seconds) = (self.nodes, self.seconds);
         format!(
-            "cargo run --release -p quorate-sim -- --seed {seed} --nodes {nodes} --seconds {seconds}{witness}{order}"
+            "cargo run --release -p quorate-sim -- --seed {seed} --nodes {nodes} --seconds {seconds}{witness}{partitionable}{order}"
         )
     }
 }

@@ -32,6 +32,8 @@ pub struct Settings {
     /// Newcomers get the application's state, which is at least so many bytes long; `None`: they do
     /// not.
     pub state_bytes: Option<usize>,
+    /// Whether each side of a partition goes on.
+    pub partitionable: bool,
     /// Whether the seed also chooses policies, and slows nodes down.
     pub varied: bool,
 }
@@ -46,7 +48,8 @@ impl Settings {
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(30);
         let (order, breach, state_bytes) = (None, None, None);
-        let (witness, trace, greets, retries, varied) = (false, false, false, false, false);
+        let (witness, trace, greets, retries) = (false, false, false, false);
+        let (partitionable, varied) = (false, false);
         Self {
             seed,
             nodes: 5,
@@ -58,6 +61,7 @@ impl Settings {
             greets,
             retries,
             state_bytes,
+            partitionable,
             varied,
         }
     }
@@ -71,6 +75,9 @@ impl Settings {
         if self.varied {
             schedule.slow_down(&mut SmallRng::seed_from_u64(self.seed ^ 0x510), &nodes, self.faults_for);
         }
+        if self.partitionable {
+            schedule.part(&mut SmallRng::seed_from_u64(self.seed ^ 0x9a27), &nodes, self.faults_for);
+        }
         schedule
     }
 
@@ -80,7 +87,8 @@ impl Settings {
         let drawn = SmallRng::seed_from_u64(self.seed ^ 0x0_4de4).random_range(0..Order::ALL.len());
         config.order = self.order.unwrap_or(Order::ALL[drawn]);
         config.witnesses = if self.witness { vec![NodeId::new(self.nodes + 1)] } else { Vec::new() };
-        if self.varied {
+        config.partitionable = self.partitionable;
+        if self.varied && !self.partitionable {
             let policies = [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict];
             config.slow = policies[(self.seed % 3) as usize];
             config.lag_for = Duration::from_secs(1);
@@ -143,7 +151,8 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     let tally = world.tally();
     let idle = tally.delivered == 0 || tally.uniform == 0 || tally.faults < schedule.0.len() as u64;
     let what = || format!("{tally:?} of {} faults", schedule.0.len());
-    let idle = idle.then(|| Violation { property: "a run in which something happens", what: what() });
+    let idle = (idle || settings.partitionable && tally.merges == 0)
+        .then(|| Violation { property: "a run in which something happens", what: what() });
     let violation = world.checker().violation().cloned().or(stuck).or(idle);
     let outcome = Outcome { violation, at, tally: world.tally(), views: world.checker().views() };
     (outcome, world.into_history())

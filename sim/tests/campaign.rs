@@ -27,6 +27,12 @@ fn three_members_hold_every_promise() {
 
 #[test]
 #[ignore = "takes fresh seeds each time"]
+fn sides_of_a_partition_hold_every_promise() {
+    campaign("--seeds 40 --jobs 2 --partitionable");
+}
+
+#[test]
+#[ignore = "takes fresh seeds each time"]
 fn two_members_and_a_witness_hold_every_promise() {
     campaign("--seeds 40 --jobs 2 --nodes 2 --witness");
 }

@@ -83,7 +83,8 @@ mod tests {
 
     fn decree() -> Decree {
         let id = ViewId { lineage: 1, epoch: 1 };
-        let view = View { id, members: vec![], witnesses: vec![], learners: vec![], changes: vec![] };
+        let view =
+            View { id, members: vec![], witnesses: vec![], learners: vec![], changes: vec![], sides: vec![] };
         Decree { closes: ViewId::GENESIS, cut: Cut::default(), view }
     }
 

@@ -5,6 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Ballot, Breach, Promise};
 use crate::{Cut, Decree, Member, NodeId, Seq, View, closing_quorum, majority};
 
+/// Whose acceptance decides a decree.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Agreement {
+    /// That of a majority of the closed view's acceptors: there is one next view.
+    #[default]
+    Majority,
+    /// That of everybody in the next view, and of nobody else: those who cannot be reached go their
+    /// own way. As nobody enters a view that somebody in it has not accepted, what was accepted
+    /// and not decided binds nobody, and is not taken over.
+    ///
+    /// Source: Moser, Amir, Melliar-Smith and Agarwal, "Extended Virtual Synchrony" (ICDCS 1994),
+    /// for views of all sides of a partition.
+    Everybody,
+}
+
 /// What the coordinator intends, fixed when the attempt starts.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -12,6 +27,8 @@ pub struct Plan {
     pub awaited: BTreeSet<NodeId>,
     /// Members that shall not be in the next view, though they may answer.
     pub excluded: BTreeSet<Member>,
+    /// Who decides.
+    pub agreement: Agreement,
 }
 
 /// Where an attempt stands.
@@ -41,7 +58,7 @@ pub enum Step {
     Gather,
     /// The phase is now [`Phase::Accepting`]: put the decree to the vote.
     Vote,
-    /// A majority of the closed view's acceptors has accepted: the decree is decided.
+    /// All who decide ([`Agreement`]) have accepted: the decree is decided.
     Decided(Decree),
 }
 
@@ -129,6 +146,9 @@ impl Coordinator {
         };
         match &self.phase {
             Phase::Holding(decree) => decree.view.acceptors().map(|m| m.node).filter(open).collect(),
+            Phase::Accepting(decree) if self.plan.agreement == Agreement::Everybody => {
+                decree.view.acceptors().map(|m| m.node).filter(open).collect()
+            }
             _ => self.view.acceptors().map(|m| m.node).filter(open).collect(),
         }
     }
@@ -161,7 +181,9 @@ impl Coordinator {
             return Step::Wait;
         }
         let taken = self.promises.values().filter_map(|(_, p)| p.accepted.clone()).max_by_key(|(b, _)| *b);
-        let taken = taken.filter(|_| self.breach != Some(Breach::ForgetAccepted));
+        let taken = taken.filter(|_| {
+            self.breach != Some(Breach::ForgetAccepted) && self.plan.agreement == Agreement::Majority
+        });
         let adopted = taken.map(|(_, decree)| decree);
         let union = adopted.as_ref().map_or_else(|| self.union(), |decree| decree.cut.0.clone());
         self.phase = Phase::Gathering { union, adopted };
@@ -171,6 +193,9 @@ impl Coordinator {
     fn may_close(&self) -> bool {
         if self.breach == Some(Breach::CloseByMinority) {
             return true;
+        }
+        if self.plan.agreement == Agreement::Everybody {
+            return !self.promises.is_empty();
         }
         let n = self.view.members.len();
         let sealed = self.answered().len();
@@ -234,7 +259,11 @@ impl Coordinator {
         let Phase::Holding(decree) = self.phase.clone() else { return Step::Wait };
         let holding = decree.view.members.iter().filter(|m| self.held.contains(&m.node)).count();
         let ready = decree.view.acceptors().all(|m| self.view.is_acceptor(m) || self.held.contains(&m.node));
-        let enough = self.adopted || holding >= majority(decree.view.members.len()) && ready;
+        let needed = match self.plan.agreement {
+            Agreement::Majority => majority(decree.view.members.len()),
+            Agreement::Everybody => decree.view.members.len(),
+        };
+        let enough = self.adopted || holding >= needed && ready;
         if !enough && self.breach != Some(Breach::AcceptWithoutHolding) {
             return Step::Wait;
         }
@@ -250,15 +279,16 @@ impl Coordinator {
             Some((life, _)) => *life == from,
             None => !self.view.id.is_genesis(), // a view past the genesis lists its members' lives
         };
-        if ballot != self.ballot || !self.view.is_acceptor(from) || !promised {
+        let (votes, needed) = match self.plan.agreement {
+            Agreement::Majority => (self.view.is_acceptor(from), self.view.agreement_quorum()),
+            Agreement::Everybody => (decree.view.is_acceptor(from), decree.view.acceptors().count()),
+        };
+        if ballot != self.ballot || !votes || !promised {
             return Step::Wait;
         }
         let decree = decree.clone();
         self.accepted.insert(from.node);
-        let needed = match self.breach {
-            Some(Breach::CloseByMinority) => 1,
-            _ => self.view.agreement_quorum(),
-        };
+        let needed = if self.breach == Some(Breach::CloseByMinority) { 1 } else { needed };
         if self.accepted.len() >= needed { Step::Decided(decree) } else { Step::Wait }
     }
 }

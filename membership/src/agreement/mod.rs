@@ -14,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use acceptor::{Acceptor, Outbid};
-pub use coordinator::{Coordinator, Phase, Plan, Step};
+pub use coordinator::{Agreement, Coordinator, Phase, Plan, Step};
 
 use crate::{Decree, NodeId, Seq};
 
@@ -82,6 +82,10 @@ pub enum Breach {
     ContributeUnactivated,
     /// A newcomer counts as a holder of the cut before it has said so.
     CountLearners,
+    /// A member that merges with another side leaves out what only others of its side delivered.
+    MergeWithoutCut,
+    /// The transitional set has everybody in the new view, wherever they come from.
+    TransitionalTooLarge,
     /// A member that stood still goes on without asking whether its view is still current.
     ServeAfterStall,
 }

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_membership::{
     Change, Cut, Decree, Member, NodeId, Seq, Time, View, ViewId,
-    agreement::{Ballot, Breach, Coordinator, Phase, Plan, Promise, Step},
+    agreement::{Agreement, Ballot, Breach, Coordinator, Phase, Plan, Promise, Step},
 };
 
-use super::{Body, Effects, Group, SlowPolicy};
+use super::{Body, Effects, Group, SlowPolicy, merging::Merge};
 
 /// An attempt of this member to close the view.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    coordinator: Coordinator,
-    why: BTreeMap<Member, Change>,
+    pub(super) coordinator: Coordinator,
+    pub(super) why: BTreeMap<Member, Change>,
     /// When the present phase goes on with what it has, or the attempt is given up.
-    deadline: Time,
+    pub(super) deadline: Time,
+    /// The part of other sides in it.
+    pub(super) merge: Merge,
 }
 
 impl Attempt {
@@ -51,14 +53,17 @@ impl Group {
         why.extend(promotable.into_iter().map(|member| (member, Change::Joined)));
         let stuck = self.sealed_at.is_some_and(|at| self.now >= at + self.config.timing.round())
             || self.opinions.values().any(|opinion| opinion.sealed) && !self.is_sealed();
-        if !(founded || !genesis && (stuck || !why.is_empty())) {
+        let cause = stuck || !why.is_empty();
+        // A side puts itself in order before it merges.
+        let others = if cause { Vec::new() } else { self.mergeable() };
+        if !(founded || !genesis && (cause || !others.is_empty())) {
             return;
         }
         debug_assert_eq!(senior.node, self.me.node);
-        self.start_attempt(why, out);
+        self.start_attempt(why, Merge::led(others), out);
     }
 
-    fn start_attempt(&mut self, why: BTreeMap<Member, Change>, out: &mut Effects) {
+    pub(super) fn start_attempt(&mut self, why: BTreeMap<Member, Change>, merge: Merge, out: &mut Effects) {
         let Some(view) = self.view.clone() else { return };
         self.highest_round += 1;
         let ballot = Ballot { round: self.highest_round, by: self.me.node };
@@ -69,24 +74,32 @@ impl Group {
         let gone = |m: &Member| why.get(m).is_some_and(|change| !answers(change));
         let here = |m: &Member| m.node == self.me.node || self.reachable.contains(&m.node);
         let awaited = view.acceptors().filter(|m| here(m) && !gone(m)).map(|m| m.node).collect();
-        let coordinator = Coordinator::new(view, ballot, Plan { awaited, excluded }, self.config.breach);
+        let agreement = if self.config.partitionable { Agreement::Everybody } else { Agreement::Majority };
+        let plan = Plan { awaited, excluded, agreement };
+        let coordinator = Coordinator::new(view, ballot, plan, self.config.breach);
         let deadline = self.now + self.config.timing.round();
-        self.attempt = Some(Attempt { coordinator, why, deadline });
+        self.attempt = Some(Attempt { coordinator, why, deadline, merge });
         self.ask(out);
     }
 
     /// Asks the present phase's question of everybody who has not answered it.
-    fn ask(&mut self, out: &mut Effects) {
+    pub(super) fn ask(&mut self, out: &mut Effects) {
         let Some(attempt) = &self.attempt else { return };
-        let ballot = attempt.coordinator.ballot();
-        let body = match attempt.coordinator.phase().clone() {
-            Phase::Preparing => Body::Prepare { ballot },
-            Phase::Gathering { union, .. } => return self.gather(&union, out),
-            Phase::Holding(decree) => Body::Hold { ballot, decree },
-            Phase::Accepting(decree) => Body::Accept { ballot, decree },
-        };
-        let nodes = attempt.coordinator.unanswered();
-        self.post_all(nodes, self.view_id(), body, out);
+        let phase = attempt.coordinator.phase().clone();
+        if let Phase::Gathering { union, .. } = phase {
+            return self.gather(&union, out);
+        }
+        for (view, ballot, nodes) in attempt.by_side(self.view_id(), attempt.coordinator.unanswered()) {
+            let body = match phase.clone() {
+                Phase::Holding(decree) => Body::Hold { ballot, decree },
+                Phase::Accepting(decree) => Body::Accept { ballot, decree },
+                _ => Body::Prepare { ballot },
+            };
+            self.post_all(nodes, view, body, out);
+        }
+        if phase == Phase::Preparing {
+            self.ask_offers(out);
+        }
     }
 
     /// Fetches what is missing here of the union, or goes on if nothing is.
@@ -113,7 +126,12 @@ impl Group {
 
     fn propose(&mut self, union: &[Seq], out: &mut Effects) {
         let cut = self.stream.as_ref().map_or(Cut(Vec::new()), |s| s.closed_under_causality(union));
-        let Some(next) = self.next_view() else { return };
+        if self.offer_or_wait(&cut, out) {
+            return;
+        }
+        let sides = self.config.partitionable;
+        let next = if sides { self.next_of_sides(cut.clone()) } else { self.next_view() };
+        let Some(next) = next else { return };
         let deadline = self.now + self.config.timing.round();
         let Some(attempt) = &mut self.attempt else { return };
         if next.members.is_empty() {
@@ -162,7 +180,7 @@ impl Group {
         }
         let lineage = if view.id.is_genesis() { self.new_lineage() } else { view.id.lineage };
         let id = ViewId { lineage, epoch: view.id.epoch + 1 };
-        Some(View { id, members, witnesses, learners, changes })
+        Some(View { id, members, witnesses, learners, changes, sides: Vec::new() })
     }
 
     /// As what a newcomer is admitted: if it needs state, it learns first. A witness needs none.
@@ -247,7 +265,8 @@ impl Group {
     pub(super) fn tick_attempt(&mut self, out: &mut Effects) {
         let fit = self.coordinator().is_some_and(|member| member.node == self.me.node);
         let Some(attempt) = &mut self.attempt else { return };
-        if !fit {
+        let led = attempt.merge.leader().is_none_or(|leader| self.reachable.contains(&leader));
+        if !fit || !led {
             self.attempt = None; // a coordinator that no majority reaches stops
             return;
         }
@@ -255,6 +274,10 @@ impl Group {
             self.ask(out);
             return;
         }
+        if matches!(attempt.coordinator.phase(), Phase::Gathering { .. }) && self.go_on_without_offers(out) {
+            return;
+        }
+        let Some(attempt) = &mut self.attempt else { return };
         let last = match attempt.coordinator.phase() {
             Phase::Preparing => attempt.coordinator.choose(),
             Phase::Holding(_) => attempt.coordinator.vote(),

@@ -66,6 +66,14 @@ pub struct GroupConfig {
     /// Bytes of messages that a newcomer holds back until its state is complete. Default 256 MiB;
     /// beyond it starts over with a newer snapshot.
     pub held_back_bytes_max: usize,
+    /// Whether each side of a partition goes on, however small, with a view of its own, and sides
+    /// merge when they hear each other again. Default: no; a majority goes on and the rest waits.
+    ///
+    /// If so, every member begins alone and nobody waits for founders; two sides may have different
+    /// views at the same time, and what they did meanwhile is the application's to reconcile. Uniform
+    /// order then means that *all* of the view hold a message, so that no side lacks what another
+    /// has delivered: one silent member delays deliveries until the view without it.
+    pub partitionable: bool,
     /// A rule to break on purpose, for tests of the tests.
     #[doc(hidden)]
     pub breach: Option<Breach>,
@@ -94,7 +102,45 @@ impl GroupConfig {
             snapshot_chunk_bytes: 256 << 10,
             snapshot_bytes_max: 1 << 30,
             held_back_bytes_max: 256 << 20,
+            partitionable: false,
             breach: None,
         }
     }
+
+    /// Whether these settings make sense together.
+    ///
+    /// # Errors
+    /// [`SpecError`] says which do not.
+    pub fn check(&self) -> Result<(), SpecError> {
+        if !self.partitionable {
+            return Ok(());
+        }
+        if !self.witnesses.is_empty() {
+            return Err(SpecError::Witnesses);
+        }
+        if self.state_transfer {
+            return Err(SpecError::StateTransfer);
+        }
+        if self.slow != SlowPolicy::Block {
+            return Err(SpecError::SlowPolicy);
+        }
+        Ok(())
+    }
+}
+
+/// Settings of a group that contradict each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// There is no majority for them to complete.
+    #[error("a partitionable group needs no majority, so witnesses have nothing to vote on: name none")]
+    Witnesses,
+    /// Sides have states of their own, so there is not one that a newcomer could get.
+    #[error(
+        "members of a partitionable group exchange their states when sides merge: turn state transfer off"
+    )]
+    StateTransfer,
+    /// Who is put out begins a side of its own, and would merge again at once.
+    #[error("a partitionable group has no other policy for slow members than to wait for them: choose block")]
+    SlowPolicy,
 }

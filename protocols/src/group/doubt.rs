@@ -34,7 +34,9 @@ impl Group {
         if self.attempt.take().is_some() {
             self.not_before = self.now + self.config.timing.detect(); // somebody else is at it by now
         }
-        self.doubt_view(out);
+        if !self.config.partitionable {
+            self.doubt_view(out); // a side needs nobody's leave to go on
+        }
     }
 
     /// From now on nothing is served until a majority has confirmed the view.

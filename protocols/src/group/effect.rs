@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_membership::{Member, NodeId, Seq, Time, View, ViewId};
+use quorate_membership::{Member, NodeId, Seq, Side, Time, View, ViewId};
 
 use super::{Audience, Collect, Collected, Message};
 use crate::RequestId;
@@ -154,6 +154,8 @@ pub type Effects = Vec<Effect>;
 #[non_exhaustive]
 pub enum Fate {
     /// A majority of the view holds it and it was delivered here: it survives any view change.
+    /// In a partitionable group all of the view hold it; told on the way into the next view, after
+    /// [`Event::Transitional`], all who come along do, and deliver it.
     Uniform,
     /// Every member of the view holds it, or all that went on to the next. Comes after `Uniform`.
     Everywhere,
@@ -183,6 +185,22 @@ pub enum Event {
     /// A view begins; messages that follow belong to it. If its changes say that this member founded
     /// the group, the state starts empty.
     View(Arc<View>),
+    /// A partitionable group: the view ends, and these members of it go on together, this one among
+    /// them unless it is leaving. The rest of its messages follows, then the next view. What was delivered before this in
+    /// uniform order all members of the view deliver, on whatever side, unless they crash; what
+    /// follows it, only these.
+    Transitional {
+        /// The view that ends.
+        closes: ViewId,
+        /// Those who come along, in rank order.
+        members: Vec<Member>,
+    },
+    /// A partitionable group: the view that has just begun joins several sides, whose members have
+    /// seen different messages. Now is the time to exchange what the others lack.
+    Merged {
+        /// Which views were closed, and who came out of which. A side of one may be a newcomer.
+        sides: Vec<Side>,
+    },
     /// A message.
     Message {
         /// The view in which it was sent and is delivered.

@@ -24,9 +24,10 @@ impl Group {
         };
         let members = declared(&self.config.founders);
         let witnesses = declared(&self.config.witnesses);
-        let (learners, changes) = (Vec::new(), Vec::new());
-        let genesis = View { id: ViewId::GENESIS, members, witnesses, learners, changes };
-        self.view = genesis.is_acceptor(self.me).then_some(genesis);
+        let (learners, changes, sides) = (Vec::new(), Vec::new(), Vec::new());
+        let genesis = View { id: ViewId::GENESIS, members, witnesses, learners, changes, sides };
+        let founds = genesis.is_acceptor(self.me) && !self.config.partitionable;
+        self.view = founds.then_some(genesis);
         self.acceptor = Acceptor::new(self.config.breach);
         self.sealed_at = None;
         self.born = self.now;
@@ -200,6 +201,9 @@ impl Group {
     /// can never decide anything again.
     pub(super) fn give_up_dead_lineage(&mut self, out: &mut Effects) {
         let Some(view) = self.last_known().filter(|view| !view.id.is_genesis()) else { return };
+        if self.config.partitionable {
+            return; // it is never lost as long as one member lives
+        }
         let alive = view.acceptors().filter(|m| !self.is_superseded(*m)).count();
         if alive >= view.agreement_quorum() {
             return;
@@ -295,6 +299,9 @@ impl Group {
         }
         self.retire_past();
         let mine = self.view_id();
+        if self.config.partitionable && self.view.is_none() {
+            return; // it is about to begin alone
+        }
         if self.view.is_none() {
             self.ask_to_join(out);
         } else if mine.is_genesis() {

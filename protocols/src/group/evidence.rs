@@ -103,7 +103,7 @@ impl Group {
         if view.id.is_genesis() {
             return;
         }
-        let alone = reached < view.agreement_quorum();
+        let alone = reached < view.agreement_quorum() && !self.config.partitionable;
         if std::mem::replace(&mut self.alone, alone) && !alone {
             // The others may have gone on meanwhile; and those who come back, too, need time to be heard.
             self.not_before = self.now + self.config.timing.detect() + self.config.timing.heartbeat();
@@ -130,7 +130,7 @@ impl Group {
         self.opinions.get(&by.node)?.lost.get(&node).copied()
     }
 
-    /// The senior data member that a majority reaches.
+    /// The senior data member that a majority reaches; in a partitionable group, that this one reaches.
     pub(super) fn coordinator(&self) -> Option<Member> {
         let view = self.view.as_ref()?;
         view.members.iter().copied().find(|candidate| self.is_fit(view, *candidate))
@@ -142,7 +142,7 @@ impl Group {
         if self.is_superseded(candidate) || self.too_slow_since(late).any(|member| member == candidate) {
             return false;
         }
-        if self.config.breach == Some(Breach::CloseByMinority) {
+        if self.config.partitionable || self.config.breach == Some(Breach::CloseByMinority) {
             return self.reaches(candidate);
         }
         let reaches = |by: &Member| {
@@ -159,11 +159,15 @@ impl Group {
         let mut gone = BTreeMap::new();
         let members: Vec<Member> = view.acceptors().collect();
         for member in &members {
-            let witnesses =
-                members.iter().filter(|by| self.reaches(**by) && self.lost_by(**by, member.node).is_some());
-            if self.is_superseded(*member) {
+            let heard = || members.iter().filter(|by| self.reaches(**by));
+            let witnesses = heard().filter(|by| self.lost_by(**by, member.node).is_some()).count();
+            // Where no majority is needed, all who are left may be one.
+            let unanimous = self.config.partitionable && witnesses > 0 && witnesses == heard().count();
+            if self.config.partitionable && self.gone.contains(member) {
+                gone.insert(*member, Change::Unreachable);
+            } else if self.is_superseded(*member) {
                 gone.insert(*member, Change::Superseded);
-            } else if member.node != self.me.node && witnesses.count() >= 2 {
+            } else if member.node != self.me.node && (witnesses >= 2 || unanimous) {
                 gone.insert(*member, Change::Unreachable);
             }
         }

@@ -7,6 +7,7 @@ use quorate_membership::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Offer;
 use crate::{ChunkLabel, Frame, Purpose, Row};
 
 /// Anything one member sends to another. The lane names the group, the link names the sender and
@@ -142,7 +143,7 @@ pub enum Body {
         ballot: Ballot,
     },
     /// The view is sealed.
-    Promise(Promise),
+    Promise(Box<Promise>),
     /// The attempt came too late.
     Refused {
         /// What was promised to somebody else.
@@ -187,6 +188,30 @@ pub enum Body {
     },
     /// Asks to be let go.
     Leave,
+    /// The sender coordinates this side of a partitionable group.
+    Side {
+        /// Its view.
+        view: View,
+        /// Nodes beyond it that all of its members hear.
+        reach: Vec<NodeId>,
+    },
+    /// Tells the coordinator of one's side what one hears beyond it.
+    Hears {
+        /// The nodes.
+        nodes: Vec<NodeId>,
+    },
+    /// Asks the coordinator of another side to seal its view for a merge.
+    AskOffer {
+        /// The leader's attempt.
+        ballot: Ballot,
+    },
+    /// The message's view is sealed for a merge.
+    Offer {
+        /// The leader's attempt.
+        answers: Ballot,
+        /// What the sender's side brings.
+        offer: Offer,
+    },
 }
 
 impl Body {

@@ -13,9 +13,11 @@ mod entry;
 mod evidence;
 mod lag;
 mod learning;
+mod merging;
 mod message;
 mod sanity;
 mod sealing;
+mod sides;
 mod traffic;
 mod transferring;
 mod waits;
@@ -32,9 +34,10 @@ use quorate_membership::{
 };
 
 pub use asking::{Audience, Collect, Collected};
-pub use config::GroupConfig;
+pub use config::{GroupConfig, SpecError};
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
 pub use lag::SlowPolicy;
+pub use merging::Offer;
 pub use message::{Body, Message};
 pub use waits::Wait;
 
@@ -47,6 +50,7 @@ use entry::Joiner;
 use evidence::Opinion;
 use lag::Lags;
 use message::Parcel;
+use sides::Sides;
 use transferring::Transfers;
 
 /// Closed views that are remembered, for members that are behind.
@@ -148,7 +152,10 @@ pub struct Group {
     known: Option<View>,
     /// The lineage that this member has given up last.
     given_up: Option<u64>,
-    /// Members that have given up the lineage this one still knows.
+    /// Other sides of a partitionable group.
+    sides: Sides,
+    /// Members that have given up the lineage this one still knows; in a partitionable group, members
+    /// of the view that have gone another way.
     gone: BTreeSet<Member>,
     born: Time,
     next_tick: Option<Time>,
@@ -203,6 +210,7 @@ impl Group {
             former_floors: VecDeque::new(),
             known: None,
             given_up: None,
+            sides: Sides::default(),
             gone: BTreeSet::new(),
             born: now,
             next_tick: None,
@@ -271,6 +279,9 @@ impl Group {
     /// Delivers what may be delivered, sends what has gathered, and asks for the next wake.
     pub fn flush(&mut self, now: Time, out: &mut Effects) {
         self.now = now;
+        if self.config.partitionable && self.view.is_none() && !self.left {
+            self.begin_alone(out);
+        }
         self.consider(out);
         self.drain_loopback(out);
         self.deliver(out);
@@ -351,6 +362,7 @@ impl Group {
         self.tick_attempt(out);
         self.tick_sealed(out);
         self.tick_entry(out);
+        self.tick_sides(out);
         self.ask_to_confirm(out);
         self.tick_traffic(out);
         self.tick_letters(out);
@@ -375,6 +387,7 @@ impl Group {
             || self.unseen().next().is_some()
             || self.directs.is_waiting()
             || !view.learners.is_empty()
+            || self.outside().next().is_some()
             || self.stream.as_ref().is_some_and(Stream::is_waiting)
     }
 
@@ -438,6 +451,12 @@ impl Group {
             self.check_plausible(from, &message)?;
         }
         self.meet(from, out);
+        let message = if self.config.partitionable {
+            let Some(message) = self.on_side_message(from, message, out) else { return Ok(()) };
+            message
+        } else {
+            message
+        };
         if self.given_up == Some(message.view.lineage) && message.body != Body::Gone {
             self.post(from.node, message.view, Body::Gone, out);
         }
@@ -546,7 +565,7 @@ impl Group {
                 Ok(())
             }
             Body::Promise(promise) => {
-                self.on_promise(from, promise, out);
+                self.on_promise(from, *promise, out);
                 Ok(())
             }
             Body::Refused { promised } => {
@@ -580,7 +599,11 @@ impl Group {
             | Body::Decided(_)
             | Body::WantState { .. }
             | Body::State { .. }
-            | Body::NoState { .. } => Ok(()),
+            | Body::NoState { .. }
+            | Body::Side { .. }
+            | Body::Hears { .. }
+            | Body::AskOffer { .. }
+            | Body::Offer { .. } => Ok(()),
         }
     }
 

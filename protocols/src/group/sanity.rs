@@ -24,7 +24,8 @@ impl Group {
                 .as_ref()
                 .and_then(|(ballot, decree)| check_ballot(*ballot).or_else(|| self.check_decree(decree))),
             Body::Decided(decree) => self.check_decree(decree),
-            Body::Current(view) => check_view(view),
+            Body::Current(view) | Body::Side { view, .. } => check_view(view),
+            Body::Offer { offer, .. } => check_ballot(offer.ballot),
             _ => None,
         };
         fault.map_or(Ok(()), |what| Err(Refusal::Faulty { from, what: what.to_owned() }))
@@ -32,9 +33,10 @@ impl Group {
 
     fn check_decree(&self, decree: &Decree) -> Option<&'static str> {
         let (closes, opens) = (decree.closes, decree.view.id);
-        if closes.epoch.checked_add(1) != Some(opens.epoch)
-            || !closes.is_genesis() && closes.lineage != opens.lineage
-        {
+        let follows = closes.epoch.checked_add(1) == Some(opens.epoch)
+            && (closes.is_genesis() || closes.lineage == opens.lineage);
+        let merges = self.config.partitionable && closes.epoch < opens.epoch;
+        if !(follows || merges) {
             return Some("a decree whose view does not follow the one that it closes");
         }
         // A genesis has no messages; of a view that is not known here the size is not known either.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quorate_membership::{
     Cut, Decree, Member, NodeId, View, ViewId,
     agreement::{Acceptor, Ballot, Breach, Promise},
+    majority,
 };
 
 use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message, PAST_VIEWS_MAX, Past};
@@ -22,12 +23,8 @@ impl Group {
         let body = match self.acceptor.promise(ballot) {
             Ok(accepted) => {
                 self.seal();
-                Body::Promise(Promise {
-                    ballot,
-                    accepted,
-                    activated: true,
-                    holdings: self.stream.as_ref().map(Stream::holdings).unwrap_or_default(),
-                })
+                let holdings = self.stream.as_ref().map(Stream::holdings).unwrap_or_default();
+                Body::Promise(Box::new(Promise { ballot, accepted, activated: true, holdings }))
             }
             Err(outbid) => Body::Refused { promised: outbid.0 },
         };
@@ -44,7 +41,7 @@ impl Group {
     ) {
         let holdings = self.holdings().unwrap_or_default();
         let promise = Promise { ballot, accepted: None, activated: true, holdings };
-        self.post(to.node, view, Body::Promise(promise), out);
+        self.post(to.node, view, Body::Promise(Box::new(promise)), out);
     }
 
     fn seal(&mut self) {
@@ -94,11 +91,12 @@ impl Group {
         }
         let Some(request) = &self.hold else { return };
         let (ballot, asker, cut) = (request.ballot, request.asker, request.decree.cut.clone());
+        let donor = ballot.by; // who has gathered it; another one may lead a merge
         if self.holds(&cut) {
             self.hold = None;
             self.post(asker, self.view_id(), Body::Holding { ballot }, out);
         } else {
-            self.fetch_cut(&cut, asker, out);
+            self.fetch_cut(&cut, donor, out);
         }
     }
 
@@ -180,6 +178,8 @@ impl Group {
         } else if self.holds(&cut) {
             self.install(out);
         } else if goes {
+            let decree = decree.clone();
+            self.tell_transitional(&decree, out);
             self.step_out(out); // removed while it was away: what it missed it will not get
         } else {
             let ticks = (self.now.since(*since).as_nanos() / self.config.timing.resend().as_nanos()) as usize;
@@ -202,7 +202,9 @@ impl Group {
     /// Delivers the rest of the old view up to the cut, then the new view.
     fn install(&mut self, out: &mut Effects) {
         let Some((decree, _)) = self.installing.take() else { return };
-        if self.stream.is_some() {
+        self.tell_transitional(&decree, out);
+        let merges = decree.view.sides.len() > 1;
+        if self.stream.is_some() && !(merges && self.config.breach == Some(Breach::MergeWithoutCut)) {
             while let Some(passed) = self.stream.as_mut().and_then(|s| s.deliver_up_to(&decree.cut)) {
                 self.announce(passed, out);
             }
@@ -218,6 +220,15 @@ impl Group {
             self.installing = Some((decree, self.now));
             self.step_out(out);
         }
+    }
+
+    /// Tells who comes along, before what only they are known to deliver.
+    fn tell_transitional(&mut self, decree: &Decree, out: &mut Effects) {
+        let mut sides = decree.view.sides.iter();
+        let Some(side) = sides.find(|side| side.closes == decree.closes) else { return };
+        let all = self.config.breach == Some(Breach::TransitionalTooLarge);
+        let members = if all { &decree.view.members } else { &side.members };
+        self.tell(Event::Transitional { closes: decree.closes, members: members.clone() }, out);
     }
 
     /// Own messages below the cut are delivered by all; own messages above it by nobody.
@@ -254,7 +265,9 @@ impl Group {
         let receives = rank.is_some() || view.learners.contains(&self.me);
         let stream = || Stream::new(order, view.members.len(), rank, breach);
         let kept = (view.learners.len(), self.config.learner_bytes_max);
-        self.stream = receives.then(|| stream().for_learners(kept.0, kept.1));
+        let size = view.members.len();
+        let uniform_at = if self.config.partitionable { size } else { majority(size) };
+        self.stream = receives.then(|| stream().for_learners(kept.0, kept.1).uniform_at(uniform_at));
         self.acceptor = Acceptor::new(breach);
         self.sealed_at = None;
         self.attempt = None;
@@ -266,6 +279,7 @@ impl Group {
         self.joiners.retain(|node, _| !view.has_node(*node));
         self.leaving.retain(|member| view.has(*member));
         self.ready.clear();
+        self.sides.clear();
         self.lags.on_view(self.now, &view, self.config.lag_for);
         self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
         self.wedged = false;
@@ -282,6 +296,9 @@ impl Group {
         let view = Arc::new(view);
         self.open_transfers(&view, out);
         self.tell(Event::View(Arc::clone(&view)), out);
+        if view.sides.len() > 1 {
+            self.tell(Event::Merged { sides: view.sides.clone() }, out);
+        }
         self.strike_absent(&view, out);
         self.reopen_directs(closed, &view, out);
         self.watch_majority(out);
@@ -320,9 +337,10 @@ impl Group {
 
     pub(super) fn answer_where(&mut self, to: NodeId, have: ViewId, out: &mut Effects) {
         // The genesis is the same for every founding, so only the view that follows it now counts.
-        let follows = |d: &&Decree| d.closes == have && (!have.is_genesis() || d.view.id == self.view_id());
+        let closes = |d: &Decree| d.closes == have || d.view.sides.iter().any(|side| side.closes == have);
+        let follows = |d: &&Decree| closes(d) && (!have.is_genesis() || d.view.id == self.view_id());
         let next = self.past.iter().rev().map(|past| &past.decree).find(follows).cloned();
-        let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(|d| d.closes == have);
+        let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(closes);
         let (view, body) = match (next.or(pending), &self.view) {
             (Some(decree), _) => (have, Body::Decided(decree)),
             (None, Some(view)) if !view.id.is_genesis() => (view.id, Body::Current(view.clone())),

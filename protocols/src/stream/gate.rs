@@ -85,6 +85,6 @@ impl Stream {
 
     fn is_uniform(&self, sender: usize) -> bool {
         let next: Seq = self.delivered[sender].next();
-        self.held_by_majority(sender) >= next
+        self.held_by_enough(sender) >= next
     }
 }

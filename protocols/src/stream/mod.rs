@@ -87,6 +87,8 @@ pub(crate) const COUNT_MAX: u64 = u64::MAX >> 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     order: Order,
+    /// How many have to hold a message before it is uniform.
+    holders: usize,
     /// This member's rank; a learner has none.
     me: Option<usize>,
     clock: u64,
@@ -112,6 +114,7 @@ impl Stream {
         let row = Row { clock: 0, sent: Seq::NONE, received: none.clone(), delivered: none.clone() };
         Self {
             order,
+            holders: majority(members),
             me,
             clock: 0,
             logs: vec![SenderLog::default(); members],
@@ -130,6 +133,12 @@ impl Stream {
     pub(crate) fn for_learners(mut self, learners: usize, bytes_max: usize) -> Self {
         self.learners = vec![vec![Seq::NONE; self.members()]; learners];
         self.learner_bytes_max = bytes_max;
+        self
+    }
+
+    /// A message is uniform once so many hold it, instead of a majority.
+    pub(crate) const fn uniform_at(mut self, holders: usize) -> Self {
+        self.holders = holders;
         self
     }
 
@@ -311,11 +320,11 @@ impl Stream {
     /// delivered is closed under causality itself. FIFO cuts leave nothing out.
     fn advance_uniform(&mut self) {
         let Some(me) = self.me else { return };
-        let reach = self.held_by_majority(me).min(self.delivered[me]);
+        let reach = self.held_by_enough(me).min(self.delivered[me]);
         if self.uniform >= reach {
             return;
         }
-        let held: Vec<Seq> = (0..self.members()).map(|sender| self.held_by_majority(sender)).collect();
+        let held: Vec<Seq> = (0..self.members()).map(|sender| self.held_by_enough(sender)).collect();
         let closed = |frame: &Frame| frame.after.iter().zip(&held).all(|(needs, held)| needs <= held);
         while self.uniform < reach {
             let next = self.logs[me].get(self.uniform.next());
@@ -344,10 +353,10 @@ impl Stream {
         self.rows.iter().map(|row| row.received[sender]).min().unwrap_or_default()
     }
 
-    fn held_by_majority(&self, sender: usize) -> Seq {
+    fn held_by_enough(&self, sender: usize) -> Seq {
         let needed = match self.breach {
             Some(Breach::UniformTooEarly) => 1,
-            _ => majority(self.members()),
+            _ => self.holders,
         };
         nth_highest(self.rows.iter().map(|row| row.received[sender]), needed)
     }
@@ -361,7 +370,7 @@ impl Stream {
         }
         for sender in 0..self.members() {
             let everywhere = match self.breach {
-                Some(Breach::FreeTooEarly) => self.held_by_majority(sender),
+                Some(Breach::FreeTooEarly) => self.held_by_enough(sender),
                 _ => self.everywhere(sender),
             };
             let settled = if Some(sender) == self.me { self.uniform } else { self.delivered[sender] };

@@ -17,6 +17,8 @@ use super::{Name, Violation};
 #[derive(Debug, Default)]
 struct Life {
     view: Option<View>,
+    /// Whether what it delivers is for those only who come along.
+    transitional: bool,
     /// What it delivered in its view, in order.
     delivered: Vec<Name>,
     /// The last frame and place delivered per sender.
@@ -34,10 +36,12 @@ struct Past {
 #[derive(Debug)]
 pub(super) struct Delivery {
     order: Order,
+    partitionable: bool,
     lives: BTreeMap<Member, Life>,
     views: BTreeMap<ViewId, View>,
-    /// What those who closed a view had delivered in it.
-    closings: BTreeMap<ViewId, (Member, Vec<Name>)>,
+    /// What those who closed a view had delivered in it; in a partitionable group, those who went
+    /// on to the same next view.
+    closings: BTreeMap<(ViewId, Option<ViewId>), (Member, Vec<Name>)>,
     /// What must be in a view's closing, and who says so.
     promised: BTreeMap<ViewId, BTreeMap<Name, Member>>,
     submitted: BTreeMap<Bytes, Past>,
@@ -47,9 +51,10 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// Watches a group of this order.
-    pub(super) const fn new(order: Order) -> Self {
+    pub(super) const fn new(order: Order, partitionable: bool) -> Self {
         Self {
             order,
+            partitionable,
             lives: BTreeMap::new(),
             views: BTreeMap::new(),
             closings: BTreeMap::new(),
@@ -112,14 +117,20 @@ impl Delivery {
         let before = life.view.replace(view.clone());
         let delivered = std::mem::take(&mut life.delivered);
         life.last.clear();
+        life.transitional = false;
         if let Some(before) = before {
             if before.id.lineage == view.id.lineage && before.id.epoch + 1 != view.id.epoch {
                 return self.fail("V4 no gaps", format!("{at} went from {} to {}", before.id, view.id));
             }
             if before.rank(at).is_some() || before.learners.contains(&at) {
-                self.close(at, before.id, delivered);
+                self.close(at, before.id, view.id, delivered);
             }
         }
+    }
+
+    /// A member is told who comes along into its next view.
+    pub(super) fn on_transitional(&mut self, at: Member) {
+        self.lives.entry(at).or_default().transitional = true;
     }
 
     /// A member was removed, or its lineage was lost: it has closed nothing.
@@ -130,12 +141,14 @@ impl Delivery {
         life.last.clear();
     }
 
-    /// Two who close the same view have the same decree (V4), so they must have delivered the same.
-    fn close(&mut self, at: Member, view: ViewId, mut delivered: Vec<Name>) {
+    /// Two who close the same view have the same decree (V4), so they must have delivered the same. In
+    /// a partitionable group that holds for those who come into the same view.
+    fn close(&mut self, at: Member, view: ViewId, next: ViewId, mut delivered: Vec<Name>) {
+        let key = (view, self.partitionable.then_some(next));
         if !self.order.is_total() {
             delivered.sort_unstable();
         }
-        if let Some((other, theirs)) = self.closings.get(&view) {
+        if let Some((other, theirs)) = self.closings.get(&key) {
             if *theirs != delivered {
                 let differs = theirs.iter().zip(&delivered).position(|(a, b)| a != b);
                 let what = format!(
@@ -154,7 +167,7 @@ impl Delivery {
             let what = format!("{at} closed {view} without {name:?}, which was uniform at {by}");
             return self.fail("V3 uniform", what);
         }
-        self.closings.insert(view, (at, delivered));
+        self.closings.insert(key, (at, delivered));
     }
 
     /// A member delivers a message.
@@ -198,7 +211,11 @@ impl Delivery {
     }
 
     fn promise(&mut self, at: Member, view: ViewId, name: Name) {
-        if let Some((by, closing)) = self.closings.get(&view) {
+        if self.lives.get(&at).is_some_and(|life| life.transitional) {
+            return; // it is promised to those only who come along, and they are compared at its end
+        }
+        let of_view = (view, None)..(ViewId { epoch: view.epoch + 1, ..view }, None);
+        for (_, (by, closing)) in self.closings.range(of_view) {
             let held = if self.order.is_total() {
                 closing.contains(&name)
             } else {

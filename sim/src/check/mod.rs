@@ -16,6 +16,7 @@
 //! | I4 | who goes on has delivered exactly the cut; it was held by enough before the vote | `cuts.rs` |
 //! | I5 | nobody speaks in a view that it has not entered | `serving.rs` |
 //! | I7 | no vote below a promise; no earlier life after a later one | `votes.rs`, `lives.rs` |
+//! | transitional sets, cuts of sides | partitionable groups: who comes along, with what delivered; I1, I3, I4 and V7 are for primary groups | `sides.rs` |
 //! | I9 | once all is healed, all work gets finished | `../run.rs` |
 //!
 //! Source of the properties: Birman and Joseph, "Exploiting virtual synchrony in distributed
@@ -28,6 +29,7 @@ mod letters;
 mod lives;
 mod seal;
 mod serving;
+mod sides;
 mod state;
 mod votes;
 
@@ -41,6 +43,7 @@ pub use letters::Letters;
 use lives::Lives;
 use seal::Seal;
 use serving::Serving;
+use sides::Sides;
 use state::States;
 use votes::Votes;
 
@@ -64,10 +67,13 @@ pub struct Checker {
     delivery: Delivery,
     seal: Seal,
     lives: Lives,
-    cuts: Cuts,
+    /// Primary groups only: there one decree closes a view.
+    cuts: Option<Cuts>,
     votes: Votes,
     serving: Serving,
     states: States,
+    /// Partitionable groups only.
+    sides: Option<Sides>,
     /// Messages to one member, and requests.
     pub(crate) letters: Letters,
     violation: Option<Violation>,
@@ -77,13 +83,14 @@ impl Checker {
     /// Watches a group with this configuration.
     pub fn new(config: &GroupConfig) -> Self {
         Self {
-            delivery: Delivery::new(config.order),
+            delivery: Delivery::new(config.order, config.partitionable),
             seal: Seal::default(),
             lives: Lives::default(),
-            cuts: Cuts::new(config.order),
+            cuts: (!config.partitionable).then(|| Cuts::new(config.order)),
             votes: Votes::default(),
-            serving: Serving::new(config.timing),
+            serving: Serving::new(config.timing, config.partitionable),
             states: States::default(),
+            sides: config.partitionable.then(Sides::default),
             letters: Letters::default(),
             violation: None,
         }
@@ -114,7 +121,7 @@ impl Checker {
 
     /// A member has taken something in; what it wants done is still to come.
     pub(crate) fn after(&mut self, group: &Group) {
-        let found = self.cuts.after(group);
+        let found = self.cuts.as_mut().and_then(|cuts| cuts.after(group));
         self.note(found);
     }
 
@@ -133,7 +140,7 @@ impl Checker {
         let found = self.seal.on_send(by, message);
         let found = found.or_else(|| self.votes.on_send(by, message));
         let found = found.or_else(|| self.serving.on_send(by, message));
-        let found = found.or_else(|| self.cuts.on_send(by, message));
+        let found = found.or_else(|| self.cuts.as_mut().and_then(|cuts| cuts.on_send(by, message)));
         self.note(found);
     }
 
@@ -161,12 +168,22 @@ impl Checker {
 
     /// A member enters a view.
     pub(crate) fn on_view(&mut self, now: Time, at: Member, view: &View) {
-        let found = self.cuts.on_view(at, view, self.delivery.progress(at));
+        let before = || self.delivery.progress(at);
+        let found = self.cuts.as_mut().and_then(|cuts| cuts.on_view(at, view, before()));
+        let found = found.or_else(|| self.sides.as_mut().and_then(|sides| sides.on_view(at, view, before())));
         self.note(found);
         self.serving.on_view(now, at, view);
         self.letters.on_view(at, view.id);
         self.delivery.on_view(at, view);
         self.seal.on_end(at);
+    }
+
+    /// A member is told who of its view comes along.
+    pub(crate) fn on_transitional(&mut self, at: Member, closes: ViewId, members: Vec<Member>) {
+        self.delivery.on_transitional(at);
+        if let Some(sides) = &mut self.sides {
+            sides.on_transitional(at, closes, members);
+        }
     }
 
     /// The same, in a group that transfers state.

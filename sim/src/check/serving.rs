@@ -20,6 +20,8 @@ pub(super) struct Serving {
     /// Three detection times: silence is noticed within one, and what the others went on to is
     /// heard of within two more even if many messages are lost.
     grace: Duration,
+    /// Whether one view serves at a time; in a partitionable group each side has its own.
+    one: bool,
     present: BTreeMap<Member, ViewId>,
     /// Those who are learners in their view: they follow the members at their own pace and answer
     /// to nobody, so what they deliver late is not served.
@@ -32,8 +34,9 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(timing: Timing) -> Self {
+    pub(super) fn new(timing: Timing, partitionable: bool) -> Self {
         Self {
+            one: !partitionable,
             grace: timing.detect() * 3,
             present: BTreeMap::new(),
             learning: BTreeSet::new(),
@@ -71,7 +74,10 @@ impl Serving {
         }
         let members = self.entered.entry(view.id).or_default();
         members.insert(at);
-        if members.len() == majority(view.members.len() + view.witnesses.len()) && view.id.epoch > 1 {
+        if self.one
+            && members.len() == majority(view.members.len() + view.witnesses.len())
+            && view.id.epoch > 1
+        {
             let closed = ViewId { epoch: view.id.epoch - 1, ..view.id };
             self.over.insert(closed, now);
         }

@@ -37,7 +37,8 @@ mod tests {
 
     fn view(members: Vec<Member>) -> View {
         let id = ViewId { lineage: 1, epoch: 4 };
-        View { id, members, witnesses: Vec::new(), learners: Vec::new(), changes: Vec::new() }
+        let (witnesses, learners, changes, sides) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        View { id, members, witnesses, learners, changes, sides }
     }
 
     #[test]

@@ -84,6 +84,8 @@ impl World {
                 self.checker.on_message(now, life, view, (sender, seq, index), &payload);
                 self.apply(life, &payload);
             }
+            Event::Transitional { closes, members } => self.checker.on_transitional(life, closes, members),
+            Event::Merged { .. } => self.tally.merges += 1,
             Event::TakeSnapshot { view, .. } => self.take_snapshot(life, view),
             Event::Restore(restore) => self.restore(life, restore),
             Event::Direct { view, from, payload } => {

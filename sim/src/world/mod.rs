@@ -35,6 +35,8 @@ pub struct Tally {
     pub letters: u64,
     /// Messages whose sender was told that they are uniform.
     pub uniform: u64,
+    /// Views in which sides of a partition merged, counted at each member.
+    pub merges: u64,
     /// States that newcomers got.
     pub restored: u64,
     /// Faults that began.
@@ -195,7 +197,7 @@ impl World {
             if group.snapshot_bytes() > 0 {
                 return Some(format!("{id} keeps {} bytes of state for nobody", group.snapshot_bytes()));
             }
-            views.insert(view.to_string());
+            views.insert((view.id, view.to_string()));
         }
         (views.len() > 1).then(|| format!("views differ: {views:?}"))
     }
