@@ -41,6 +41,23 @@ fn s2_what_was_delivered_as_uniform_outlives_the_one_who_delivered_it() {
     play.notices(Breach::UniformTooEarly, 1..=10);
 }
 
+#[test]
+fn s2_a_weaker_order_says_of_what_can_still_be_lost_that_it_is_not_yet_uniform() {
+    // n5 and the one receiver of its frame are cut off together: the others go on without both.
+    let apart = Aim::at(Step::Data, Strike::PartOff).by(n(5)).reaching([n(2)]);
+    for order in [Order::Fifo, Order::Causal] {
+        let play = play().order(order).fault(3000, 5500, Fault::Aimed(vec![apart.clone()]));
+        play.hold(1..=3, |run| {
+            let (first, others) = (run.delivered(n(2), 1, 1), run.delivered(n(1), 1, 1));
+            let lost: Vec<_> = first.difference(&others).collect();
+            assert!(!lost.is_empty(), "{order}, seed {}: nothing was lost", run.seed);
+            let marked = run.delivered_as_uniform(n(2), 1, 1);
+            assert!(lost.iter().all(|name| !marked.contains(name)), "{order}, seed {}", run.seed);
+            assert!(marked.len() > 10, "{order}, seed {}: most is uniform by then", run.seed);
+        });
+    }
+}
+
 /// The coordinator n1 closes the view because n5 has died, and is struck at this step.
 fn struck_coordinator(aim: Aim) -> common::Play {
     play().fault(3000, 8000, Fault::Crash(n(5))).fault(3000, 6000, Fault::Aimed(vec![aim.by(n(1))]))

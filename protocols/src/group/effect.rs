@@ -211,6 +211,11 @@ pub enum Event {
         seq: Seq,
         /// Its place in the frame.
         index: u32,
+        /// Whether every member that goes on delivers it, whatever happens next. Always so in
+        /// uniform order; in a partitionable group it speaks of those who come
+        /// along to the next view. In a weaker order `false` says that nobody else may have it yet: if this
+        /// member dies or is removed now, the others may go on without it.
+        uniform: bool,
         /// The message.
         payload: Bytes,
     },

@@ -8,6 +8,12 @@ use quorate_membership::{
 
 use super::{Body, Effect, Effects, Event, FORMER_LINEAGES_MAX, Fate, Group};
 
+/// Nodes that ask to be admitted at one time. Whoever is not admitted asks again, so the one heard
+/// longest ago makes room for a further one.
+const JOINERS_MAX: usize = 256;
+/// Nodes that one that asks to be admitted may say it hears.
+pub(super) const HEARS_MAX: usize = 10_000;
+
 /// A node that asks to be admitted.
 #[derive(Debug)]
 pub(super) struct Joiner {
@@ -69,8 +75,13 @@ impl Group {
             return;
         }
         let view = view.clone();
-        self.joiners
-            .insert(from.node, Joiner { member: from, at: self.now, hears: hears.into_iter().collect() });
+        let joiner = Joiner { member: from, at: self.now, hears: hears.into_iter().collect() };
+        self.joiners.insert(from.node, joiner);
+        if self.joiners.len() > JOINERS_MAX {
+            let oldest = self.joiners.iter().filter(|(node, _)| **node != from.node);
+            let oldest = oldest.min_by_key(|(_, joiner)| joiner.at).map(|(node, _)| *node);
+            oldest.and_then(|node| self.joiners.remove(&node));
+        }
         self.post(from.node, view.id, Body::Current(view), out);
     }
 
@@ -104,7 +115,7 @@ impl Group {
             self.given_up = None; // it went on by a view that was not known here
         }
         let Some(present) = &self.view else {
-            self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+            self.contacts.add(view.acceptors().map(|m| m.node));
             self.known = Some(view.clone());
             self.give_up_dead_lineage(out);
             return;
@@ -188,12 +199,12 @@ impl Group {
         self.early_bytes = 0;
         self.seen.clear();
         self.reset_evidence();
-        self.contacts.extend(next.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+        self.contacts.add(next.acceptors().map(|m| m.node));
     }
 
     fn ask_to_join(&mut self, out: &mut Effects) {
         let hears = self.reachable.iter().copied().collect();
-        let contacts: Vec<NodeId> = self.contacts.iter().copied().collect();
+        let contacts = self.contacts.nodes();
         self.post_all(contacts, self.floor, Body::Join { hears }, out);
     }
 
@@ -306,7 +317,7 @@ impl Group {
             self.ask_to_join(out);
         } else if mine.is_genesis() {
             // Whoever has gone on already says so.
-            let contacts: Vec<NodeId> = self.contacts.iter().copied().collect();
+            let contacts = self.contacts.nodes();
             self.post_all(contacts, mine, Body::Where, out);
         } else if let Some((from, _)) = self.early.first() {
             let ahead = from.node;
@@ -343,4 +354,37 @@ fn is_fresh(view: &View, learner: Member, floor: ViewId) -> bool {
 
 fn is_newer(view: &View, member: Member) -> bool {
     view.participants().any(|m| m.node == member.node && m.incarnation < member.incarnation)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quorate_membership::GroupId;
+
+    use super::*;
+    use crate::{GroupConfig, Input, Message};
+
+    #[test]
+    fn however_many_nodes_ask_to_be_admitted_so_many_are_kept_and_the_latest_among_them() {
+        let mut out = Effects::new();
+        let me = Member::new(NodeId::new(1), Incarnation::new(1));
+        let config = GroupConfig::new(GroupId::new(1), vec![me.node]);
+        let mut group = Group::new(config, me, Time::ZERO);
+        let mut now = Time::ZERO;
+        for _ in 0..60 {
+            now = now + Duration::from_millis(50);
+            group.handle(now, Input::Wake, &mut out).expect("no refusal");
+            group.flush(now, &mut out);
+        }
+        let view = group.view_id();
+        assert_eq!(view.epoch, 1, "a founder that is alone founds its group");
+        for node in 2..2000 {
+            let from = Member::new(NodeId::new(node), Incarnation::new(1));
+            let message = Message { view, body: Body::Join { hears: vec![me.node] } };
+            group.handle(now, Input::Received { from, message }, &mut out).expect("no refusal");
+        }
+        assert_eq!(group.joiners.len(), JOINERS_MAX);
+        assert!(group.joiners.contains_key(&NodeId::new(1999)));
+    }
 }

@@ -6,6 +6,7 @@
 mod asking;
 mod closing;
 mod config;
+mod contacts;
 mod direct;
 mod doubt;
 mod effect;
@@ -44,6 +45,7 @@ pub use waits::Wait;
 use crate::{direct::Letters, stream::Stream};
 use asking::Asking;
 use closing::Attempt;
+use contacts::Contacts;
 use direct::Directs;
 use doubt::Doubt;
 use entry::Joiner;
@@ -143,7 +145,7 @@ pub struct Group {
     joiners: BTreeMap<NodeId, Joiner>,
     leaving: BTreeSet<Member>,
     wants_out: bool,
-    contacts: BTreeSet<NodeId>,
+    contacts: Contacts,
     /// The latest view entered, or known to go on without this member.
     floor: ViewId,
     /// The same of other lineages, the latest last: what repeats of theirs say is old, too.
@@ -166,6 +168,7 @@ impl Group {
     /// Starts this node's part in a group: as a founder if it is declared as one, else as a
     /// newcomer that asks its contacts to be admitted.
     pub fn new(config: GroupConfig, me: Member, now: Time) -> Self {
+        let contacts = Contacts::new(me.node, config.founders.iter().chain(&config.witnesses).copied());
         let mut group = Self {
             acceptor: Acceptor::new(config.breach),
             config,
@@ -205,7 +208,7 @@ impl Group {
             joiners: BTreeMap::new(),
             leaving: BTreeSet::new(),
             wants_out: false,
-            contacts: BTreeSet::new(),
+            contacts,
             floor: ViewId::GENESIS,
             former_floors: VecDeque::new(),
             known: None,
@@ -216,8 +219,6 @@ impl Group {
             next_tick: None,
             loopback: VecDeque::new(),
         };
-        group.contacts.extend(group.config.founders.iter().chain(&group.config.witnesses));
-        group.contacts.remove(&me.node);
         group.lives.insert(me.node, me.incarnation);
         group.enter_genesis();
         group
@@ -256,7 +257,7 @@ impl Group {
                 Ok(())
             }
             Input::Contacts(nodes) => {
-                self.contacts.extend(nodes.into_iter().filter(|node| *node != self.me.node));
+                self.contacts.add(nodes);
                 Ok(())
             }
             Input::Stalled => {

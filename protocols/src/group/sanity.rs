@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_membership::{Decree, Member, View, agreement::Ballot};
 
-use super::{Body, Group, Message, Refusal};
+use super::{Body, Group, Message, Refusal, entry::HEARS_MAX};
 use crate::stream::COUNT_MAX;
 
 impl Group {
@@ -26,6 +26,9 @@ impl Group {
             Body::Decided(decree) => self.check_decree(decree),
             Body::Current(view) | Body::Side { view, .. } => check_view(view),
             Body::Offer { offer, .. } => check_ballot(offer.ballot),
+            Body::Join { hears: nodes } | Body::Opinion { lost: nodes, .. } => {
+                (nodes.len() > HEARS_MAX).then_some("more nodes than a cluster has")
+            }
             _ => None,
         };
         fault.map_or(Ok(()), |what| Err(Refusal::Faulty { from, what: what.to_owned() }))

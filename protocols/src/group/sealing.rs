@@ -281,7 +281,7 @@ impl Group {
         self.ready.clear();
         self.sides.clear();
         self.lags.on_view(self.now, &view, self.config.lag_for);
-        self.contacts.extend(view.acceptors().map(|m| m.node).filter(|node| *node != self.me.node));
+        self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;
         self.alone = false;
         self.row_due = true;

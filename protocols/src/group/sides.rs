@@ -173,7 +173,7 @@ impl Group {
     pub(super) fn outside(&self) -> impl Iterator<Item = NodeId> + '_ {
         let view = self.view.as_ref().filter(|_| self.config.partitionable);
         let beyond = move |node: &NodeId| view.is_some_and(|view| !view.has_node(*node));
-        self.contacts.iter().copied().filter(move |node| beyond(node) && self.reachable.contains(node))
+        self.contacts.nodes().into_iter().filter(move |node| beyond(node) && self.reachable.contains(node))
     }
 
     /// Tells the coordinator what is heard beyond this side; the coordinator tells the other sides.

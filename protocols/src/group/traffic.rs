@@ -165,11 +165,12 @@ impl Group {
     pub(super) fn announce(&mut self, passed: Passed, out: &mut Effects) {
         let Some(view) = &self.view else { return };
         let (view, sender, seq) = (view.id, view.members[passed.sender], passed.seq);
+        let uniform = passed.uniform;
         for (index, payload) in passed.batch.into_iter().enumerate() {
             let index = index as u32;
             let number = passed.requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
             let event = match number {
-                None => Event::Message { view, sender, seq, index, payload },
+                None => Event::Message { view, sender, seq, index, uniform, payload },
                 Some(number) => {
                     let request = RequestId { asker: sender, number };
                     Event::Request { view, request, place: Some((seq, index)), payload }

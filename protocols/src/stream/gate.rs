@@ -15,7 +15,8 @@ impl Stream {
             Order::Total => self.oldest().filter(|s| self.all_went_past(*s) && self.is_kept(*s)),
             Order::Uniform => self.oldest().filter(|s| self.all_went_past(*s) && self.is_uniform(*s)),
         }?;
-        Some(self.pass(sender))
+        let uniform = self.is_uniform(sender);
+        Some(self.pass(sender, uniform))
     }
 
     /// Delivers the next frame below the cut of a view that is closed, in the view's order.
@@ -30,7 +31,8 @@ impl Stream {
             Order::Causal => left.find(|s| self.head(*s).is_some_and(|f| self.is_caused(*s, f))),
             Order::Total | Order::Uniform => left.min_by_key(|s| self.head(*s).map(|f| (f.clock, *s))),
         }?;
-        Some(self.pass(sender))
+        // The cut is decided: whoever goes on delivers what lies below it.
+        Some(self.pass(sender, true))
     }
 
     /// Whether everything below the cut is held here.
@@ -43,10 +45,10 @@ impl Stream {
         self.delivered.iter().zip(&cut.0).all(|(delivered, seq)| delivered >= seq)
     }
 
-    fn pass(&mut self, sender: usize) -> Passed {
+    fn pass(&mut self, sender: usize, uniform: bool) -> Passed {
         let frame = self.head(sender).expect("only a frame that is here is passed");
         let Frame { seq, requests, batch, .. } = frame.clone();
-        let passed = Passed { sender, seq, requests, batch };
+        let passed = Passed { sender, seq, uniform, requests, batch };
         self.delivered[sender] = passed.seq;
         self.note_own_row();
         self.free();

@@ -414,6 +414,8 @@ impl Stream {
 pub(crate) struct Passed {
     pub(crate) sender: usize,
     pub(crate) seq: Seq,
+    /// Whether it survives any view change, as far as this member knows.
+    pub(crate) uniform: bool,
     pub(crate) requests: Vec<(u32, u64)>,
     pub(crate) batch: Vec<Bytes>,
 }

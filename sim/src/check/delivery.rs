@@ -210,6 +210,15 @@ impl Delivery {
         }
     }
 
+    /// A message just delivered is marked as uniform, or as not yet so.
+    pub(super) fn on_mark(&mut self, at: Member, uniform: bool, payload: &Bytes) {
+        if uniform {
+            self.on_uniform(at, payload);
+        } else if self.order == Order::Uniform {
+            self.fail("V3 uniform", format!("{at} delivered in uniform order what it calls not yet uniform"));
+        }
+    }
+
     fn promise(&mut self, at: Member, view: ViewId, name: Name) {
         if self.lives.get(&at).is_some_and(|life| life.transitional) {
             return; // it is promised to those only who come along, and they are compared at its end

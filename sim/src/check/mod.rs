@@ -212,6 +212,11 @@ impl Checker {
         self.on_served(now, at, view);
     }
 
+    /// A message just delivered is marked as uniform, or as not yet so.
+    pub(crate) fn on_mark(&mut self, at: Member, uniform: bool, payload: &Bytes) {
+        self.delivery.on_mark(at, uniform, payload);
+    }
+
     /// A failure detector reports that a node lives anew.
     pub(crate) fn on_superseded(&mut self, at: Member, old: Member, new: Member) {
         let found = Lives::on_superseded(at, old, new);

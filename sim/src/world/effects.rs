@@ -77,11 +77,12 @@ impl World {
                 }
                 self.enter_with_state(life, &view);
             }
-            Event::Message { view, sender, seq, index, payload } => {
+            Event::Message { view, sender, seq, index, uniform, payload } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
                 let now = self.exact(life.node);
                 self.checker.on_message(now, life, view, (sender, seq, index), &payload);
+                self.checker.on_mark(life, uniform, &payload);
                 self.apply(life, &payload);
             }
             Event::Transitional { closes, members } => self.checker.on_transitional(life, closes, members),

@@ -117,6 +117,24 @@ impl Run {
         messages.collect()
     }
 
+    /// Those among them that were marked as uniform.
+    pub(crate) fn delivered_as_uniform(
+        &self,
+        node: NodeId,
+        life: u64,
+        epoch: u64,
+    ) -> BTreeSet<(Member, Seq, u32)> {
+        let all = self.history.all().iter().filter(|seen| seen.by.node == node);
+        let of_life = all.filter(|seen| seen.by.incarnation.get() == life);
+        let marked = of_life.filter_map(|seen| match &seen.event {
+            Event::Message { view, sender, seq, index, uniform: true, .. } if view.epoch == epoch => {
+                Some((*sender, *seq, *index))
+            }
+            _ => None,
+        });
+        marked.collect()
+    }
+
     /// The views that a node entered within these milliseconds.
     pub(crate) fn views(&self, node: u64, from: u64, to: u64) -> Vec<View> {
         self.history.views_of(n(node), ms(from), ms(to))

@@ -5,7 +5,10 @@ use std::num::NonZeroU16;
 use foca::{Codec, Header, Member as Update, Message};
 use proptest::prelude::*;
 
-use super::{super::roll::Roll, *};
+use super::{
+    super::{codec::Datagram, roll::Roll},
+    *,
+};
 
 fn datagram(header: &Header<ClusterIdentity>, updates: &[Update<ClusterIdentity>]) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -3,7 +3,7 @@
 mod hostile;
 mod life;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::*;
 use crate::Incarnation;
