@@ -8,7 +8,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, ready};
 use quorate_membership::{Incarnation, Member, NodeId};
 use quorate_transport::{
-    ClusterCa, Endpoint, Frame, Lane, LinkError, Mesh, MeshConfig, MeshEvent, QuicTransport, Transport,
+    CloseReason, ClusterCa, Endpoint, Frame, Lane, LinkError, Mesh, MeshConfig, MeshEvent, QuicTransport,
+    Transport,
     conformance::{self, Factory, Profile},
     faults::{FaultTiming, Faults, FaultyTransport},
 };
@@ -89,7 +90,10 @@ impl Node {
 /// Sends frames from one to the other and back until one way has carried them.
 async fn exchange(from: &Node, to: &mut Node) {
     let frames: Vec<_> = (0..50)
-        .map(|number: usize| Frame { header: number.to_string().into(), body: vec![vec![7; 50_000].into()] })
+        .map(|number: usize| Frame {
+            header: number.to_string().into(),
+            body: vec![vec![7; 50_000].into()].into(),
+        })
         .collect();
     for frame in frames.clone() {
         from.mesh.send_waiting(to.member.node, Lane::Data(1), frame).await.expect("linked");
@@ -146,4 +150,55 @@ async fn three_nodes_lose_and_find_each_other() {
             exchange(&a, &mut c).await;
         })
         .await;
+}
+
+/// A node that has dialled another and then vanishes, as by a power cut: without a close.
+async fn vanish_after_dialling(ca: &ClusterCa, number: u64, life: u64, to: &mut Node) {
+    let credentials = common::node(ca, number);
+    let mut hello = common::hello(&credentials);
+    hello.incarnation = Incarnation::new(life);
+    let there = Endpoint { node: Some(to.member.node), addr: to.addr };
+    let (seen, wait) = tokio::sync::oneshot::channel::<()>();
+    let doomed = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let held = runtime.block_on(async {
+            let transport = QuicTransport::bind(credentials, hello, common::config()).expect("any port");
+            let link = transport.connect(&there).await.expect("it belongs here");
+            let _ = wait.await;
+            (transport, link)
+        });
+        // The sockets go first, so that nothing can be said any more.
+        drop(runtime);
+        drop(held);
+    });
+    to.until_up(Member::new(NodeId::new(number), Incarnation::new(life))).await;
+    seen.send(()).expect("it is waited for");
+    let joined = tokio::task::spawn_blocking(move || doomed.join()).await.expect("it is not aborted");
+    joined.expect("it does not panic");
+}
+
+#[tokio::test]
+async fn a_peer_that_vanished_and_dials_again_has_one_link() {
+    // In the same life, as after a broken network, and in the next, as after a power cut.
+    for (life, why) in [(1, CloseReason::Duplicate), (2, CloseReason::Superseded)] {
+        LocalSet::new()
+            .run_until(async {
+                let ca = common::authority("mesh");
+                let faults = Faults::new(1, FaultTiming::default());
+                let mut a = Node::start(&ca, &faults, 1, 1);
+                vanish_after_dialling(&ca, 2, 1, &mut a).await;
+                let half_open = a.mesh.peer(NodeId::new(2)).expect("nobody has noticed");
+
+                let mut b = Node::start(&ca, &faults, 2, life);
+                b.watch(&a);
+                // Long before the half-open link runs into its idle time-out.
+                assert_eq!(a.until_down(half_open.info().member).await, LinkError::ClosedHere(why));
+                a.until_up(b.member).await;
+                b.until_up(a.member).await;
+                assert_eq!(a.mesh.peers().len(), 1);
+                exchange(&b, &mut a).await;
+                exchange(&a, &mut b).await;
+            })
+            .await;
+    }
 }
