@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_membership::{Beat, GroupId, ViewId};
 use quorate_protocols::{Message, bus::Marks};
-use quorate_transport::{Frame, Lane};
+use quorate_transport::{Body, Frame, Lane};
 
 use crate::group::Packet;
 
@@ -110,13 +110,16 @@ pub(crate) fn group_frame(group: GroupId, lane: Lane, packet: Packet) -> Frame {
 }
 
 pub(crate) fn marks_wanted(group: GroupId, view: ViewId) -> (Lane, Frame) {
-    (Lane::Control, Frame { header: header(MARKS_WANTED, group, &view_bytes(view)), body: Vec::new() })
+    (Lane::Control, Frame { header: header(MARKS_WANTED, group, &view_bytes(view)), body: Body::default() })
 }
 
 pub(crate) fn marks(group: GroupId, view: ViewId, marks: &Marks) -> Option<(Lane, Frame)> {
     let body =
         rmp_serde::to_vec(marks).inspect_err(|error| tracing::error!(%error, "marks not sent")).ok()?;
-    Some((Lane::Bulk, Frame { header: header(MARKS, group, &view_bytes(view)), body: vec![body.into()] }))
+    Some((
+        Lane::Bulk,
+        Frame { header: header(MARKS, group, &view_bytes(view)), body: Bytes::from(body).into() },
+    ))
 }
 
 /// Understands a frame of the control lane or the bulk lane.
@@ -195,9 +198,9 @@ mod tests {
             prop_assert_eq!(said, Said::MarksWanted(group, view));
             let said = understand(marks(group, view, &Marks::default()).unwrap().1).unwrap();
             prop_assert_eq!(said, Said::Marks(group, view, Marks::default()));
-            let packet = Packet { header: "head".into(), body: vec!["body".into()] };
+            let packet = Packet { header: "head".into(), body: Bytes::from("body").into() };
             let frame = group_frame(group, Lane::Bulk, packet);
-            let inner = Frame { header: "head".into(), body: vec!["body".into()] };
+            let inner = Frame { header: "head".into(), body: Bytes::from("body").into() };
             prop_assert_eq!(understand(frame).unwrap(), Said::Group(group, inner));
             let datagram = Beat { sequence, echo };
             prop_assert_eq!(read_datagram(&beat(datagram)).unwrap(), Datagram::Beat(datagram));
@@ -206,7 +209,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
             let _ = read_datagram(&header.clone().into());
-            let _ = understand(Frame { header: header.into(), body: vec![body.into()] });
+            let _ = understand(Frame { header: header.into(), body: vec![body.into()].into() });
         }
     }
 }

@@ -23,7 +23,7 @@ pub use credentials::{
     Validity,
 };
 pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
-pub use frame::Frame;
+pub use frame::{Body, Frame};
 pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
 pub use memory::{MemoryConfig, MemoryNetwork, MemoryTransport};
 pub use mesh::{Mesh, MeshConfig, MeshEvent, MeshSettings, MeshSettingsError, Outbox, OutboxError, Peer};

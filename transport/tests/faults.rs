@@ -93,7 +93,7 @@ async fn link(from: &FaultyTransport, to: &FaultyTransport) -> (Arc<dyn Link>, A
 }
 
 fn frame(number: usize, bytes: usize) -> Frame {
-    Frame { header: number.to_string().into(), body: vec![vec![0; bytes].into()] }
+    Frame { header: number.to_string().into(), body: vec![vec![0; bytes].into()].into() }
 }
 
 async fn send(sender: &mut dyn LaneSender, frames: impl IntoIterator<Item = Frame>) {

@@ -136,7 +136,7 @@ impl Node {
 }
 
 fn frame(number: usize, bytes: usize) -> Frame {
-    Frame { header: number.to_string().into(), body: vec![vec![0; bytes].into()] }
+    Frame { header: number.to_string().into(), body: vec![vec![0; bytes].into()].into() }
 }
 
 async fn receive(receiver: &mut dyn LaneReceiver, frames: usize) -> Vec<Frame> {

@@ -151,7 +151,10 @@ async fn a_stream_that_is_given_up_before_it_has_a_name_is_no_lane_and_no_harm()
     let (lane, mut receiver) = by_hand.link.accept().await.expect("the link stands");
     let mut got = Vec::new();
     while receiver.recv(&mut got).await.expect("the link stands") {}
-    assert_eq!((lane, got), (Lane::Bulk, vec![Frame { header: "h".into(), body: vec!["payload".into()] }]));
+    assert_eq!(
+        (lane, got),
+        (Lane::Bulk, vec![Frame { header: "h".into(), body: vec!["payload".into()].into() }])
+    );
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ async fn a_lane_that_breaks_off_takes_its_link_with_it() {
     let (_, mut receiver) = by_hand.link.accept().await.expect("the link stands");
     let mut got = Vec::new();
     assert_eq!(receiver.recv(&mut got).await, Ok(true));
-    assert_eq!(got, [Frame { header: "h".into(), body: vec!["payload".into()] }]);
+    assert_eq!(got, [Frame { header: "h".into(), body: vec!["payload".into()].into() }]);
     // Without the end that TLS has for this, as if cut by somebody in between: who knows what is
     // missing?
     drop(lane);

@@ -34,8 +34,7 @@ pub(crate) struct Carried {
 impl Talk {
     pub(crate) fn frame(&self, payload: Bytes) -> Option<Frame> {
         let header = rmp_serde::to_vec(self).inspect_err(|error| tracing::error!(%error, "not sent")).ok()?;
-        let body = if payload.is_empty() { Vec::new() } else { vec![payload] };
-        Some(Frame { header: header.into(), body })
+        Some(Frame { header: header.into(), body: payload.into() })
     }
 
     pub(crate) fn read(frame: Frame) -> Result<(Self, Bytes), Malformed> {

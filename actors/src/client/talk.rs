@@ -65,8 +65,7 @@ pub(crate) enum Tell {
 /// Writes a frame.
 pub(crate) fn frame<T: Serialize>(said: &T, payload: Bytes) -> Option<Frame> {
     let header = rmp_serde::to_vec(said).inspect_err(|error| tracing::error!(%error, "not sent")).ok()?;
-    let body = if payload.is_empty() { Vec::new() } else { vec![payload] };
-    Some(Frame { header: header.into(), body })
+    Some(Frame { header: header.into(), body: payload.into() })
 }
 
 /// Reads a frame.
@@ -84,7 +83,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
-            let frame = Frame { header: header.into(), body: vec![body.into()] };
+            let frame = Frame { header: header.into(), body: vec![body.into()].into() };
             let _ = read::<Ask>(frame.clone());
             let _ = read::<Tell>(frame);
         }

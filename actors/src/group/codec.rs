@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use quorate_protocols::Message;
+use quorate_transport::Body;
 use serde::{Deserialize, Serialize};
 
 /// An encoded group message.
@@ -10,7 +11,7 @@ pub(crate) struct Packet {
     /// What [`decode`] needs to cut the body into payloads.
     pub(crate) header: Bytes,
     /// The payloads, to be sent back to back behind the header.
-    pub(crate) body: Vec<Bytes>,
+    pub(crate) body: Body,
 }
 
 /// Why bytes from a peer are no group message. Close the link they came on: the peer is faulty.

@@ -52,7 +52,7 @@ impl Side for LinkFlow {
 
 /// A frame with nothing but the payload: what the header costs is the business of who fills it.
 pub(super) fn frame(payload: &Bytes) -> Frame {
-    Frame { header: Bytes::new(), body: vec![payload.clone()] }
+    Frame { header: Bytes::new(), body: payload.clone().into() }
 }
 
 /// Sends batches of frames until the time is over; returns how many there were.

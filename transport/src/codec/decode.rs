@@ -164,6 +164,9 @@ impl FrameDecoder {
     /// [`FrameError`], now and at every later call. The frames before it are appended.
     pub fn decode(&mut self, frames: &mut Vec<Frame>) -> Result<Need, FrameError> {
         loop {
+            if matches!(self.state, State::Start) && self.begun.is_empty() {
+                self.decode_within_chunks(frames);
+            }
             let need = match mem::replace(&mut self.state, State::Start) {
                 State::Start => self.on_start(),
                 State::Whole { header, payload } => Ok(self.on_whole(header, payload, frames)),
@@ -207,6 +210,28 @@ impl FrameDecoder {
         }
     }
 
+    /// Appends the frames of one record that lie within a chunk: nearly all, if they are short. What
+    /// is anything else, or wrong, is left to the states.
+    fn decode_within_chunks(&mut self, frames: &mut Vec<Frame>) {
+        let (header_most, frame_most) = (self.config.header_bytes_max(), self.config.frame_bytes_max());
+        while let Some(chunk) = self.chunks.front_mut() {
+            while let Some(prefix) = chunk.first_chunk()
+                && let Ok(Prefix::Whole { header, payload }) = Prefix::decode(*prefix)
+                && header <= header_most
+                && header + payload <= frame_most
+                && chunk.len() >= PREFIX_BYTES + header + payload
+            {
+                chunk.advance(PREFIX_BYTES);
+                let header = chunk.split_to(header);
+                frames.push(Frame { header, body: chunk.split_to(payload).into() });
+            }
+            if !chunk.is_empty() {
+                return;
+            }
+            self.chunks.pop_front();
+        }
+    }
+
     fn on_start(&mut self) -> Result<Option<Need>, FrameError> {
         let Some(prefix) = self.take_prefix()? else { return Ok(Some(Need::Bytes)) };
         self.state = match prefix {
@@ -240,7 +265,7 @@ impl FrameDecoder {
             return Some(Need::Bytes);
         };
         let header = bytes.split_to(header);
-        frames.push(Frame { header, body: if bytes.is_empty() { Vec::new() } else { vec![bytes] } });
+        frames.push(Frame { header, body: bytes.into() });
         None
     }
 
@@ -272,7 +297,7 @@ impl FrameDecoder {
     ) -> Result<Option<Need>, FrameError> {
         let missing = large.missing;
         if missing == 0 {
-            frames.push(Frame { header: large.header, body: vec![large.payload.freeze()] });
+            frames.push(Frame { header: large.header, body: large.payload.freeze().into() });
             return Ok(None);
         }
         if left_of_part == 0 {

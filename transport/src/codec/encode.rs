@@ -1,10 +1,13 @@
 //! Frames become chunks of bytes.
 
-use std::{collections::VecDeque, mem};
+use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::prefix::{PREFIX_BYTES, Prefix};
+use super::{
+    prefix::{PREFIX_BYTES, Prefix},
+    recycled::Recycled,
+};
 use crate::{Frame, FrameConfig, SendError};
 
 /// Pieces of a payload below this many bytes are copied. A chunk of its own costs its receiver a
@@ -20,7 +23,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// ```
 /// # use std::collections::VecDeque;
 /// # use quorate_transport::{Frame, FrameConfig, codec::FrameEncoder};
-/// let mut frames = VecDeque::from([Frame { header: "h".into(), body: vec!["payload".into()] }]);
+/// let mut frames = VecDeque::from([Frame { header: "h".into(), body: vec!["payload".into()].into() }]);
 /// let mut encoder = FrameEncoder::new(FrameConfig::default());
 /// while !frames.is_empty() {
 ///     let refused = encoder.fill(&mut frames); // the chunks are to be written in any case
@@ -33,7 +36,7 @@ const BATCH_BYTES: usize = 64 << 10;
 pub struct FrameEncoder {
     config: FrameConfig,
     /// What was copied since the last chunk.
-    copied: BytesMut,
+    copied: Recycled,
     chunks: Vec<Bytes>,
     bytes: usize,
 }
@@ -41,7 +44,7 @@ pub struct FrameEncoder {
 impl FrameEncoder {
     /// Starts with nothing to write.
     pub fn new(config: FrameConfig) -> Self {
-        Self { config, copied: BytesMut::new(), chunks: Vec::new(), bytes: 0 }
+        Self { config, copied: Recycled::default(), chunks: Vec::new(), bytes: 0 }
     }
 
     /// Takes frames, oldest first, until there is a batch worth writing or none is left. A long
@@ -54,7 +57,7 @@ impl FrameEncoder {
         let mut result = Ok(());
         while self.bytes < BATCH_BYTES && result.is_ok() {
             let Some(frame) = frames.pop_front() else { break };
-            result = self.encode(frame);
+            result = self.encode(&frame);
         }
         self.cut();
         result
@@ -76,24 +79,24 @@ impl FrameEncoder {
         self.bytes = 0;
     }
 
-    fn encode(&mut self, frame: Frame) -> Result<(), SendError> {
+    fn encode(&mut self, frame: &Frame) -> Result<(), SendError> {
         let (header, payload) = (frame.header.len(), frame.body_bytes());
         check_lengths(header, payload, &self.config)?;
         if header + payload <= self.config.frame_bytes_max() {
             self.prefix(Prefix::Whole { header, payload });
-            self.append(frame.header);
-            frame.body.into_iter().for_each(|piece| self.append(piece));
+            self.append(&frame.header);
+            frame.body.iter().for_each(|piece| self.append(piece));
             return Ok(());
         }
         self.prefix(Prefix::Large { header, payload });
-        self.append(frame.header);
-        self.encode_parts(frame.body, payload);
+        self.append(&frame.header);
+        self.encode_parts(&frame.body, payload);
         Ok(())
     }
 
-    fn encode_parts(&mut self, body: Vec<Bytes>, mut missing: usize) {
+    fn encode_parts(&mut self, body: &[Bytes], mut missing: usize) {
         let mut left_of_part = 0;
-        for mut piece in body {
+        for mut piece in body.iter().cloned() {
             while !piece.is_empty() {
                 if left_of_part == 0 {
                     left_of_part = missing.min(self.config.frame_bytes_max());
@@ -102,7 +105,7 @@ impl FrameEncoder {
                 }
                 let slice = piece.split_to(piece.len().min(left_of_part));
                 left_of_part -= slice.len();
-                self.append(slice);
+                self.append(&slice);
             }
         }
         debug_assert!(left_of_part == 0 && missing == 0, "the parts add up to the payload");
@@ -110,24 +113,31 @@ impl FrameEncoder {
 
     fn prefix(&mut self, prefix: Prefix) {
         self.bytes += PREFIX_BYTES;
-        self.copied.extend_from_slice(&prefix.encode());
+        self.copy(&prefix.encode());
     }
 
-    fn append(&mut self, piece: Bytes) {
+    fn append(&mut self, piece: &Bytes) {
         self.bytes += piece.len();
         if piece.len() < COPIED_BELOW_BYTES {
-            self.copied.extend_from_slice(&piece);
+            self.copy(piece);
         } else {
             self.cut();
-            self.chunks.push(piece);
+            self.chunks.push(piece.clone());
         }
+    }
+
+    /// Copies fewer than [`COPIED_BELOW_BYTES`].
+    fn copy(&mut self, bytes: &[u8]) {
+        if self.copied.room() < bytes.len() {
+            self.cut();
+            self.copied.renew();
+        }
+        self.copied.write(bytes);
     }
 
     /// Makes a chunk of what was copied.
     fn cut(&mut self) {
-        if !self.copied.is_empty() {
-            self.chunks.push(mem::take(&mut self.copied).freeze());
-        }
+        self.chunks.extend(self.copied.cut());
     }
 }
 

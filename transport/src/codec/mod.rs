@@ -20,6 +20,7 @@ mod encode;
 mod hello;
 mod lane;
 mod prefix;
+mod recycled;
 
 #[cfg(test)]
 mod tests;

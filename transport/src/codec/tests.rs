@@ -39,8 +39,7 @@ fn encode(frames: Vec<Frame>) -> Vec<u8> {
 /// What the receiver gets for a frame: the payload in one piece.
 fn received(frame: Frame) -> Frame {
     let header = frame.header.clone();
-    let body = frame.into_body();
-    Frame { header, body: if body.is_empty() { vec![] } else { vec![body] } }
+    Frame { header, body: frame.into_body().into() }
 }
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
@@ -48,7 +47,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let length = prop_oneof![0..40usize, 1000..3000usize, 4000..9000usize];
     let piece = (length, any::<u8>()).prop_map(|(n, fill)| vec![fill; n].into());
     let frame = (header, prop::collection::vec(piece, 0..3));
-    prop::collection::vec(frame.prop_map(|(header, body)| Frame { header, body }), 0..6)
+    prop::collection::vec(frame.prop_map(|(header, body)| Frame { header, body: body.into() }), 0..6)
         .prop_filter("payloads within the limit", |all| all.iter().all(|f| f.body_bytes() <= 20_000))
 }
 
@@ -167,8 +166,8 @@ fn a_decoder_that_failed_fails_again() {
 
 #[test]
 fn too_large_frames_are_taken_out_and_the_rest_goes_on() {
-    let frame = |bytes| Frame { header: Bytes::new(), body: vec![vec![0; bytes].into()] };
-    let header = Frame { header: vec![0; 65].into(), body: vec![] };
+    let frame = |bytes| Frame { header: Bytes::new(), body: vec![vec![0; bytes].into()].into() };
+    let header = Frame { header: vec![0; 65].into(), body: vec![].into() };
     let mut queue = VecDeque::from([frame(3), frame(20_001), header, frame(4)]);
     let mut encoder = FrameEncoder::new(small());
     assert_eq!(encoder.fill(&mut queue), Err(SendError::TooLarge { bytes: 20_001, limit: 20_000 }));
@@ -181,9 +180,9 @@ fn too_large_frames_are_taken_out_and_the_rest_goes_on() {
 #[test]
 fn many_small_frames_are_one_chunk_and_a_long_payload_is_not_copied() {
     let long = Bytes::from(vec![1; 4000]);
-    let small_frame = Frame { header: "h".into(), body: vec!["a".into(), "b".into()] };
+    let small_frame = Frame { header: "h".into(), body: vec!["a".into(), "b".into()].into() };
     let mut queue = VecDeque::from(vec![small_frame; 500]);
-    queue.push_back(Frame { header: Bytes::new(), body: vec![long.clone()] });
+    queue.push_back(Frame { header: Bytes::new(), body: vec![long.clone()].into() });
     let mut encoder = FrameEncoder::new(small());
     encoder.fill(&mut queue).expect("within the limits");
     let [small, shared] = encoder.chunks() else { panic!("two chunks, not {}", encoder.chunks().len()) };
@@ -192,7 +191,8 @@ fn many_small_frames_are_one_chunk_and_a_long_payload_is_not_copied() {
 
 #[test]
 fn a_frame_within_one_chunk_is_a_slice_of_it() {
-    let bytes = Bytes::from(encode(vec![Frame { header: "h".into(), body: vec![vec![1; 3000].into()] }]));
+    let bytes =
+        Bytes::from(encode(vec![Frame { header: "h".into(), body: vec![vec![1; 3000].into()].into() }]));
     let (mut decoder, mut got) = (decoder(), Vec::new());
     decoder.push(bytes.clone());
     assert_eq!(decoder.decode(&mut got), Ok(Need::Bytes));
@@ -201,7 +201,7 @@ fn a_frame_within_one_chunk_is_a_slice_of_it() {
 
 #[tokio::test]
 async fn long_frames_beyond_the_budget_wait_for_each_other() {
-    let frame = Frame { header: Bytes::new(), body: vec![vec![1; 15_000].into()] };
+    let frame = Frame { header: Bytes::new(), body: vec![vec![1; 15_000].into()].into() };
     let bytes = encode(vec![frame.clone()]);
     let budget = ReassemblyBudget::new(&small());
     let mut lanes: Vec<_> = (0..3).map(|_| FrameDecoder::new(small(), budget.clone())).collect();

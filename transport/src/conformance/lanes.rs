@@ -13,12 +13,12 @@ pub(super) async fn frames_of_a_lane_keep_their_order(factory: &dyn Factory) {
     let (mut sender, mut receiver) = pair.lane(Lane::Data(7)).await;
     let lengths = [0, 1, 64, 3000, 0, 70_000];
     let frames: Vec<_> = (0..1000).map(|n| numbered(n, lengths[n % lengths.len()])).collect();
-    let pieces = Frame { header: "pieces".into(), body: vec!["a".into(), "".into(), "bc".into()] };
+    let pieces = Frame { header: "pieces".into(), body: vec!["a".into(), "".into(), "bc".into()].into() };
     let empty = Frame::default();
     let sent = frames.iter().cloned().chain([pieces, empty.clone()]);
     let ((), mut got) = tokio::join!(send(&mut *sender, sent), receive(&mut *receiver, 1002));
     assert_eq!(got.pop(), Some(empty));
-    assert_eq!(got.pop(), Some(Frame { header: "pieces".into(), body: vec!["abc".into()] }));
+    assert_eq!(got.pop(), Some(Frame { header: "pieces".into(), body: vec!["abc".into()].into() }));
     assert!(got == frames, "frames were changed or reordered");
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn lanes_that_nobody_reads_hold_up_no_other(factory: &dyn Facto
         unread.push(receiver);
     }
     let long = numbered(0, 256 << 10).body; // 24 MiB per lane: more than any window
-    let long = Frame { header: "long".into(), body: vec![long[0].slice(..200 << 10); 1] };
+    let long = Frame { header: "long".into(), body: vec![long[0].slice(..200 << 10); 1].into() };
     let mut sending = Box::pin(join_all(stuck.iter_mut().map(|sender| {
         let frames = iter::repeat_n(long.clone(), FRAMES);
         send(&mut **sender, frames)

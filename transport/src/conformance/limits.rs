@@ -12,11 +12,14 @@ pub(super) async fn a_large_payload_arrives_as_it_was(factory: &dyn Factory) {
     let limit = Profile::node(1).frames.payload_bytes_max();
     let payload = pattern(1, limit);
     let pieces = [payload.slice(..9), payload.slice(9..1 << 20), payload.slice(1 << 20..)];
-    let large = Frame { header: "large".into(), body: pieces.to_vec() };
+    let large = Frame { header: "large".into(), body: pieces.to_vec().into() };
     let sent = [numbered(1, 5), large, numbered(2, 5)];
     let ((), got) = tokio::join!(send(&mut *sender, sent), receive(&mut *receiver, 3));
     assert_eq!((&got[0], &got[2]), (&numbered(1, 5), &numbered(2, 5)));
-    assert!(got[1] == Frame { header: "large".into(), body: vec![payload] }, "the payload was changed");
+    assert!(
+        got[1] == Frame { header: "large".into(), body: vec![payload].into() },
+        "the payload was changed"
+    );
 }
 
 pub(super) async fn a_frame_too_large_is_refused_alone(factory: &dyn Factory) {
@@ -24,8 +27,8 @@ pub(super) async fn a_frame_too_large_is_refused_alone(factory: &dyn Factory) {
     let (mut sender, mut receiver) = pair.lane(Lane::Data(1)).await;
     let limits = Profile::node(1).frames;
     let (limit, most) = (limits.payload_bytes_max(), limits.header_bytes_max());
-    let payload = Frame { header: Bytes::new(), body: vec![vec![0; limit].into(), "x".into()] };
-    let header = Frame { header: vec![0; most + 1].into(), body: vec![] };
+    let payload = Frame { header: Bytes::new(), body: vec![vec![0; limit].into(), "x".into()].into() };
+    let header = Frame { header: vec![0; most + 1].into(), body: vec![].into() };
     let mut queue = [frame("before"), payload, frame("between"), header, frame("behind")].into();
     let refused = sender.send(&mut queue).await;
     assert_eq!(refused, Err(SendError::TooLarge { bytes: limit + 1, limit }));

@@ -188,13 +188,13 @@ async fn link(
 
 /// A frame with a payload and no header.
 fn frame(payload: &'static str) -> Frame {
-    Frame { header: Bytes::new(), body: vec![payload.into()] }
+    Frame { header: Bytes::new(), body: vec![payload.into()].into() }
 }
 
 /// A frame that can be told from others of its kind, and compared.
 fn numbered(number: usize, payload_bytes: usize) -> Frame {
     let body = if payload_bytes == 0 { vec![] } else { vec![pattern(number, payload_bytes)] };
-    Frame { header: number.to_string().into(), body }
+    Frame { header: number.to_string().into(), body: body.into() }
 }
 
 /// Bytes that differ by number and position, so that a swapped or shifted piece is noticed.

@@ -127,11 +127,9 @@ impl PipeReceiver {
     }
 }
 
-/// As every receiver gets it.
-fn in_one_piece(frame: Frame) -> Frame {
-    let header = frame.header.clone();
-    let body = frame.into_body();
-    Frame { header, body: if body.is_empty() { Vec::new() } else { vec![body] } }
+fn in_one_piece(mut frame: Frame) -> Frame {
+    let header = mem::take(&mut frame.header);
+    Frame { header, body: frame.into_body().into() }
 }
 
 impl LaneReceiver for PipeReceiver {

@@ -103,6 +103,14 @@ impl Drop for QuicSender {
     }
 }
 
+/// What was read at one time.
+struct Read {
+    bytes: usize,
+    /// Whether there may be more already. To try for it costs as much as to read it: quinn locks the
+    /// connection for both.
+    more: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct QuicReceiver {
     stream: RecvStream,
@@ -119,7 +127,7 @@ impl QuicReceiver {
 
     async fn receive(&mut self, frames: &mut Vec<Frame>) -> Result<bool, LinkError> {
         let before = frames.len();
-        let mut bytes = 0;
+        let (mut bytes, mut more) = (0, true);
         loop {
             self.shared.check()?;
             let decoded = self.decoder.decode(frames).map_err(|error| self.shared.violated(error));
@@ -129,7 +137,7 @@ impl QuicReceiver {
             }
             let need = decoded?;
             match need {
-                _ if found && bytes >= RECEIVE_BYTES => return Ok(true),
+                _ if found && (bytes >= RECEIVE_BYTES || !more) => return Ok(true),
                 Need::Room if found => return Ok(true),
                 Need::Room => tokio::select! {
                     error = self.shared.ended() => return Err(error),
@@ -137,28 +145,32 @@ impl QuicReceiver {
                 },
                 // With something in hand, take what is there but do not wait for more.
                 Need::Bytes if found => match self.read().now_or_never() {
-                    Some(Ok(read)) => bytes += read,
+                    Some(Ok(read)) => (bytes, more) = (bytes + read.bytes, read.more),
                     Some(Err(_)) | None => return Ok(true), // An error comes again.
                 },
-                Need::Bytes => bytes += self.read().await?,
+                Need::Bytes => {
+                    let read = self.read().await?;
+                    (bytes, more) = (bytes + read.bytes, read.more);
+                }
             }
         }
     }
 
     /// Reads some chunks into the decoder, or notes the end. Cancelling it loses nothing.
-    async fn read(&mut self) -> Result<usize, LinkError> {
+    async fn read(&mut self) -> Result<Read, LinkError> {
         let mut chunks = [const { Bytes::new() }; CHUNKS];
+        let none = Read { bytes: 0, more: true };
         let read = match self.stream.read_chunks(&mut chunks).await {
             Ok(Some(read)) => read,
             Ok(None) => {
                 self.ended = true;
                 self.decoder.finish().map_err(|error| self.shared.violated(error))?;
-                return Ok(0);
+                return Ok(none);
             }
             // The sender was dropped amid a frame, which nobody is to see.
             Err(ReadError::Reset(_)) => {
                 self.ended = true;
-                return Ok(0);
+                return Ok(none);
             }
             Err(ReadError::ConnectionLost(error)) => return Err(self.shared.error(&error)),
             Err(error) => return Err(LinkError::Lost(error.to_string())),
@@ -168,7 +180,7 @@ impl QuicReceiver {
             bytes += chunk.len();
             self.decoder.push(chunk);
         }
-        Ok(bytes)
+        Ok(Read { bytes, more: read == CHUNKS })
     }
 }
 

@@ -75,7 +75,7 @@ const CLOSED: VarInt = VarInt::from_u32(0);
 /// assert_eq!(there.peer().member.node, NodeId::new(1));
 ///
 /// let mut sender = here.open(Lane::Control).await?;
-/// sender.send(&mut [Frame { header: "greeting".into(), body: vec!["hello".into()] }].into()).await?;
+/// sender.send(&mut [Frame { header: "greeting".into(), body: vec!["hello".into()].into() }].into()).await?;
 /// let (lane, mut receiver) = there.accept().await?;
 /// let mut frames = Vec::new();
 /// receiver.recv(&mut frames).await?;

@@ -47,7 +47,7 @@ enum Header {
 impl Header {
     fn with(&self, payload: Bytes) -> Frame {
         let header = rmp_serde::to_vec(self).expect("numbers and bytes can be encoded").into();
-        Frame { header, body: vec![payload] }
+        Frame { header, body: payload.into() }
     }
 }
 

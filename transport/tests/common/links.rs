@@ -158,7 +158,7 @@ pub(crate) async fn a_link_that_is_closed_amid_its_traffic_says_why(kind: &dyn K
         let (ours, theirs) = link(&*dialer, &*listener).await;
         let mut sender = ours.open(Lane::Bulk).await.expect("the link stands");
         // More than a new connection may have on the way, and less than makes the sender wait.
-        let payload = Frame { header: "h".into(), body: vec![vec![7; 1_000_000].into()] };
+        let payload = Frame { header: "h".into(), body: vec![vec![7; 1_000_000].into()].into() };
         let mut payload = [payload].into();
         let sent = timeout(A_WHILE, sender.send(&mut payload));
         let close = async {
@@ -180,7 +180,7 @@ pub(crate) async fn what_was_sent_before_the_transport_closed_arrives(kind: &dyn
     sender.send(&mut [frame("first")].into()).await.expect("the link stands");
     let (_, mut receiver) = theirs.accept().await.expect("the link stands");
     let last: Vec<_> =
-        (0..20).map(|_| Frame { header: "h".into(), body: vec![vec![7; 9000].into()] }).collect();
+        (0..20).map(|_| Frame { header: "h".into(), body: vec![vec![7; 9000].into()].into() }).collect();
     sender.send(&mut last.into()).await.expect("the link stands");
     let mut got = Vec::new();
     let receiving = async {

@@ -184,7 +184,7 @@ pub(crate) fn to(listener: &dyn Transport) -> Endpoint {
 }
 
 pub(crate) fn frame(payload: &'static str) -> Frame {
-    Frame { header: "h".into(), body: vec![payload.into()] }
+    Frame { header: "h".into(), body: vec![payload.into()].into() }
 }
 
 pub(crate) async fn link(dialer: &dyn Transport, listener: &dyn Transport) -> (Arc<dyn Link>, Arc<dyn Link>) {
