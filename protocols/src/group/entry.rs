@@ -6,7 +6,7 @@ use quorate_membership::{
     Change, Decree, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor,
 };
 
-use super::{Body, Effect, Effects, Event, FORMER_LINEAGES_MAX, Fate, Group};
+use super::{Body, Effect, Effects, Event, FORMER_LINEAGES_MAX, Fate, Group, Message};
 
 /// Nodes that ask to be admitted at one time. Whoever is not admitted asks again, so the one heard
 /// longest ago makes room for a further one.
@@ -62,6 +62,9 @@ impl Group {
         if filled && !is_fresh(view, from, floor) {
             // It has fallen behind for good: it gives up its place and comes as a newcomer.
             self.leaving.insert(from);
+        } else if view.has(from) && is_closed_to(view, floor) {
+            // It had to go outside and cannot come back to this view: its place is empty.
+            return self.on_gone(from, view.id, out);
         } else if view.has(from) {
             // It is in the view, never entered it, and went outside: it enters on being told.
             let entry = self.past.back().map(|past| past.decree.clone()).filter(|d| d.view.id == view.id);
@@ -111,8 +114,9 @@ impl Group {
             self.see(from);
             return;
         }
-        if self.given_up == Some(view.id.lineage) && view.id.epoch > self.floor.epoch {
-            self.given_up = None; // it went on by a view that was not known here
+        let elsewhere = !mine.is_genesis();
+        if self.is_new(view.id) && !elsewhere {
+            self.given_up.retain(|lineage| *lineage != view.id.lineage); // it may have gone on
         }
         let Some(present) = &self.view else {
             self.contacts.add(view.acceptors().map(|m| m.node));
@@ -209,14 +213,17 @@ impl Group {
     }
 
     /// If so many members were replaced by newer lives that the rest is no majority, this lineage
-    /// can never decide anything again.
+    /// can never decide anything again. Unless it went on before those members ended: whoever is
+    /// left of them knows, so each has to say that it is still in the same view, or has given up.
     pub(super) fn give_up_dead_lineage(&mut self, out: &mut Effects) {
         let Some(view) = self.last_known().filter(|view| !view.id.is_genesis()) else { return };
         if self.config.partitionable {
             return; // it is never lost as long as one member lives
         }
-        let alive = view.acceptors().filter(|m| !self.is_superseded(*m)).count();
-        if alive >= view.agreement_quorum() {
+        let left = || view.acceptors().filter(|m| !self.is_superseded(*m));
+        let same_view = view.id == self.view_id();
+        let is_here = |m: Member| m == self.me || same_view && self.opinions.contains_key(&m.node);
+        if left().count() >= view.agreement_quorum() || !left().all(is_here) {
             return;
         }
         let last = view.clone();
@@ -232,13 +239,17 @@ impl Group {
         }
         self.past.clear();
         self.gone.clear();
-        self.given_up = Some(last.id.lineage);
+        self.given_up.retain(|lineage| *lineage != last.id.lineage);
+        self.given_up.push_back(last.id.lineage);
+        if self.given_up.len() > FORMER_LINEAGES_MAX {
+            self.given_up.pop_front();
+        }
         self.enter_genesis();
     }
 
     /// The latest view known to stand: one that was decided though it cannot be entered yet, the
     /// present one, or one that goes on without this member.
-    fn last_known(&self) -> Option<&View> {
+    pub(super) fn last_known(&self) -> Option<&View> {
         let decided = self.installing.as_ref().map(|(decree, _)| &decree.view);
         decided.or(self.view.as_ref()).or(self.known.as_ref())
     }
@@ -250,13 +261,34 @@ impl Group {
         decree.closes.is_genesis() && !self.is_new(decree.view.id)
     }
 
-    /// A member has given up a lineage; it will never vote in it again.
-    pub(super) fn on_gone(&mut self, from: Member, lineage: u64, out: &mut Effects) {
-        if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
-            return self.withdraw_founding(lineage, out);
+    /// Answers what belongs to a lineage given up: this member votes in it no more. Unless it
+    /// is news of a later view, which may show that the lineage lives.
+    pub(super) fn say_gone(&mut self, to: Member, message: &Message, out: &mut Effects) {
+        let news = matches!(message.body, Body::Current(_) | Body::Decided(_) | Body::Gone);
+        if self.given_up.contains(&message.view.lineage) && !news {
+            let floor = self.shun(message.view);
+            self.post(to.node, floor, Body::Gone, out);
         }
-        if self.last_known().is_some_and(|view| view.id.lineage == lineage && !view.id.is_genesis()) {
-            self.gone.insert(from);
+    }
+
+    /// Never enters this view of a lineage that was given up, whatever is heard of it later. Returns
+    /// the last view of which that is so.
+    fn shun(&mut self, view: ViewId) -> ViewId {
+        let mut floors = self.former_floors.iter_mut().chain([&mut self.floor]);
+        let Some(floor) = floors.find(|floor| floor.lineage == view.lineage) else { return view };
+        *floor = view.max(*floor);
+        *floor
+    }
+
+    /// A member will never vote in this view or in an earlier one. That is of no account for a later
+    /// one: it may have been admitted anew, and what it says of that it says again.
+    pub(super) fn on_gone(&mut self, from: Member, view: ViewId, out: &mut Effects) {
+        if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
+            return self.withdraw_founding(view.lineage, out);
+        }
+        let known = self.last_known().map_or(ViewId::GENESIS, |view| view.id);
+        if !known.is_genesis() && view.lineage == known.lineage && view >= known {
+            self.gone.insert(from, view);
             self.give_up_dead_lineage(out);
         }
     }
@@ -346,10 +378,14 @@ impl Group {
     }
 }
 
-/// Whether this learner was admitted by this view and has not entered it yet.
+/// Whether this learner was admitted by this view and has not been in it.
 fn is_fresh(view: &View, learner: Member, floor: ViewId) -> bool {
-    let entered = floor.lineage == view.id.lineage && floor.epoch >= view.id.epoch;
-    !entered && view.changes.contains(&(learner, Change::Learns))
+    !is_closed_to(view, floor) && view.changes.contains(&(learner, Change::Learns))
+}
+
+/// Whether the floor of somebody outside says that this view is closed to it.
+const fn is_closed_to(view: &View, floor: ViewId) -> bool {
+    floor.lineage == view.id.lineage && floor.epoch >= view.id.epoch
 }
 
 fn is_newer(view: &View, member: Member) -> bool {

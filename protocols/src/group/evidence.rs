@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, agreement::Breach};
+use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Breach};
 
 use super::{Body, Effects, Event, Group, WedgeReason};
 
@@ -52,7 +52,8 @@ impl Group {
     }
 
     pub(super) fn is_superseded(&self, member: Member) -> bool {
-        if self.gone.contains(&member) {
+        let known = self.last_known().map_or(ViewId::GENESIS, |view| view.id);
+        if self.gone.get(&member).is_some_and(|gone| gone.lineage == known.lineage && *gone >= known) {
             return true;
         }
         let declared = member.incarnation == Incarnation::UNKNOWN;
@@ -81,9 +82,10 @@ impl Group {
         self.opinions.retain(|_, opinion| opinion.at >= oldest);
         self.joiners.retain(|_, joiner| joiner.at >= oldest);
         self.ready.retain(|_, at| *at >= oldest);
-        if !self.lost_since.is_empty() || self.is_sealed() {
+        if !self.lost_since.is_empty() || self.is_sealed() || self.alone {
             self.tell_opinion(out);
         }
+        self.give_up_dead_lineage(out);
         self.watch_majority(out);
     }
 
@@ -163,7 +165,7 @@ impl Group {
             let witnesses = heard().filter(|by| self.lost_by(**by, member.node).is_some()).count();
             // Where no majority is needed, all who are left may be one.
             let unanimous = self.config.partitionable && witnesses > 0 && witnesses == heard().count();
-            if self.config.partitionable && self.gone.contains(member) {
+            if self.config.partitionable && self.gone.contains_key(member) {
                 gone.insert(*member, Change::Unreachable);
             } else if self.is_superseded(*member) {
                 gone.insert(*member, Change::Superseded);

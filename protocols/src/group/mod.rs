@@ -152,13 +152,13 @@ pub struct Group {
     former_floors: VecDeque<ViewId>,
     /// While outside: the latest view known to have gone on without this member.
     known: Option<View>,
-    /// The lineage that this member has given up last.
-    given_up: Option<u64>,
+    /// The lineages that this member has given up, the latest last.
+    given_up: VecDeque<u64>,
     /// Other sides of a partitionable group.
     sides: Sides,
-    /// Members that have given up the lineage this one still knows; in a partitionable group, members
-    /// of the view that have gone another way.
-    gone: BTreeSet<Member>,
+    /// Members that have said that they will never vote in this view or an earlier one; in a
+    /// partitionable group, members that have gone another way.
+    gone: BTreeMap<Member, ViewId>,
     born: Time,
     next_tick: Option<Time>,
     loopback: VecDeque<Message>,
@@ -212,9 +212,9 @@ impl Group {
             floor: ViewId::GENESIS,
             former_floors: VecDeque::new(),
             known: None,
-            given_up: None,
+            given_up: VecDeque::new(),
             sides: Sides::default(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             born: now,
             next_tick: None,
             loopback: VecDeque::new(),
@@ -380,6 +380,7 @@ impl Group {
             || self.attempt.is_some()
             || self.installing.is_some()
             || self.doubt.is_some()
+            || self.alone
             || !self.lost_since.is_empty()
             || !self.joiners.is_empty()
             || !self.leaving.is_empty()
@@ -458,9 +459,7 @@ impl Group {
         } else {
             message
         };
-        if self.given_up == Some(message.view.lineage) && message.body != Body::Gone {
-            self.post(from.node, message.view, Body::Gone, out);
-        }
+        self.say_gone(from, &message, out);
         match message.body {
             Body::Join { hears } => {
                 self.on_join(from, message.view, hears, out);
@@ -480,7 +479,7 @@ impl Group {
                 return Ok(());
             }
             Body::Gone => {
-                self.on_gone(from, message.view.lineage, out);
+                self.on_gone(from, message.view, out);
                 return Ok(());
             }
             Body::Where => {

@@ -285,9 +285,8 @@ impl Group {
         self.wedged = false;
         self.alone = false;
         self.row_due = true;
-        if self.floor.lineage != view.id.lineage {
-            self.gone.clear();
-        }
+        self.gone.retain(|_, gone| gone.lineage == view.id.lineage && *gone >= view.id);
+        self.given_up.retain(|lineage| *lineage != view.id.lineage);
         self.raise_floor(view.id);
         self.known = None;
         let closed = self.view_id();

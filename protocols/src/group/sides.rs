@@ -127,7 +127,7 @@ impl Group {
         self.drop_early(view.id);
         if let Some(side) = left_behind {
             let parted: Vec<Member> = side.members.iter().copied().filter(|m| *m != self.me).collect();
-            self.gone.extend(parted);
+            self.gone.extend(parted.into_iter().map(|member| (member, end_of(mine))));
         } else {
             self.note_elsewhere(from, view.id, out);
         }
@@ -139,7 +139,8 @@ impl Group {
         // Its views have growing numbers, so one that is not beyond its side's is an old one.
         let came = view.comes_from(from);
         if came.is_none_or(|came| other.epoch > came.epoch) {
-            self.gone.insert(from);
+            let end = end_of(view.id);
+            self.gone.insert(from, end);
         } else if came == Some(other) {
             self.answer_where(from.node, other, out); // it is still on its way
         }
@@ -253,4 +254,9 @@ impl Group {
         }
         chosen.into_iter().map(|(coordinator, other)| (coordinator, other.view.clone())).collect()
     }
+}
+
+/// Beyond every view of this lineage: whoever went another way votes in none of them any more.
+const fn end_of(view: ViewId) -> ViewId {
+    ViewId { epoch: u64::MAX, ..view }
 }

@@ -1,5 +1,7 @@
 //! Founding a group again after its majority was lost.
 
+use std::{cell::Cell, rc::Rc};
+
 use quorate_membership::{Cut, Decree, Incarnation, Member, ViewId, agreement::Ballot};
 use quorate_protocols::{Body, Input, Message};
 
@@ -30,4 +32,95 @@ fn a_late_vote_on_a_founding_that_was_given_up_does_not_hinder_the_next() {
     assert_eq!(again.members, [second_life(1), member(2)]);
     assert_ne!(again.id.lineage, first.id.lineage);
     assert_eq!(world.view(1), again);
+}
+
+#[test]
+fn what_a_newcomer_gave_up_before_it_was_admitted_does_not_count_against_it() {
+    let mut world = World::founded(3, |_| {});
+    world.crash(3);
+    world.run(2000);
+    let former = world.view(1).id;
+    world.start_as(second_life(3), None);
+    // It says so again and again until the view that admits it begins.
+    while world.view(1).id == former {
+        for number in [1, 2] {
+            let message = Message { view: former, body: Body::Gone };
+            world.input(number, Input::Received { from: second_life(3), message }).unwrap();
+        }
+        world.run(1);
+    }
+    let admitted = world.view(1);
+    assert_eq!(admitted.members.last(), Some(&second_life(3)));
+    world.run(3000);
+    assert_eq!([1, 2, 3].map(|number| world.view(number)), [(); 3].map(|()| admitted.clone()));
+}
+
+#[test]
+fn a_member_that_went_outside_and_cannot_come_back_to_its_view_gives_its_place_up() {
+    let mut world = World::founded(3, |_| {});
+    let view = world.view(1).id;
+    world.lose(|from, to, _| from == n(3) || to == n(3));
+    for number in [1, 2] {
+        let message = Message { view, body: Body::Join { hears: vec![n(1), n(2)] } };
+        world.input(number, Input::Received { from: member(3), message }).unwrap();
+    }
+    world.run(1500);
+    assert_eq!(world.view(1).members, [member(1), member(2)]);
+}
+
+#[test]
+fn a_lineage_is_not_given_up_while_a_member_that_may_have_gone_on_is_out_of_reach() {
+    let mut world = World::founded(3, |_| {});
+    let lineage = world.view(1).id.lineage;
+    world.lose(|from, to, _| [from, to] == [n(2), n(3)] || [from, to] == [n(3), n(2)]);
+    world.unreachable(2, 3);
+    world.unreachable(3, 2);
+    world.run(2000);
+    assert_eq!(world.view(1).members, [member(1), member(2)]);
+
+    // n1 leaves n2 alone in the group and comes back to where n3 is, which knows but the view of two.
+    world.input(1, Input::Leave).unwrap();
+    world.run(500);
+    assert_eq!(world.view(2).members, [member(2)]);
+    world.lose(|from, to, _| from == n(2) || to == n(2));
+    world.crash(1);
+    world.start_as(second_life(1), None);
+    world.unreachable(1, 2);
+    world.unreachable(2, 1);
+    world.run(10_000);
+    assert_eq!(world.view(2).members, [member(2)]);
+    assert!(world.view(1).id.is_genesis(), "n3 does not found another group with n1");
+
+    world.lose(|_, _, _| false);
+    world.reachable(2, 3);
+    world.input(1, Input::Reachable(member(2))).unwrap();
+    world.input(2, Input::Reachable(second_life(1))).unwrap();
+    world.run(3000);
+    for number in 1..=3 {
+        assert_eq!((world.view(number).members.len(), world.view(number).id.lineage), (3, lineage));
+    }
+}
+
+#[test]
+fn a_member_that_gave_up_several_lineages_says_so_of_each() {
+    let mut world = World::founded(3, |_| {});
+    let first = world.view(1).id;
+    for life in [2, 3] {
+        world.crash(2);
+        world.crash(3);
+        for number in [2, 3] {
+            world.start_as(Member::new(n(number), Incarnation::new(life)), None);
+        }
+        world.run(5000);
+        assert_eq!((world.view(1).members.len(), world.view(1).id.epoch), (3, 1), "founded anew");
+    }
+    let said = Rc::new(Cell::new(false));
+    let heard = Rc::clone(&said);
+    world.lose(move |from, _, body| {
+        heard.set(heard.get() || from == n(1) && *body == Body::Gone);
+        false
+    });
+    let message = Message { view: first, body: Body::Join { hears: Vec::new() } };
+    world.input(1, Input::Received { from: Member::new(n(2), Incarnation::new(3)), message }).unwrap();
+    assert!(said.get());
 }
