@@ -251,10 +251,14 @@ fn attack_35_voters_and_holders_change_together() {
             Fault::Aimed(vec![Aim::at(step, Strike::CutOff).by(n(1)).reaching([n(2)])]),
         );
         play.hold(1..=2, |run| {
-            // Three of the five old voters decide, or nobody does.
-            let decided = run.history.views(ms(3000));
-            assert!(decided.iter().all(|id| id.epoch >= 2));
-            assert!(run.view(1).witnesses.len() == 1);
+            // Three of the five old voters decide on what follows; the other two decide nothing.
+            assert_eq!(nodes(&run.view(1)), [1, 2, 3, 4, 5]);
+            assert_eq!(run.view(1).witnesses.len(), 1);
+            let next = run.view(2);
+            assert_eq!((nodes(&next), next.witnesses.len()), (vec![1, 2, 3], 0), "seed {}", run.seed);
+            for apart in [4, 5] {
+                assert!(run.views(apart, 3000, 6000).is_empty(), "n{apart} enters a view on its own");
+            }
         });
     }
 }

@@ -150,19 +150,15 @@ impl Checker {
             Fate::Uniform => {
                 self.delivery.on_uniform(at, payload);
                 if let Some(view) = self.delivery.view_of(at) {
-                    self.on_served(now, at, view);
+                    // `now` is missing where a clock is wrong: then nothing is said about times.
+                    self.seal.on_served(at, view);
+                    if let Some(now) = now {
+                        self.serving.on_told(now, at, view);
+                    }
                 }
             }
             Fate::Delivered | Fate::Lost => self.letters.on_fate(payload, fate == Fate::Delivered),
             _ => {}
-        }
-    }
-
-    /// `now` is missing where a clock is wrong: then nothing is said about times.
-    fn on_served(&mut self, now: Option<Time>, at: Member, view: ViewId) {
-        self.seal.on_served(at, view);
-        if let Some(now) = now {
-            self.serving.on_served(now, at, view);
         }
     }
 
@@ -209,7 +205,10 @@ impl Checker {
         payload: &Bytes,
     ) {
         self.delivery.on_message(at, view, name, payload);
-        self.on_served(now, at, view);
+        self.seal.on_served(at, view);
+        if let Some(now) = now {
+            self.serving.on_delivered(now, at, view);
+        }
     }
 
     /// A message just delivered is marked as uniform, or as not yet so.

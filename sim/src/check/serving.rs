@@ -88,9 +88,17 @@ impl Serving {
         self.present.remove(&at);
     }
 
-    /// A member whose clock is right delivers a message, or is told that its own is uniform.
-    pub(super) fn on_served(&mut self, now: Time, at: Member, view: ViewId) {
-        let late = |over: &&Time| now > **over + self.grace && !self.learning.contains(&at);
+    /// A member whose clock is right delivers a message.
+    pub(super) fn on_delivered(&mut self, now: Time, at: Member, view: ViewId) {
+        if !self.learning.contains(&at) {
+            self.on_told(now, at, view);
+        }
+    }
+
+    /// A member whose clock is right is told that its own message is uniform: that is an
+    /// acknowledgement, whoever it is.
+    pub(super) fn on_told(&mut self, now: Time, at: Member, view: ViewId) {
+        let late = |over: &&Time| now > **over + self.grace;
         let over = self.over.get(&view).filter(late);
         if let Some(over) = over {
             self.late.insert(at, format!("{at} serves {view}, which the others left at {over}"));
