@@ -24,6 +24,7 @@ const EXAMPLE: &str = r#"listen = "127.0.0.1:4610"      # where other nodes and 
 credentials = "certs/n1"       # a folder that `quorate cert issue` made
 seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through them
 data = "data/n1"               # what must outlive the process
+metrics = "127.0.0.1:9100"     # where Prometheus finds the figures of the node, at /metrics
 detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
 
 [[groups]]                     # a group that this node founds or joins at once
@@ -57,6 +58,8 @@ pub(crate) struct NodeFile {
     pub(crate) seeds: Vec<SocketAddr>,
     /// Folder for what must outlive the process, if any.
     pub(crate) data: Option<PathBuf>,
+    /// Where to serve the figures of the process, if anywhere.
+    pub(crate) metrics: Option<SocketAddr>,
     /// All spans of waiting.
     pub(crate) timing: Timing,
     /// Groups that the cluster is declared with.
@@ -105,6 +108,7 @@ struct RawNode {
     #[serde(default)]
     seeds: Vec<Text>,
     data: Option<PathBuf>,
+    metrics: Option<Text>,
     detect_within: Option<Text>,
     payload_bytes_max: Option<usize>,
     #[serde(default)]
@@ -151,6 +155,7 @@ impl NodeFile {
             credentials: folder.join(raw.credentials),
             seeds: raw.seeds.iter().map(|seed| source.address(seed)).collect::<Result<_, _>>()?,
             data: raw.data.map(|data| folder.join(data)),
+            metrics: raw.metrics.map(|addr| source.address(&addr)).transpose()?,
             timing: raw.detect_within.map_or(Ok(Timing::DEFAULT), |span| source.timing(&span))?,
             groups,
             payload_bytes_max: raw.payload_bytes_max,

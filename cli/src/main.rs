@@ -6,6 +6,7 @@ mod config;
 mod failure;
 mod input;
 mod local;
+mod metrics;
 mod output;
 mod profile;
 mod serving;

@@ -11,7 +11,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, config::NodeFile};
+use crate::{Failure, config::NodeFile, metrics};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -28,6 +28,9 @@ pub(crate) enum News {
         cluster: String,
         /// Where.
         addr: String,
+        /// Where its figures are, if they are served.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metrics: Option<String>,
     },
     /// A group has installed a view at this node.
     View {
@@ -56,7 +59,10 @@ pub(crate) enum News {
 impl std::fmt::Display for News {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Serving { node, cluster, addr } => write!(f, "{node} of cluster {cluster} serves {addr}"),
+            Self::Serving { node, cluster, addr, metrics } => {
+                write!(f, "{node} of cluster {cluster} serves {addr}")?;
+                metrics.as_ref().map_or(Ok(()), |url| write!(f, "; figures at {url}"))
+            }
             Self::View { node, group, view, changes, .. } => {
                 write!(f, "{node}: group {group} is in view {view}: {}", changes.join(", "))
             }
@@ -80,6 +86,10 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
     credentials.check(SystemTime::now())?;
     let identity = credentials.identity().clone();
     let config = file.config(&identity)?;
+    let metrics = match file.metrics {
+        Some(addr) => Some(metrics::url(metrics::serve(addr).await?)),
+        None => None,
+    };
     let life = config.begin_life()?;
     let transport = QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default())?;
     let groups: Vec<_> = config
@@ -93,6 +103,7 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
         node: identity.node.to_string(),
         cluster: identity.cluster.to_string(),
         addr: file.listen.to_string(),
+        metrics,
     };
     let node = Node::start(config, life, Arc::new(transport)).await?;
     // The channel is empty and its reader is returned below.

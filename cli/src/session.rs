@@ -12,7 +12,11 @@ use quorate::{
     transport::{ConnectionConfig, ConnectionSettings, CredentialFiles, Credentials, QuicTransport},
 };
 
-use crate::{Failure, profile::Profile, span};
+use crate::{
+    Failure,
+    profile::{Profile, ProfileError},
+    span,
+};
 
 /// Silence after which a node is taken for gone. Longer than a view change, so that a node that is
 /// merely busy with one keeps its clients.
@@ -49,7 +53,16 @@ impl Reach {
             let (addresses, credentials) = (self.connect.clone(), credentials.clone());
             return Ok(Profile { addresses, credentials, authority: None });
         }
-        let mut profile = Profile::load(self.profile.as_deref())?;
+        let mut profile = match Profile::load(self.profile.as_deref()) {
+            Err(ProfileError::NoneKnown | ProfileError::NoHome) if !self.connect.is_empty() => {
+                return Err(Failure::Failed(
+                    "--connect says where, but no profile says with which certificate: name its folder with \
+                     --credentials (`quorate cert issue --client NAME` makes one), or a profile with --profile"
+                        .into(),
+                ));
+            }
+            loaded => loaded?,
+        };
         if !self.connect.is_empty() {
             profile.addresses.clone_from(&self.connect);
         }

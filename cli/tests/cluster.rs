@@ -122,3 +122,16 @@ fn a_node_needs_its_credentials_its_port_and_its_data_folder() {
     node.signal("INT");
     assert_eq!(node.code(), 0);
 }
+
+#[test]
+fn a_cluster_of_processes_is_gone_after_an_interrupt() {
+    let place = Place::new();
+    let mut up = place.start("up --port 0 --processes");
+    let lines = up.wait_for("ready in ");
+    let pids = ["n1", "n2", "n3"].map(|node| process_of(node, &lines));
+    up.signal("INT");
+    assert_eq!(up.code(), 0);
+    for pid in pids {
+        assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "process {pid} is left");
+    }
+}

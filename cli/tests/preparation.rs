@@ -111,7 +111,7 @@ fn a_configuration_that_is_wrong_is_told_by_its_line() {
     assert_eq!(
         place.fails("doctor", 1),
         "quorate: node.toml:3: unknown field `lisen`, expected one of `listen`, `credentials`, `seeds`, \
-         `data`, `detect_within`, `payload_bytes_max`, `groups`"
+         `data`, `metrics`, `detect_within`, `payload_bytes_max`, `groups`"
     );
     assert_eq!(
         place.fails("doctor --config other.toml", 1),

@@ -4,6 +4,7 @@ mod asking;
 mod bound;
 mod codec;
 mod events;
+mod figures;
 mod handle;
 mod outlet;
 mod perform;

@@ -53,6 +53,7 @@ impl Replication {
     }
 
     fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
+        super::figures::count(self.spec.name(), &event);
         match &event {
             Event::View(view) => {
                 tracing::info!(group = self.spec.name(), %view, "a view begins");

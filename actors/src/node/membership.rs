@@ -8,7 +8,8 @@ use std::{
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{
-    Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId, Timing,
+    Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId, Time,
+    Timing,
 };
 use quorate_protocols::Input;
 use quorate_transport::{Endpoint, Mesh, PeerInfo};
@@ -34,6 +35,8 @@ pub(crate) struct Membership {
     /// Nodes that are watched whether the cluster knows them or not.
     declared: BTreeSet<NodeId>,
     reachable: BTreeMap<NodeId, Member>,
+    /// Nodes that were heard and are not any more, and since when.
+    lost: BTreeMap<NodeId, Time>,
     /// Where the nodes are that links are kept to.
     dialed: BTreeMap<NodeId, SocketAddr>,
     linked: BTreeMap<NodeId, PeerInfo>,
@@ -82,6 +85,7 @@ impl Membership {
             groups,
             declared,
             reachable: BTreeMap::new(),
+            lost: BTreeMap::new(),
             dialed: BTreeMap::new(),
             linked: BTreeMap::new(),
             node,
@@ -125,11 +129,13 @@ impl Membership {
                 DetectorEffect::Reachable { member } => {
                     tracing::info!(%member, "reachable");
                     self.reachable.insert(member.node, member);
+                    self.lost.remove(&member.node);
                     self.tell_groups(&Input::Reachable(member));
                 }
                 DetectorEffect::Unreachable { node } => {
                     tracing::info!(%node, "unreachable");
                     self.reachable.remove(&node);
+                    self.lost.insert(node, self.clock.now());
                     self.tell_groups(&Input::Unreachable(node));
                 }
                 DetectorEffect::Superseded { old, new } => {
@@ -175,6 +181,7 @@ impl Membership {
                     // Whoever was declared down by mistake comes back by itself; a declared node is
                     // wanted in any case.
                     if !self.declared.contains(&id.member.node) {
+                        self.lost.remove(&id.member.node);
                         self.dialed.remove(&id.member.node);
                         self.mesh.forget(id.member.node);
                     }
@@ -321,6 +328,7 @@ impl Handler<AskPeers> for Membership {
         let up: BTreeMap<NodeId, _> = self.cluster.members().map(|id| (id.member.node, *id)).collect();
         let known = up.keys().chain(self.linked.keys()).chain(&self.declared).copied();
         let known: BTreeSet<NodeId> = known.filter(|node| *node != self.me.node).collect();
+        let now = self.clock.now();
         let status = |node: NodeId| {
             let linked = self.linked.get(&node);
             PeerStatus {
@@ -330,6 +338,7 @@ impl Handler<AskPeers> for Membership {
                 in_cluster: up.contains_key(&node),
                 linked: linked.is_some(),
                 reachable: self.reachable.contains_key(&node),
+                lost_for_ms: self.lost.get(&node).map(|at| now.since(*at).as_millis() as u64),
             }
         };
         known.into_iter().map(status).collect()

@@ -22,6 +22,9 @@ pub struct PeerStatus {
     pub linked: bool,
     /// Whether both nodes hear each other.
     pub reachable: bool,
+    /// Milliseconds since it was lost, while it is suspected; `None` if it is reachable or was never
+    /// heard.
+    pub lost_for_ms: Option<u64>,
 }
 
 /// A node, as it sees itself.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -16,7 +16,7 @@ use crate::{
     commands::cert::days_left,
     config::{self, NodeFile},
     failure::one_line,
-    output,
+    metrics, output,
     output::Output,
     span,
 };
@@ -73,13 +73,14 @@ struct Report {
 /// Carries out `quorate doctor`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let file = NodeFile::load(&args.config)?;
-    let findings = vec![
+    let mut findings = vec![
         finding("configuration", Ok((Verdict::Ok, configuration(&file, &args.config)))),
         finding("credentials", credentials(&file)),
         finding("address", address(file.listen)),
         finding("data folder", data(file.data.as_deref())),
         finding("socket buffers", buffers(file.listen)),
     ];
+    findings.extend(file.metrics.map(|addr| finding("metrics", metrics(addr))));
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     let report = Report { findings, timeouts: timeouts(&file.timing) };
     let mut output = Output::new();
@@ -136,6 +137,13 @@ fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
 fn address(addr: SocketAddr) -> Result<(Verdict, String), String> {
     match UdpSocket::bind(addr) {
         Ok(_) => Ok((Verdict::Ok, format!("{addr} is free"))),
+        Err(error) => Err(bind_error(addr, &error)),
+    }
+}
+
+fn metrics(addr: SocketAddr) -> Result<(Verdict, String), String> {
+    match TcpListener::bind(addr) {
+        Ok(_) => Ok((Verdict::Ok, format!("Prometheus will find the figures at {}", metrics::url(addr)))),
         Err(error) => Err(bind_error(addr, &error)),
     }
 }

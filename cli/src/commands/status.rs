@@ -65,7 +65,7 @@ fn show(status: &Status, output: &mut Output) -> Result<(), Failure> {
     let mut nodes = vec![(me, [String::new(), me.to_string(), status.addr.to_string(), own])];
     nodes.extend(status.peers.iter().map(|peer| {
         let addr = peer.addr.map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
-        (peer.node, [String::new(), peer.node.to_string(), addr, state(peer).to_owned()])
+        (peer.node, [String::new(), peer.node.to_string(), addr, state(peer)])
     }));
     nodes.sort_by_key(|(node, _)| *node);
     rows.extend(nodes.into_iter().map(|(_, row)| row));
@@ -82,12 +82,14 @@ fn show(status: &Status, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn state(peer: &PeerStatus) -> &'static str {
-    match (peer.in_cluster, peer.linked, peer.reachable) {
-        (_, true, true) => "reachable",
-        (_, true, false) => "linked, but does not hear this node, or is not heard",
-        (true, false, _) => "in the cluster, no link",
-        (false, false, _) => "gone",
+/// What the failure detector says; a link says little, since it outlives its peer for a while.
+fn state(peer: &PeerStatus) -> String {
+    match (peer.reachable, peer.lost_for_ms, peer.linked, peer.in_cluster) {
+        (true, ..) => "reachable".to_owned(),
+        (_, Some(ms), ..) => format!("unreachable for {}", span::show(Duration::from_millis(ms))),
+        (_, None, true, _) => "linked, not heard yet".to_owned(),
+        (_, None, false, true) => "in the cluster, not linked yet".to_owned(),
+        (_, None, false, false) => "not met yet".to_owned(),
     }
 }
 

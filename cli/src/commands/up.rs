@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use crate::{
     Failure,
     config::NodeFile,
     local::{Child, Claim, GROUP, Layout, PATTERN},
+    metrics,
     output::Output,
     profile,
     serving::{News, Served, serve},
@@ -33,6 +35,11 @@ const NEWS_MAX: usize = 1024;
 /// The nodes talk QUIC over loopback, with certificates that are made on first use. Clients find
 /// the cluster by themselves, through a profile that is written to the user's state folder.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate up
+  quorate up --nodes 5 --processes --data cluster
+  quorate up --metrics 127.0.0.1:9100")]
 pub(crate) struct Args {
     /// How many nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -46,6 +53,10 @@ pub(crate) struct Args {
     /// Port of the first node; the others take those after it. 0 takes any free ports.
     #[arg(long, value_name = "PORT", default_value_t = 4610)]
     port: u16,
+    /// Serve figures for Prometheus at this address, such as 127.0.0.1:9100; with --processes the
+    /// nodes after the first take the ports after it.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
     /// Where to tell clients about the cluster [default: a file in the user's state folder].
     #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE")]
     profile: Option<PathBuf>,
@@ -62,9 +73,18 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut wish = Wish::listen()?;
     let claim = Claim::take(&profile::place(args.profile.as_deref())?)?;
-    let layout = Layout::prepare(args.data.as_deref(), args.nodes, args.port)?;
+    let of_each = args.metrics.filter(|_| args.processes);
+    if of_each.is_some_and(|addr| addr.port() == 0) {
+        let what = "--metrics needs a port with --processes: write for example 127.0.0.1:9100";
+        return Err(Failure::Usage(what.into()));
+    }
+    let layout = Layout::prepare(args.data.as_deref(), args.nodes, args.port, of_each)?;
     let (tell, mut news) = mpsc::channel(NEWS_MAX);
     let mut output = Output::new();
+    if let (Some(addr), false) = (args.metrics, args.processes) {
+        let bound = metrics::serve(addr).await?;
+        output.line(format!("figures at {}", metrics::url(bound)))?;
+    }
     let mut nodes = start(&layout, args.processes, &tell).await?;
     introduce(&layout, &nodes, &mut output)?;
     let outcome = tokio::select! {
@@ -222,7 +242,9 @@ fn introduce(layout: &Layout, nodes: &Nodes, output: &mut Output) -> Result<(), 
     for node in layout.nodes() {
         let pid = pids.iter().find(|(of, _)| *of == node).and_then(|(_, pid)| *pid);
         let process = pid.map(|pid| format!("  process {pid}")).unwrap_or_default();
-        output.line(format!("{node}  {}{process}", layout.address(node)))?;
+        let figures = layout.metrics(node).map(|addr| format!("  figures at {}", metrics::url(addr)));
+        let figures = figures.unwrap_or_default();
+        output.line(format!("{node}  {}{figures}{process}", layout.address(node)))?;
     }
     output.flush()
 }
