@@ -127,6 +127,8 @@ struct RawGroup {
     subjects: Vec<Text>,
     window_bytes: Option<usize>,
     history_bytes: Option<usize>,
+    #[serde(default)]
+    partitionable: bool,
 }
 
 impl NodeFile {
@@ -231,6 +233,7 @@ impl Source<'_> {
             raw.order.map(|order| self.value::<Order>(&order)).transpose()?.map(|it| it.to_string());
         group.subjects = self.values::<Pattern>(&raw.subjects)?.iter().map(ToString::to_string).collect();
         (group.window_bytes, group.history_bytes) = (raw.window_bytes, raw.history_bytes);
+        group.partitionable = raw.partitionable;
         // What is wrong within one group is told by its line; GroupSpec knows the rules.
         match GroupSpec::try_from(group.clone()) {
             Ok(_) => Ok(group),

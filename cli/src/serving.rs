@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use quorate::{
     EventOptions, Group, GroupEvent, Node,
-    membership::{NodeId, View},
+    membership::{Member, NodeId, View},
     protocols::{Event, WedgeReason},
     transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport},
 };
@@ -153,6 +153,10 @@ pub(crate) fn changes(view: &View) -> Vec<String> {
     view.changes.iter().map(|(member, change)| format!("{} {change}", member.node)).collect()
 }
 
+fn names(members: &[Member]) -> String {
+    members.iter().map(|member| member.node.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// What an event says of a member's standing in its group, in words that follow the group's name.
 pub(crate) fn standing(event: &Event) -> Option<String> {
     Some(match event {
@@ -161,6 +165,12 @@ pub(crate) fn standing(event: &Event) -> Option<String> {
         }
         Event::Resumed => "goes on".to_owned(),
         Event::Removed { view } => format!("went on without this node ({view}), which joins again"),
+        Event::Transitional { members, .. } => format!("parts or merges: {} come along", names(members)),
+        Event::Merged { sides } => {
+            let sides: Vec<String> =
+                sides.iter().map(|side| format!("{{{}}}", names(&side.members))).collect();
+            format!("has merged {}", sides.join(" and "))
+        }
         Event::LineageLost => "lost a majority for good and is founded anew".to_owned(),
         Event::Left => "was left by this node".to_owned(),
         _ => return None,

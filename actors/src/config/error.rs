@@ -1,7 +1,7 @@
 //! Why settings are no configuration.
 
 use quorate_membership::BadTiming;
-use quorate_protocols::bus::SubjectError;
+use quorate_protocols::{SpecError, bus::SubjectError};
 
 /// Why settings cannot be used. Each names the field and what to write instead.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -88,6 +88,19 @@ pub enum SettingsError {
     /// State beside bound subjects, of which a newcomer may see a message twice that others drop.
     #[error("groups.state: group `{0}` has bound subjects: keep the state in a group of its own")]
     StateWithSubjects(String),
+    /// Sides that would publish under one subject without knowing of each other.
+    #[error(
+        "groups.subjects: group `{0}` is partitionable: bind subjects to a group that has one view at a time"
+    )]
+    SidesWithSubjects(String),
+    /// What a partitionable group cannot have.
+    #[error("groups.partitionable: group `{group}`: {why}")]
+    Sides {
+        /// The group.
+        group: String,
+        /// What is wrong.
+        why: SpecError,
+    },
     /// Subjects that are bound to two groups.
     #[error("groups.subjects: `{first}` and `{second}` select common subjects but belong to two groups")]
     SubjectsOverlap {

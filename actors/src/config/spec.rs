@@ -54,6 +54,13 @@ pub struct GroupSettings {
     /// The longest state in bytes. Default 1 GiB; a newcomer and those who give it hold it in memory.
     #[serde(default)]
     pub state_bytes_max: Option<usize>,
+    /// Whether each side of a partition goes on with a view of its own, and sides merge when they
+    /// hear each other again. Default: no; a majority goes on. Every member then begins alone, and
+    /// is told what happens by [`Event::Transitional`](quorate_protocols::Event::Transitional) and
+    /// [`Event::Merged`](quorate_protocols::Event::Merged). Not with witnesses, subjects, state or a
+    /// policy for slow members.
+    #[serde(default)]
+    pub partitionable: bool,
 }
 
 /// What all members of a group have to agree on; made of [`GroupSettings`].
@@ -80,7 +87,15 @@ impl GroupSettings {
             history_bytes: None,
             state: false,
             state_bytes_max: None,
+            partitionable: false,
         }
+    }
+
+    /// Has each side of a partition go on, and sides merge.
+    #[must_use]
+    pub const fn partitionable(mut self) -> Self {
+        self.partitionable = true;
+        self
     }
 
     /// Has newcomers get the application's state.
@@ -162,6 +177,7 @@ impl GroupSpec {
         (mine.group, mine.order) == (theirs.group, theirs.order)
             && (&mine.founders, &mine.witnesses) == (&theirs.founders, &theirs.witnesses)
             && (&self.subjects, self.has_state()) == (&other.subjects, other.has_state())
+            && mine.partitionable == theirs.partitionable
     }
 
     /// The same group with the time-outs of a node.
@@ -235,6 +251,11 @@ impl TryFrom<GroupSettings> for GroupSpec {
             return Err(SettingsError::StateWithSubjects(group));
         }
         config.state_transfer = raw.state;
+        config.partitionable = raw.partitionable;
+        if raw.partitionable && !subjects.is_empty() {
+            return Err(SettingsError::SidesWithSubjects(group));
+        }
+        config.check().map_err(|why| SettingsError::Sides { group: group.clone(), why })?;
         config.snapshot_bytes_max = size(
             "groups.state_bytes_max",
             raw.state_bytes_max,

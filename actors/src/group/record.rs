@@ -107,6 +107,8 @@ pub struct GroupStatus {
     pub name: String,
     /// Its order of delivery, as in the configuration.
     pub order: String,
+    /// Whether each side of a partition goes on, and sides merge.
+    pub partitionable: bool,
     /// The subjects bound to it.
     pub subjects: Vec<String>,
     /// The present view; `None` while this node is outside.

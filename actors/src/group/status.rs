@@ -51,6 +51,7 @@ impl Replication {
         GroupStatus {
             name: self.spec.name().to_owned(),
             order: self.spec.config().order.to_string(),
+            partitionable: self.spec.config().partitionable,
             subjects: self.spec.subjects().iter().map(ToString::to_string).collect(),
             view: self.group.view().cloned(),
             rank: self.group.view().and_then(|view| view.rank(self.group.me())),

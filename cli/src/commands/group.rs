@@ -51,6 +51,9 @@ struct Join {
     /// for a new one].
     #[arg(long)]
     order: Option<Order>,
+    /// For a new group: each side of a partition goes on, and sides merge when they hear each other.
+    #[arg(long, requires = "founders")]
+    partitionable: bool,
     /// The nodes that found a new group: the same list at each of them.
     #[arg(long, value_name = "NODES", value_delimiter = ',')]
     founders: Vec<NodeId>,

@@ -94,6 +94,7 @@ async fn settings(args: &Join) -> Result<(GroupSettings, Timing), Failure> {
             let mut settings = GroupSettings::new(&args.name, members.map(|member| member.node.get()));
             settings.order = Some(group.order.clone());
             settings.subjects.clone_from(&group.subjects);
+            settings.partitionable = group.partitionable;
             settings
         }
         (None, []) => {
@@ -103,6 +104,7 @@ async fn settings(args: &Join) -> Result<(GroupSettings, Timing), Failure> {
             )));
         }
     };
+    settings.partitionable |= args.partitionable;
     match (args.order.map(|order| order.to_string()), &settings.order) {
         (Some(wanted), Some(order)) if wanted != *order => {
             return Err(Failure::Usage(format!(
