@@ -30,16 +30,16 @@ pub struct Settings {
     /// What is lost is submitted again.
     pub retries: bool,
     /// Newcomers get the application's state, which is at least so many bytes long; `None`: they do
-    /// not.
+    /// not, unless the seed chooses it.
     pub state_bytes: Option<usize>,
     /// Whether each side of a partition goes on.
     pub partitionable: bool,
-    /// Whether the seed also chooses policies, and slows nodes down.
+    /// Whether the seed also chooses policies and state transfer, and slows nodes down.
     pub varied: bool,
 }
 
 impl Settings {
-    /// The same, and the seed also chooses the group's policies, and slows nodes down.
+    /// The same, and the seed also chooses the group's policies and state transfer, and slows nodes down.
     pub const fn varied(seed: u64) -> Self {
         Self { varied: true, ..Self::new(seed) }
     }
@@ -93,7 +93,9 @@ impl Settings {
             config.slow = policies[(self.seed % 3) as usize];
             config.lag_for = Duration::from_secs(1);
         }
-        config.state_transfer = self.state_bytes.is_some();
+        // Sides of a partition have states of their own, which nobody can be given.
+        let drawn = self.varied && !self.partitionable && self.seed.is_multiple_of(2);
+        config.state_transfer = self.state_bytes.is_some() || drawn;
         config.snapshot_chunk_bytes = 512; // so that even short states take several
         config.breach = self.breach;
         config

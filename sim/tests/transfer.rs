@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Run, ms, n, play};
 use quorate_membership::{GroupId, Time, View};
 use quorate_protocols::{Event, GroupConfig, Order, Restore};
-use quorate_sim::{Fault, Schedule, World};
+use quorate_sim::{Aim, Fault, Schedule, Settings, Step, Strike, World, run};
 
 /// The longest time within these milliseconds in which a node delivered nothing.
 fn longest_silence(world: World, node: u64, from: u64, to: u64) -> Duration {
@@ -87,5 +87,31 @@ fn s7_the_state_of_a_joiner_is_exact_though_its_donors_keep_receiving_messages()
             let theirs = run.delivered(n(1), 1, admitted);
             assert_eq!(run.delivered(n(5), 2, admitted), theirs, "{order}, seed {}", run.seed);
         });
+    }
+}
+
+/// Two learners of one view miss it and hear of the next, which lists them still: who entered that
+/// one counted on from where it had been removed.
+#[test]
+fn learners_that_missed_the_view_with_their_state_do_not_follow_the_next_one() {
+    let frame = |node: u64, then: Strike| Aim::at(Step::Data, then).by(n(node));
+    let chained = vec![
+        frame(4, Strike::Crash).reaching([n(2)]),
+        frame(2, Strike::Lose).reaching((1..=5).map(n)),
+        frame(2, Strike::CutOff),
+    ];
+    let schedule = Schedule::quiet()
+        .and(574, 2194, Fault::Late(10))
+        .and(1309, 1594, Fault::Crash(n(3)))
+        .and(2553, 2589, Fault::Partition(vec![n(4)]))
+        .and(4414, 4501, Fault::Partition(vec![n(2)]))
+        .and(4414, 5199, Fault::Aimed(chained))
+        .and(4414, 5199, Fault::Late(6))
+        .and(7058, 7068, Fault::Crash(n(5)));
+    for seed in [1_795_533_080, 1_795_533_083, 1_795_533_086] {
+        let settings = Settings { state_bytes: Some(0), ..Settings::varied(seed) };
+        let outcome = run(&settings, &schedule);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        assert!(outcome.tally.restored > 0, "seed {seed}: nobody came as a newcomer");
     }
 }

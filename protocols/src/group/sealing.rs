@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_membership::{
-    Cut, Decree, Member, NodeId, View, ViewId,
+    Change, Cut, Decree, Member, NodeId, View, ViewId,
     agreement::{Acceptor, Ballot, Breach, Promise},
     majority,
 };
@@ -73,10 +73,19 @@ impl Group {
         decree: &Decree,
         out: &mut Effects,
     ) {
-        let stateless = !self.config.state_transfer || decree.view.rank(self.me).is_none();
-        if decree.view.is_acceptor(self.me) && stateless && self.is_new(decree.view.id) {
+        if decree.view.is_acceptor(self.me) && self.may_enter_from_outside(&decree.view) {
             self.post(from.node, decree.closes, Body::Holding { ballot }, out);
         }
+    }
+
+    /// Whether a view can be entered without having been in the one before. Where members have
+    /// state, that takes a view that hands it over: data members have got theirs as learners, and a
+    /// learner gets it in the view that admits it. One that missed that view, or fell out of a later
+    /// one, is listed still and would follow the members from a state that is not theirs.
+    fn may_enter_from_outside(&self, view: &View) -> bool {
+        let needs_state = self.config.state_transfer && !view.witnesses.contains(&self.me);
+        let admitted = !needs_state || view.changes.contains(&(self.me, Change::Learns));
+        view.has(self.me) && admitted && self.is_new(view.id)
     }
 
     /// Something arrived, or time has passed: answer if everything is here, ask for the rest if not.
@@ -144,9 +153,7 @@ impl Group {
     pub(super) fn on_decided(&mut self, from: Member, decree: Decree, out: &mut Effects) {
         let mine = self.view_id();
         let Some(view) = &self.view else {
-            // A data member has got its state as a learner before.
-            let stateless = !self.config.state_transfer || decree.view.rank(self.me).is_none();
-            if decree.view.has(self.me) && stateless && self.is_new(decree.view.id) {
+            if self.may_enter_from_outside(&decree.view) {
                 self.enter(decree.view.clone(), Some(decree), out);
             }
             return;

@@ -4,7 +4,7 @@
 //! not at all shows.
 
 use bytes::Bytes;
-use quorate_membership::{Change, ViewId};
+use quorate_membership::{Change, Decree, ViewId};
 use quorate_protocols::{Body, Effect, Event, Input, Restore, Wait};
 
 use crate::world::{World, member, n};
@@ -200,5 +200,40 @@ fn a_member_that_comes_back_after_a_removal_gets_the_state_anew() {
     assert_eq!(world.view(3).members.len(), 3);
     let mut counter = Counter::default();
     counter.live(&world.told(3));
+    assert_eq!((counter.count, counter.restores), (1, 1));
+}
+
+#[test]
+fn a_newcomer_that_missed_the_view_with_its_state_does_not_enter_the_next_one_without() {
+    let mut world = World::founded(3, |config| config.state_transfer = true);
+    world.submit(1, 1, "one");
+    world.run(100);
+    let admits = |decree: &Decree| decree.view.changes.contains(&(member(4), Change::Learns));
+    world.lose(move |_, to, body| to == n(4) && matches!(body, Body::Decided(decree) if admits(decree)));
+    world.start(4);
+    world.run(400);
+    assert_eq!(world.view(1).learners, [member(4)], "it was admitted, and has not heard of it");
+    // The next view lists it still, and that it hears.
+    world.crash(3);
+    world.run(400);
+    assert_eq!(world.view(1).members, [member(1), member(2)]);
+    let entered = world.told(4).iter().any(|effect| matches!(effect, Effect::Deliver(Event::View(_))));
+    assert!(!entered, "a view without its state");
+    // It gives up its place and is admitted anew.
+    world.lose(|_, _, _| false);
+    world.run(2000);
+    for number in [1, 2] {
+        let asked = world.told(number).into_iter().filter_map(|effect| match effect {
+            Effect::Deliver(Event::TakeSnapshot { view, .. }) => Some(view),
+            _ => None,
+        });
+        for view in asked.collect::<Vec<_>>() {
+            let state = Bytes::copy_from_slice(&1_u64.to_be_bytes());
+            world.input(number, Input::Snapshot { view, state }).unwrap();
+        }
+    }
+    world.run(3000);
+    assert_eq!(world.view(4).members.len(), 3);
+    let counter = newcomer(&mut world);
     assert_eq!((counter.count, counter.restores), (1, 1));
 }
