@@ -16,6 +16,7 @@ mod lag;
 mod learning;
 mod merging;
 mod message;
+mod past;
 mod sanity;
 mod sealing;
 mod sides;
@@ -52,28 +53,16 @@ use entry::Joiner;
 use evidence::Opinion;
 use lag::Lags;
 use message::Parcel;
+use past::Past;
 use sides::Sides;
 use transferring::Transfers;
 
-/// Closed views that are remembered, for members that are behind.
-const PAST_VIEWS_MAX: usize = 32;
 /// Lineages that are remembered after another one has taken their place.
 const FORMER_LINEAGES_MAX: usize = 32;
 /// Messages of views still to come that are kept.
 const EARLY_MAX: usize = 4096;
 /// Bytes of their payloads: more than a correct group has in flight by default.
 const EARLY_BYTES_MAX: usize = 128 << 20;
-
-/// A closed view: how it ended, and its frames while a member of the next may lack some.
-#[derive(Debug)]
-struct Past {
-    decree: Decree,
-    stream: Option<Stream>,
-    /// Whether there was a stream, and all who went on have what they need of it.
-    retired: bool,
-    /// Per sender, how far its messages to this member alone were delivered.
-    direct: BTreeMap<Member, Seq>,
-}
 
 /// A multicast that waits for its frame.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use quorate_membership::{
     majority,
 };
 
-use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message, PAST_VIEWS_MAX, Past};
+use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message};
 use crate::stream::Stream;
 
 impl Group {
@@ -310,24 +310,6 @@ impl Group {
         self.watch_majority(out);
         self.doubt_anew(out);
         self.replay_early(out);
-    }
-
-    fn remember(&mut self, decree: Decree) {
-        let direct = self.directs.take_delivered();
-        let (retired, stream) = (false, self.stream.take());
-        self.past.push_back(Past { decree, stream, retired, direct });
-        while self.past.len() > PAST_VIEWS_MAX {
-            self.past.pop_front();
-        }
-    }
-
-    /// Frees the frames of closed views once every member of the present one has entered it.
-    pub(super) fn retire_past(&mut self) {
-        if self.unseen().next().is_none() {
-            for past in &mut self.past {
-                past.retired |= past.stream.take().is_some();
-            }
-        }
     }
 
     fn replay_early(&mut self, out: &mut Effects) {

@@ -8,16 +8,20 @@ use super::Frame;
 
 /// Frames that may lie ahead of a hole; a correct sender's window keeps it below this.
 const AHEAD_FRAMES_MAX: usize = 65_536;
+/// Bytes of their payloads. What is dropped beyond it is fetched once the hole is closed.
+const AHEAD_BYTES_MAX: usize = 64 << 20;
 
 /// One sender's frames.
 ///
-/// Invariant: `frames` holds exactly the positions after `freed` up to `received`.
+/// Invariants: `frames` holds exactly the positions after `freed` up to `received`; `bytes` and
+/// `ahead_bytes` count the payloads in `frames` and in `ahead`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SenderLog {
     freed: Seq,
     received: Seq,
     frames: VecDeque<Frame>,
     ahead: BTreeMap<Seq, Frame>,
+    ahead_bytes: usize,
     bytes: usize,
     /// The sender's clock as far as its frames have arrived without a gap.
     clock: u64,
@@ -51,22 +55,38 @@ impl SenderLog {
         !self.ahead.is_empty()
     }
 
-    /// Takes in a frame; false if it lies too far ahead.
+    /// Takes in a frame; false if so much lies ahead of a hole already that it is dropped.
     pub(crate) fn insert(&mut self, frame: Frame) -> bool {
         if frame.seq > self.received.next() {
-            if self.ahead.len() >= AHEAD_FRAMES_MAX {
-                return false;
-            }
-            self.ahead.insert(frame.seq, frame);
-            return true;
+            return self.insert_ahead(frame);
         }
         if frame.seq == self.received.next() {
             self.append(frame);
             while let Some(frame) = self.ahead.remove(&self.received.next()) {
+                self.ahead_bytes -= frame.payload_bytes();
                 self.append(frame);
             }
         }
         true
+    }
+
+    fn insert_ahead(&mut self, frame: Frame) -> bool {
+        if self.ahead.contains_key(&frame.seq) {
+            return true;
+        }
+        let bytes = self.ahead_bytes + frame.payload_bytes();
+        if self.ahead.len() >= AHEAD_FRAMES_MAX || bytes > AHEAD_BYTES_MAX {
+            return false;
+        }
+        self.ahead_bytes = bytes;
+        self.ahead.insert(frame.seq, frame);
+        true
+    }
+
+    /// Forgets what lies ahead of a hole: the view is closed, and its cut has no holes.
+    pub(crate) fn drop_ahead(&mut self) {
+        self.ahead.clear();
+        self.ahead_bytes = 0;
     }
 
     fn append(&mut self, frame: Frame) {
@@ -114,5 +134,30 @@ impl SenderLog {
             self.freed = frame.seq;
             self.bytes -= frame.payload_bytes();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn frame(seq: u64, payload: &Bytes) -> Frame {
+        let (seq, batch) = (Seq::new(seq), vec![payload.clone()]);
+        Frame { seq, clock: seq.get(), after: vec![Seq::NONE], requests: Vec::new(), batch }
+    }
+
+    #[test]
+    fn what_lies_ahead_of_a_hole_is_bounded_by_its_bytes() {
+        let (payload, mut log) = (Bytes::from(vec![0; 1 << 20]), SenderLog::default());
+        for seq in 2..66 {
+            assert!(log.insert(frame(seq, &payload)), "{seq}");
+            assert!(log.insert(frame(seq, &payload)), "{seq} again costs nothing");
+        }
+        assert!(!log.insert(frame(66, &payload)), "a byte more than the bound is too much");
+        assert!(log.insert(frame(1, &payload)), "the hole itself is closed");
+        assert_eq!((log.received(), log.bytes()), (Seq::new(65), 65 << 20));
+        assert!(log.insert(frame(67, &payload)), "there is room ahead of the next one");
     }
 }

@@ -72,7 +72,7 @@ pub(crate) enum StreamError {
     /// A row or frame claims frames that their sender has not sent.
     #[error("counters claim frames that were never sent")]
     Impossible,
-    /// Position 0, or a frame beyond the receiver's window.
+    /// Position 0, or a frame in the receiver's own name that it has not sent.
     #[error("frame {0} is outside the window")]
     OutsideWindow(Seq),
 }
@@ -205,7 +205,9 @@ impl Stream {
         }
         let stamp = frame.clock;
         if !self.logs[rank].insert(frame) {
-            return Err(StreamError::OutsideWindow(self.logs[rank].received()));
+            // As if it had been lost on the way. Nobody is to blame: nobody waits for a learner, so
+            // its holes may be long.
+            return Ok(false);
         }
         // The clock may run ahead of what has arrived without a gap: it only has to be high enough.
         self.clock = self.clock.max(stamp).max(self.logs[rank].clock());
@@ -293,6 +295,16 @@ impl Stream {
                     || received < known(*rank))
         };
         (0..self.members()).filter(behind).map(|rank| (rank, self.logs[rank].received().next())).collect()
+    }
+
+    /// The view is closed: only what is below its cut may still be asked for.
+    pub(crate) fn close(&mut self) {
+        self.logs.iter_mut().for_each(SenderLog::drop_ahead);
+    }
+
+    /// Bytes of the frames kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.logs.iter().map(SenderLog::bytes).sum()
     }
 
     /// Bytes of this member's own frames that some data member may still need.

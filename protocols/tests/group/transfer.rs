@@ -237,3 +237,32 @@ fn a_newcomer_that_missed_the_view_with_its_state_does_not_enter_the_next_one_wi
     let counter = newcomer(&mut world);
     assert_eq!((counter.count, counter.restores), (1, 1));
 }
+
+#[test]
+fn a_learner_that_is_stuck_keeps_frames_of_closed_views_alive_only_up_to_a_bound() {
+    let mut world = World::founded(3, |config| {
+        config.state_transfer = true;
+        config.learner_bytes_max = 1000;
+    });
+    world.start(4);
+    world.run(400);
+    assert_eq!(world.view(4).learners, [member(4)]);
+    // It is heard still, and hears nothing itself: whatever it may lack is kept.
+    world.lose(|_, to, _| to == n(4));
+    let payload: &str = &"x".repeat(400);
+    let payload: &'static str = Box::leak(payload.to_owned().into_boxed_str());
+    let (mut kept, begun) = (Vec::new(), world.view(1).id.epoch);
+    for newcomer in 5..15 {
+        for ticket in 0..2 {
+            world.submit(1 + ticket % 3, newcomer * 10 + ticket, payload);
+            world.run(20);
+        }
+        world.start(newcomer);
+        world.run(400);
+        kept.push(world.past_bytes(2));
+    }
+    assert!(world.view(1).id.epoch >= begun + 10, "many views have begun since");
+    assert!(world.view(1).learners.contains(&member(4)), "it is stuck still");
+    assert!(kept.iter().any(|bytes| *bytes >= 1600), "what it may still need is kept: {kept:?}");
+    assert!(kept.iter().all(|bytes| *bytes <= 3000), "{kept:?}");
+}

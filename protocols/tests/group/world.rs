@@ -200,6 +200,10 @@ impl World {
         self.groups[&n(number)].snapshot_bytes()
     }
 
+    pub(crate) fn past_bytes(&self, number: u64) -> usize {
+        self.groups[&n(number)].past_bytes()
+    }
+
     /// Every other node tells this one that it does not keep the snapshot it asks for.
     pub(crate) fn refuse_state(&mut self, number: u64) {
         let view = self.view(number).id;
