@@ -164,7 +164,10 @@ pub(crate) fn standing(event: &Event) -> Option<String> {
             "stands still: no majority of its view is in reach, what is sent waits".to_owned()
         }
         Event::Resumed => "goes on".to_owned(),
-        Event::Removed { view } => format!("went on without this node ({view}), which joins again"),
+        Event::Removed { view, reason } => {
+            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("went on without this node ({view}{why}), which joins again")
+        }
         Event::Transitional { members, .. } => format!("parts or merges: {} come along", names(members)),
         Event::Merged { sides } => {
             let sides: Vec<String> =

@@ -3,9 +3,11 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{Stream, StreamExt};
+use quorate_membership::{Member, Time};
 use quorate_protocols::Event;
 
 use super::{GroupState, SnapshotRequest};
@@ -24,8 +26,53 @@ pub enum GroupEvent {
     /// the application has. The views and messages that follow go on from there. Only for those who
     /// [keep it](crate::Node::join_with_state).
     Restore(GroupState),
+    /// A member has held the others back for half of the time that the group's limits allow.
+    Lagging {
+        /// The member.
+        member: Member,
+        /// Bytes that a majority of the others has and it lacks.
+        bytes: usize,
+        /// For how long it has lagged.
+        lags_for: Duration,
+        /// When the group's policy for slow members acts, which the changes of the next view tell;
+        /// `None` if the others wait for it however long it takes.
+        policy_acts_in: Option<Duration>,
+    },
+    /// A member that was lagging has made up for it.
+    CaughtUp {
+        /// The member.
+        member: Member,
+    },
     /// The reader was too slow: so many events are missing here.
     Missed(u64),
+}
+
+impl GroupEvent {
+    /// What the core tells, with spans in place of moments that only this node's clock knows.
+    pub(crate) fn of(event: Event, now: Time) -> Self {
+        match event {
+            Event::Lagging { member, bytes, since, policy_acts_at } => Self::Lagging {
+                member,
+                bytes,
+                lags_for: now.since(since),
+                policy_acts_in: policy_acts_at.map(|at| at.since(now)),
+            },
+            Event::CaughtUp { member } => Self::CaughtUp { member },
+            other => Self::Event(other),
+        }
+    }
+
+    /// Bytes that it occupies in a queue.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Event(
+                Event::Message { payload, .. }
+                | Event::Direct { payload, .. }
+                | Event::Request { payload, .. },
+            ) => payload.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// How somebody reads a group's events.
@@ -99,20 +146,10 @@ pub(crate) const fn stream(reader: Reader<GroupEvent>) -> GroupEvents {
     GroupEvents(reader)
 }
 
-/// Bytes that an event occupies in a queue.
-pub(crate) fn weight(event: &Event) -> usize {
-    match event {
-        Event::Message { payload, .. } | Event::Direct { payload, .. } | Event::Request { payload, .. } => {
-            payload.len()
-        }
-        _ => 0,
-    }
-}
-
 impl EventFeed {
     /// Returns whether the reader goes on.
-    pub(crate) fn tell(&self, event: &Event) -> bool {
-        match self.feed.offer(GroupEvent::Event(event.clone()), weight(event)) {
+    pub(crate) fn tell(&self, event: &GroupEvent) -> bool {
+        match self.feed.offer(event.clone(), event.weight()) {
             Offer::Taken => true,
             Offer::Full(_) => {
                 metrics::counter!("quorate_group_events_missed_total").increment(1);
@@ -123,5 +160,22 @@ impl EventFeed {
             }
             Offer::Abandoned => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::{Incarnation, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn a_member_that_lags_is_reported_in_spans_of_time() {
+        let member = Member::new(NodeId::new(3), Incarnation::new(1));
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        let event = Event::Lagging { member, bytes: 7, since: at(100), policy_acts_at: Some(at(900)) };
+        let told = GroupEvent::of(event, at(400));
+        let (lags_for, policy_acts_in) = (Duration::from_millis(300), Some(Duration::from_millis(500)));
+        assert_eq!(told, GroupEvent::Lagging { member, bytes: 7, lags_for, policy_acts_in });
     }
 }

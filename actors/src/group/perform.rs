@@ -7,7 +7,7 @@ use quorate_membership::NodeId;
 use quorate_protocols::{Effect, Effects, Event, Fate, Input, Message, Ticket};
 
 use super::{
-    Outgoing, SendError,
+    GroupEvent, Outgoing, SendError,
     asking::Step,
     codec,
     replication::{Asker, Replication},
@@ -68,6 +68,7 @@ impl Replication {
         }
         let is_view = matches!(event, Event::View(_));
         let Some(event) = self.unwrapped(event) else { return };
+        let event = GroupEvent::of(event, self.clock.now());
         self.readers.retain(|reader| reader.tell(&event));
         self.tell_keeper(event, ctx);
         if is_view {

@@ -15,13 +15,9 @@ use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use quorate_membership::{Member, ViewId};
-use quorate_protocols::{Event, Input, Refusal, Restore};
+use quorate_protocols::{Input, Refusal, Restore};
 
-use super::{
-    GroupEvent, GroupEvents,
-    events::{stream, weight},
-    replication::Replication,
-};
+use super::{GroupEvent, GroupEvents, events::stream, replication::Replication};
 use crate::queue::{Feed, Offer, queue};
 
 /// What an event counts for at least while it waits.
@@ -216,7 +212,8 @@ impl Keeper {
     }
 
     /// Returns whether the application goes on.
-    fn tell(&self, event: GroupEvent, bytes: usize) -> bool {
+    fn tell(&self, event: GroupEvent) -> bool {
+        let bytes = event.weight().max(EVENT_BYTES_MIN);
         match self.feed.offer(event, bytes) {
             Offer::Taken => true,
             Offer::Full(_) => {
@@ -254,15 +251,8 @@ struct KeeperGone;
 
 impl Replication {
     /// Tells the application that keeps the state.
-    pub(crate) fn tell_keeper(&self, event: Event, ctx: &mut Context<Self>) {
-        if self.keeper.is_some() {
-            let bytes = weight(&event).max(EVENT_BYTES_MIN);
-            self.pass_to_keeper(GroupEvent::Event(event), bytes, ctx);
-        }
-    }
-
-    fn pass_to_keeper(&self, event: GroupEvent, bytes: usize, ctx: &mut Context<Self>) {
-        if self.keeper.as_ref().is_some_and(|keeper| !keeper.tell(event, bytes)) {
+    pub(crate) fn tell_keeper(&self, event: GroupEvent, ctx: &mut Context<Self>) {
+        if self.keeper.as_ref().is_some_and(|keeper| !keeper.tell(event)) {
             ctx.notify(KeeperGone);
         }
     }
@@ -279,14 +269,14 @@ impl Replication {
             }
         });
         let asked = Asked { view, learners, limit, answered, group: ctx.address().downgrade() };
-        self.pass_to_keeper(GroupEvent::Snapshot(SnapshotRequest(Arc::new(asked))), EVENT_BYTES_MIN, ctx);
+        self.tell_keeper(GroupEvent::Snapshot(SnapshotRequest(Arc::new(asked))), ctx);
     }
 
     pub(crate) fn restore(&mut self, restore: Restore, ctx: &mut Context<Self>) {
         if let Some(state) = self.keeper.as_mut().and_then(|keeper| keeper.fill(restore)) {
             tracing::info!(group = self.spec.name(), view = %state.view, bytes = state.len(), "the state is here");
             // Its bytes were bounded already, as they came.
-            self.pass_to_keeper(GroupEvent::Restore(state), EVENT_BYTES_MIN, ctx);
+            self.tell_keeper(GroupEvent::Restore(state), ctx);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_membership::{Member, NodeId, Seq, Side, Time, View, ViewId};
+use quorate_membership::{Change, Member, NodeId, Seq, Side, Time, View, ViewId};
 
 use super::{Audience, Collect, Collected, Message};
 use crate::RequestId;
@@ -264,6 +264,9 @@ pub enum Event {
     Removed {
         /// The view without it, or the last one it knew if it lost touch for long.
         view: ViewId,
+        /// Why that view is without it; `None` if it is not known, or if nobody removed it and it starts
+        /// anew because it lacks too much.
+        reason: Option<Change>,
     },
     /// A majority of the members was lost for good, and with it the group's memory.
     LineageLost,

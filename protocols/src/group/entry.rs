@@ -176,7 +176,9 @@ impl Group {
         }
         self.known = Some(next.clone());
         if was_member {
-            out.push(Effect::Deliver(Event::Removed { view: next.id }));
+            let mine = next.changes.iter().find(|(member, _)| *member == self.me);
+            let reason = mine.map(|(_, change)| *change);
+            out.push(Effect::Deliver(Event::Removed { view: next.id, reason }));
         }
         // It asks to join at its next tick, not at once: every answer could send it outside again.
         self.give_up_dead_lineage(out);
