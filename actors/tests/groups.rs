@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{World, messages, soon};
+use common::{MANY, World, messages, soon};
 use quorate::{
     Behind, Ended, EventOptions, GroupEvent, GroupSettings, SendError,
     protocols::{Collect, Event},
@@ -11,8 +11,6 @@ use quorate::{
 fn declared() -> Vec<GroupSettings> {
     vec![GroupSettings::new("g", [1, 2, 3])]
 }
-
-const MANY: EventOptions = EventOptions { capacity: 10_000, bytes: 64 << 20, behind: Behind::Skip };
 
 #[actix::test]
 async fn all_members_deliver_one_sequence_and_the_survivors_go_on() {

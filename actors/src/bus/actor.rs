@@ -56,10 +56,6 @@ impl Actor for BusActor {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
         self.addr = Some(ctx.address());
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.canary.disarm();
-    }
 }
 
 impl BusActor {
@@ -306,6 +302,7 @@ impl Handler<HandOut> for BusActor {
 impl Handler<StopBus> for BusActor {
     type Result = ();
     fn handle(&mut self, _: StopBus, ctx: &mut Self::Context) {
+        self.canary.disarm();
         ctx.stop();
     }
 }

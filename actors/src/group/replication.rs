@@ -79,10 +79,6 @@ impl Actor for Replication {
         }
         self.flush_soon(ctx);
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.canary.disarm();
-    }
 }
 
 impl Drop for Replication {
@@ -324,6 +320,7 @@ impl Handler<Read> for Replication {
 impl Handler<Stop> for Replication {
     type Result = ();
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.canary.disarm();
         ctx.stop();
     }
 }

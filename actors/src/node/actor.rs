@@ -65,14 +65,12 @@ impl Actor for NodeActor {
         }
         tracing::info!(%member, cluster = self.config.cluster(), addr = %self.transport.local_addr(), "the node runs");
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.stop_parts();
-        self.stopped.send_if_modified(|reason| {
-            let first = reason.is_none();
-            reason.get_or_insert(StopReason::Asked);
-            first
-        });
+impl Drop for NodeActor {
+    /// However it ended: parts that went on would keep up the appearance of a node.
+    fn drop(&mut self) {
+        self.end_parts();
     }
 }
 
@@ -202,13 +200,16 @@ impl NodeActor {
         Desk { groups: self.groups.clone(), bus: self.bus.clone(), mesh: self.mesh.clone() }
     }
 
-    fn stop_parts(&mut self) {
+    fn end_parts(&mut self) {
         for entry in self.groups.all() {
             self.groups.remove(entry.spec.id());
             entry.addr.do_send(Stop);
         }
         self.membership.do_send(StopMembership);
         self.bus.do_send(StopBus);
+        for peer in self.mesh.peers() {
+            peer.close(CloseReason::Stopping);
+        }
     }
 
     /// Leaves all groups, then the cluster, then closes the links, each within a bounded time.
@@ -306,9 +307,8 @@ impl Handler<GoDown> for NodeActor {
 impl Handler<Abort> for NodeActor {
     type Result = ();
     fn handle(&mut self, _: Abort, ctx: &mut Self::Context) {
-        for peer in self.mesh.peers() {
-            peer.close(CloseReason::Stopping);
-        }
+        self.end_parts();
+        self.stopped.send_replace(Some(StopReason::Asked));
         ctx.stop();
     }
 }

@@ -15,7 +15,7 @@ impl Canary {
         Self { actor: actor.into(), alarm: Some(alarm) }
     }
 
-    /// The actor stops in order.
+    /// The actor is asked to stop. Not for `Actor::stopped`, which an actor that panics passes, too.
     pub(crate) fn disarm(&mut self) {
         self.alarm = None;
     }

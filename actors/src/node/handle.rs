@@ -24,7 +24,7 @@ use crate::{
 /// started: waking another thread costs a hundred times what a message costs.
 #[derive(Clone, Debug)]
 pub struct Node {
-    addr: Addr<NodeActor>,
+    pub(super) addr: Addr<NodeActor>,
     bus: Bus,
     member: Member,
     stopped: watch::Receiver<Option<StopReason>>,

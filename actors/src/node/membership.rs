@@ -55,10 +55,6 @@ impl Actor for Membership {
             self.watch(node, ctx);
         }
     }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.canary.disarm();
-    }
 }
 
 impl Membership {
@@ -318,6 +314,7 @@ impl Handler<LeaveCluster> for Membership {
 impl Handler<StopMembership> for Membership {
     type Result = ();
     fn handle(&mut self, _: StopMembership, ctx: &mut Self::Context) {
+        self.canary.disarm();
         ctx.stop();
     }
 }

@@ -10,6 +10,8 @@ mod lanes;
 mod membership;
 mod outlet;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use error::{JoinError, StartError, StopReason};
 pub use handle::Node;

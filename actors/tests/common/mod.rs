@@ -4,13 +4,17 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use quorate::{
-    EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
+    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     protocols::Event,
     transport::{
         MemoryConfig, MemoryNetwork, MemoryTransport, Role,
         faults::{FaultTiming, Faults, FaultyTransport},
     },
 };
+
+/// For readers that look later at what came.
+pub(crate) const MANY: EventOptions =
+    EventOptions { capacity: 10_000, bytes: 64 << 20, behind: Behind::Skip };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
