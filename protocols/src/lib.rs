@@ -6,6 +6,7 @@
 mod direct;
 mod group;
 mod order;
+mod presence;
 mod stream;
 mod transfer;
 
@@ -18,5 +19,6 @@ pub use group::{
     Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
+pub use presence::{Notice, Presence, PresenceEffect};
 pub use stream::{Frame, Row};
 pub use transfer::ChunkLabel;

@@ -9,6 +9,7 @@ mod cluster;
 mod faults;
 mod history;
 mod run;
+mod whole;
 mod world;
 
 pub use aim::{Aim, Step, Strike};
@@ -17,4 +18,5 @@ pub use cluster::{ClusterReport, ClusterSettings, ClusterWorld, Stuck, run_clust
 pub use faults::{Fault, Schedule};
 pub use history::{History, Seen};
 pub use run::{Outcome, Settings, observe, run, shrink};
+pub use whole::{WholeBreach, WholeOutcome, WholeSettings, WholeTally, run_whole};
 pub use world::{Tally, World};

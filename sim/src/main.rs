@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_protocols::Order;
-use quorate_sim::{ClusterSettings, Outcome, Settings, run, run_cluster, shrink};
+use quorate_sim::{ClusterSettings, Outcome, Settings, WholeSettings, run, run_cluster, run_whole, shrink};
 
 /// Attacks the group cores with seeded faults and checks that every promise holds.
 #[derive(Debug, Parser)]
@@ -65,6 +65,21 @@ enum Part {
         #[arg(long, default_value_t = 3.0, value_parser = percent)]
         loss: f64,
     },
+    /// Whole nodes: cluster membership, three groups and the bus on each, under faults.
+    Nodes {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Number of seeds to run.
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// Simulated seconds of faults per seed.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Print views, faults and what the nodes notice.
+        #[arg(long)]
+        trace: bool,
+    },
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -103,8 +118,15 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Part::Cluster { nodes, seed, loss }) = args.part {
-        return cluster(&ClusterSettings { seed, nodes, loss_percent: loss });
+    match args.part {
+        Some(Part::Cluster { nodes, seed, loss }) => {
+            return cluster(&ClusterSettings { seed, nodes, loss_percent: loss });
+        }
+        Some(Part::Nodes { seed, seeds, seconds, trace }) => {
+            let faults_for = Duration::from_secs(seconds);
+            return whole_nodes(&WholeSettings { faults_for, trace, ..WholeSettings::new(seed) }, seeds);
+        }
+        None => {}
     }
     let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
     let first = args.seed.or(args.from).unwrap_or(clock);
@@ -199,4 +221,23 @@ fn cluster(settings: &ClusterSettings) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs whole nodes over so many seeds, until one breaks a rule.
+fn whole_nodes(first: &WholeSettings, seeds: u64) -> ExitCode {
+    for seed in first.seed..first.seed + seeds {
+        let settings = WholeSettings { seed, ..*first };
+        let outcome = run_whole(&settings, &settings.schedule());
+        println!("seed {seed}: {:?}", outcome.tally);
+        if let Some(violation) = outcome.violation {
+            let seconds = settings.faults_for.as_secs();
+            println!("violation: {} at {}: {}", violation.property, outcome.at, violation.what);
+            println!(
+                "replay: cargo run --release -p quorate-sim -- nodes --seed {seed} --seeds 1 --seconds {seconds} --trace"
+            );
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("every promise held");
+    ExitCode::SUCCESS
 }

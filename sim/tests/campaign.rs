@@ -20,6 +20,12 @@ fn five_members_hold_every_promise() {
 }
 
 #[test]
+#[ignore = "takes long"]
+fn whole_nodes_keep_every_promise() {
+    campaign("nodes --seeds 20");
+}
+
+#[test]
 #[ignore = "takes fresh seeds each time"]
 fn three_members_hold_every_promise() {
     campaign("--seeds 40 --jobs 2 --nodes 3");

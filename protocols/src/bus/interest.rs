@@ -118,6 +118,11 @@ impl Interest {
         Ok(())
     }
 
+    /// What each peer wants.
+    pub(super) const fn of_peers(&self) -> &BTreeMap<NodeId, BTreeSet<Want>> {
+        &self.peers
+    }
+
     /// The link to a peer is gone, and with it what it wanted.
     pub fn forget(&mut self, peer: NodeId) {
         self.peers.remove(&peer);

@@ -8,10 +8,12 @@ mod history;
 mod interest;
 mod marks;
 mod position;
+mod router;
 mod subject;
 
 pub use history::{Found, History};
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, PublisherId, Stamp};
 pub use position::Position;
+pub use router::{Router, RouterEffect, Selection, SubscriptionId};
 pub use subject::{Pattern, Subject, SubjectError};

@@ -1,0 +1,359 @@
+//! Who at which node gets a message, as one state machine of a node's bus.
+//!
+//! The shell tells it which peers are linked, what they say and what is subscribed here, and
+//! carries out its effects in order over one reliable lane per link.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_membership::{Member, NodeId};
+
+use super::{Announcement, Interest, Pattern, Route, Subject, SubjectError, TooManyWants, Want};
+
+/// Names a subscription on this node.
+pub type SubscriptionId = u64;
+
+/// What the bus of a node wants done, in the order pushed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RouterEffect {
+    /// Tell a peer what is wanted here; it answers that it has heard it.
+    Announce {
+        /// The peer.
+        to: NodeId,
+        /// Counts what was announced.
+        number: u64,
+        /// What is wanted.
+        said: Announcement,
+    },
+    /// Tell a peer that all it announced up to this number was taken in.
+    Heard {
+        /// The peer.
+        to: NodeId,
+        /// The number.
+        number: u64,
+    },
+    /// All linked peers know of this subscription.
+    Stands(SubscriptionId),
+}
+
+/// To whom on this node a message goes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Selection {
+    /// The subscriptions that get it.
+    pub subscriptions: Vec<SubscriptionId>,
+    /// Queue groups that were to be served here, whose last subscriber here has gone.
+    pub lost: usize,
+}
+
+/// The routing of one node's bus.
+///
+/// A subscription stands once every linked peer has heard of it: what is published anywhere in
+/// reach from then on comes to it. Interest of a peer is forgotten with its link and told anew on
+/// the next.
+#[derive(Debug)]
+pub struct Router {
+    me: NodeId,
+    interest: Interest,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    next_subscription: SubscriptionId,
+    /// Turns round the subscribers of a queue group on this node.
+    turn: u64,
+    /// The linked peers, and the latest announcement that each has heard; zero for none.
+    linked: BTreeMap<NodeId, u64>,
+    /// The number of the latest announcement.
+    announced: u64,
+    /// Subscriptions that do not stand yet, and the announcement that each waits for.
+    rising: BTreeMap<SubscriptionId, u64>,
+    inbox: Pattern,
+    requests: BTreeSet<u64>,
+    next_request: u64,
+    stale_interest: bool,
+    queue_twice: bool,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    want: Want,
+    /// Whether peers are told of it.
+    told: bool,
+}
+
+impl Router {
+    /// The routing of a node that nobody uses yet.
+    ///
+    /// # Errors
+    /// [`SubjectError`] if the node has no proper inbox, which does not happen.
+    pub fn new(me: Member) -> Result<Self, SubjectError> {
+        let inbox: Pattern = format!("_inbox.{}.{}.>", me.node, me.incarnation).parse()?;
+        let mut interest = Interest::new(me.node);
+        let first = interest.subscribe(&Want { pattern: inbox.clone(), queue: None });
+        debug_assert!(first.is_ok(), "one want fits");
+        Ok(Self {
+            me: me.node,
+            interest,
+            subscriptions: BTreeMap::new(),
+            next_subscription: 0,
+            turn: 0,
+            linked: BTreeMap::new(),
+            announced: 1,
+            rising: BTreeMap::new(),
+            inbox,
+            requests: BTreeSet::new(),
+            next_request: 0,
+            stale_interest: false,
+            queue_twice: false,
+        })
+    }
+
+    /// The same with a rule broken on purpose, for tests of the tests: interest of a peer is kept
+    /// after its link is gone, or a queue group is served twice.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_breach(mut self, stale_interest: bool, queue_twice: bool) -> Self {
+        (self.stale_interest, self.queue_twice) = (stale_interest, queue_twice);
+        self
+    }
+
+    /// A peer is linked: it is told all that is wanted here.
+    pub fn on_link(&mut self, peer: NodeId, out: &mut Vec<RouterEffect>) {
+        self.linked.insert(peer, 0);
+        out.push(RouterEffect::Announce { to: peer, number: self.announced, said: self.interest.whole() });
+    }
+
+    /// Its link is gone, and with it what it wanted.
+    pub fn on_unlink(&mut self, peer: NodeId, out: &mut Vec<RouterEffect>) {
+        self.linked.remove(&peer);
+        if !self.stale_interest {
+            self.interest.forget(peer);
+        }
+        self.settle(out);
+    }
+
+    /// A peer says what is wanted there.
+    ///
+    /// # Errors
+    /// [`TooManyWants`]; what it said before stands.
+    pub fn on_announcement(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        said: Announcement,
+        out: &mut Vec<RouterEffect>,
+    ) -> Result<(), TooManyWants> {
+        // What comes after the link is gone would never be forgotten.
+        if self.linked.contains_key(&from) {
+            self.interest.on_announcement(from, said)?;
+            out.push(RouterEffect::Heard { to: from, number });
+        }
+        Ok(())
+    }
+
+    /// A peer has taken in all announcements up to this one.
+    pub fn on_heard(&mut self, from: NodeId, number: u64, out: &mut Vec<RouterEffect>) {
+        if let Some(heard) = self.linked.get_mut(&from) {
+            *heard = (*heard).max(number.min(self.announced));
+        }
+        self.settle(out);
+    }
+
+    /// Adds a subscription. With `told` the peers are told, so that they send what they publish;
+    /// without, it gets nothing from them.
+    ///
+    /// # Errors
+    /// [`TooManyWants`] if no peer would keep it.
+    pub fn subscribe(
+        &mut self,
+        want: Want,
+        told: bool,
+        out: &mut Vec<RouterEffect>,
+    ) -> Result<SubscriptionId, TooManyWants> {
+        if told && let Some(news) = self.interest.subscribe(&want)? {
+            self.announce(&news, out);
+        }
+        let id = self.next_subscription;
+        self.next_subscription += 1;
+        self.subscriptions.insert(id, Subscription { want, told });
+        Ok(id)
+    }
+
+    /// Asks for [`RouterEffect::Stands`] once all linked peers know of what was subscribed so far.
+    pub fn await_standing(&mut self, id: SubscriptionId, out: &mut Vec<RouterEffect>) {
+        self.rising.insert(id, self.announced);
+        self.settle(out);
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, id: SubscriptionId, out: &mut Vec<RouterEffect>) {
+        self.rising.remove(&id);
+        let Some(Subscription { want, told }) = self.subscriptions.remove(&id) else { return };
+        if told && let Some(news) = self.interest.unsubscribe(&want) {
+            self.announce(&news, out);
+        }
+    }
+
+    /// Decides to which nodes the next message of a subject goes, this one included.
+    pub fn route(&mut self, subject: &Subject) -> Route {
+        self.interest.route(subject)
+    }
+
+    /// The same for a message that its group has brought to all plain subscribers: only queue groups
+    /// are still to be served.
+    pub fn route_queues(&mut self, subject: &Subject) -> Route {
+        let mut route = self.interest.route(subject);
+        route.nodes.retain(|_, (plain, queues)| {
+            *plain = false;
+            !queues.is_empty()
+        });
+        route
+    }
+
+    /// Decides who on this node gets a message that was routed here: all plain subscribers if
+    /// `plain`, and one of each of the queue groups.
+    pub fn select(&mut self, subject: &Subject, plain: bool, queues: &[String]) -> Selection {
+        let mut selection = Selection::default();
+        let matching =
+            self.subscriptions.iter().filter(|(_, it)| it.told && it.want.pattern.matches(subject));
+        let matching: Vec<_> = matching.map(|(id, it)| (*id, it.want.queue.as_deref())).collect();
+        if plain {
+            selection.subscriptions.extend(matching.iter().filter(|(_, q)| q.is_none()).map(|(id, _)| *id));
+        }
+        for queue in queues {
+            let served = matching.iter().filter(|(_, of)| *of == Some(queue.as_str()));
+            let served: Vec<SubscriptionId> = served.map(|(id, _)| *id).collect();
+            let turn = self.turn.checked_rem(served.len() as u64).unwrap_or(0) as usize;
+            self.turn = self.turn.wrapping_add(1);
+            match served.get(turn) {
+                Some(id) if self.queue_twice => selection.subscriptions.extend([*id, *id]),
+                Some(id) => selection.subscriptions.push(*id),
+                None => selection.lost += 1,
+            }
+        }
+        selection
+    }
+
+    /// Begins a request: its number and where its answer goes; `None` if nobody subscribes.
+    ///
+    /// # Errors
+    /// [`SubjectError`] if there is no name for the answer, which does not happen.
+    pub fn request(&mut self, subject: &Subject) -> Result<Option<(u64, Subject)>, SubjectError> {
+        if self.interest.route(subject).is_empty() {
+            return Ok(None);
+        }
+        let number = self.next_request + 1;
+        let reply_to = format!("{}{number}", self.inbox.as_str().trim_end_matches('>')).parse()?;
+        self.next_request = number;
+        self.requests.insert(number);
+        Ok(Some((number, reply_to)))
+    }
+
+    /// Whether a message is an answer to a request of this node; whose, if it is the first.
+    pub fn on_answer(&mut self, subject: &Subject) -> Option<Option<u64>> {
+        if !self.inbox.matches(subject) {
+            return None;
+        }
+        let number = subject.as_str().rsplit('.').next().and_then(|word| word.parse().ok());
+        Some(number.filter(|number| self.requests.remove(number)))
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn give_up(&mut self, request: u64) {
+        self.requests.remove(&request);
+    }
+
+    /// The requests that wait for an answer.
+    pub fn requests(&self) -> impl Iterator<Item = u64> + '_ {
+        self.requests.iter().copied()
+    }
+
+    /// What is wanted at which node, this one included, as far as is known here.
+    pub fn wants(&self) -> BTreeMap<NodeId, BTreeSet<Want>> {
+        let mut all = self.interest.of_peers().clone();
+        if let Announcement::Whole(own) = self.interest.whole() {
+            all.insert(self.me, own.into_iter().collect());
+        }
+        all
+    }
+
+    fn announce(&mut self, said: &Announcement, out: &mut Vec<RouterEffect>) {
+        self.announced += 1;
+        for to in self.linked.keys() {
+            out.push(RouterEffect::Announce { to: *to, number: self.announced, said: said.clone() });
+        }
+    }
+
+    fn settle(&mut self, out: &mut Vec<RouterEffect>) {
+        let heard = self.linked.values().min().copied().unwrap_or(u64::MAX);
+        let standing = self.rising.extract_if(.., |_, number| *number <= heard);
+        out.extend(standing.map(|(id, _)| RouterEffect::Stands(id)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::Incarnation;
+
+    use super::*;
+
+    fn router() -> Router {
+        Router::new(Member::new(NodeId::new(1), Incarnation::new(1))).expect("a name")
+    }
+
+    fn want(pattern: &str, queue: Option<&str>) -> Want {
+        Want { pattern: pattern.parse().expect("a pattern"), queue: queue.map(str::to_owned) }
+    }
+
+    fn peer(node: u64) -> NodeId {
+        NodeId::new(node)
+    }
+
+    #[test]
+    fn a_subscription_stands_when_all_linked_peers_have_heard_of_it_or_are_gone() {
+        let (mut router, mut out) = (router(), Vec::new());
+        router.on_link(peer(2), &mut out);
+        router.on_link(peer(3), &mut out);
+        let id = router.subscribe(want("a.>", None), true, &mut out).expect("room");
+        out.clear();
+        router.await_standing(id, &mut out);
+        router.on_heard(peer(2), 1, &mut out);
+        router.on_heard(peer(2), 2, &mut out);
+        assert_eq!(out, [], "n3 has not heard");
+        router.on_unlink(peer(3), &mut out);
+        assert_eq!(out, [RouterEffect::Stands(id)]);
+    }
+
+    #[test]
+    fn what_a_peer_wanted_goes_with_its_link_and_does_not_come_back_late() {
+        let (mut router, mut out) = (router(), Vec::new());
+        let subject: Subject = "a.b".parse().expect("a subject");
+        router.on_link(peer(2), &mut out);
+        let said = Announcement::Whole(vec![want("a.*", None)]);
+        router.on_announcement(peer(2), 1, said.clone(), &mut out).expect("room");
+        assert!(router.route(&subject).nodes.contains_key(&peer(2)));
+        router.on_unlink(peer(2), &mut out);
+        router.on_announcement(peer(2), 1, said, &mut out).expect("room");
+        assert!(router.route(&subject).is_empty());
+    }
+
+    #[test]
+    fn each_queue_group_takes_turns_and_plain_subscribers_all_get_it() {
+        let (mut router, mut out) = (router(), Vec::new());
+        let mut add = |queue| router.subscribe(want("a.*", queue), true, &mut out).expect("room");
+        let (plain, one, two) = (add(None), add(Some("q")), add(Some("q")));
+        let subject = "a.b".parse().expect("a subject");
+        let queues = ["q".to_owned()];
+        assert_eq!(router.select(&subject, true, &queues).subscriptions, [plain, one]);
+        assert_eq!(router.select(&subject, false, &queues).subscriptions, [two]);
+        assert_eq!(router.select(&subject, false, &["other".to_owned()]).lost, 1);
+    }
+
+    #[test]
+    fn a_request_takes_its_first_answer_and_none_without_a_responder() {
+        let (mut router, mut out) = (router(), Vec::new());
+        let subject = "a.b".parse().expect("a subject");
+        assert_eq!(router.request(&subject), Ok(None));
+        router.subscribe(want("a.*", None), true, &mut out).expect("room");
+        let (number, reply_to) = router.request(&subject).expect("a name").expect("a responder");
+        assert_eq!(router.on_answer(&subject), None);
+        assert_eq!(router.on_answer(&reply_to), Some(Some(number)));
+        assert_eq!(router.on_answer(&reply_to), Some(None), "a second answer is nobody's");
+    }
+}

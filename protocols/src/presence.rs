@@ -1,0 +1,286 @@
+//! Who is here, for one node: failure detection and cluster membership joined into one core, and
+//! what the node's groups are told of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quorate_membership::{
+    Beat, Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId,
+    Time, Timing,
+};
+
+use crate::Input;
+
+/// What the shell has to do, in the order pushed.
+#[derive(Clone, Debug)]
+pub enum PresenceEffect {
+    /// Send a heartbeat as a datagram.
+    Beat {
+        /// To whom.
+        to: NodeId,
+        /// What it says.
+        beat: Beat,
+    },
+    /// Send a datagram of the cluster's membership.
+    Swim {
+        /// To whom.
+        to: NodeId,
+        /// At most [`Cluster::DATAGRAM_BYTES_MAX`] bytes.
+        bytes: Bytes,
+    },
+    /// Keep a link to this member from now on, at the address that it names.
+    KeepLink(ClusterIdentity),
+    /// A link to this node is no longer wanted.
+    ForgetLink(NodeId),
+    /// Tell all groups.
+    Tell(Input),
+    /// Two nodes hear each other, or no longer; for logs.
+    Noticed(Notice),
+    /// Call [`Presence::on_detector_wake`] at this moment; replaces the one asked for before.
+    WakeDetectorAt(Time),
+    /// Call [`Presence::on_cluster_wake`] at this moment; replaces the one asked for before.
+    WakeClusterAt(Time),
+}
+
+/// Something worth a line in a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// This node and the member hear each other.
+    Reachable(Member),
+    /// They no longer do.
+    Unreachable(NodeId),
+    /// A node lives anew.
+    Superseded {
+        /// Its life before.
+        old: Member,
+        /// Its life now.
+        new: Member,
+    },
+    /// This process stood still for so long.
+    Stalled(Duration),
+    /// The node is in the cluster.
+    Up(ClusterIdentity),
+    /// It no longer is.
+    Down(ClusterIdentity),
+}
+
+/// What a node knows of the others.
+///
+/// The declared nodes, those of the cluster and those that are linked are watched for their
+/// heartbeats; links are kept to all that the cluster knows.
+#[derive(Debug)]
+pub struct Presence {
+    me: NodeId,
+    detector: Detector,
+    cluster: Cluster,
+    /// Nodes that are watched and wanted whether the cluster knows them or not.
+    declared: BTreeSet<NodeId>,
+    reachable: BTreeMap<NodeId, Member>,
+    /// Where the nodes are that links are kept to.
+    dialed: BTreeMap<NodeId, SocketAddr>,
+    linked: BTreeSet<NodeId>,
+}
+
+impl Presence {
+    /// Starts alone, and watches the declared nodes. `seed` decides all chance.
+    pub fn new(
+        identity: ClusterIdentity,
+        timing: Timing,
+        seed: u64,
+        declared: BTreeSet<NodeId>,
+        now: Time,
+        out: &mut Vec<PresenceEffect>,
+    ) -> Self {
+        let mut presence = Self {
+            me: identity.member.node,
+            detector: Detector::new(identity.member, timing),
+            cluster: Cluster::new(identity, timing, seed),
+            declared: BTreeSet::new(),
+            reachable: BTreeMap::new(),
+            dialed: BTreeMap::new(),
+            linked: BTreeSet::new(),
+        };
+        presence.declare(now, declared, out);
+        presence
+    }
+
+    /// The members that hear this node and are heard by it.
+    pub fn reachable(&self) -> impl Iterator<Item = Member> + '_ {
+        self.reachable.values().copied()
+    }
+
+    /// The other members of the cluster that are up.
+    pub fn cluster_members(&self) -> impl Iterator<Item = &ClusterIdentity> {
+        self.cluster.members()
+    }
+
+    /// The nodes that were declared.
+    pub fn declared(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.declared.iter().copied()
+    }
+
+    /// What a group is told first, so that it knows what those that run already know.
+    pub fn introduction(&self) -> Vec<Input> {
+        let contacts = Input::Contacts(self.linked.iter().copied().collect());
+        std::iter::once(contacts).chain(self.reachable.values().map(|it| Input::Reachable(*it))).collect()
+    }
+
+    /// These nodes are to be watched in any case.
+    pub fn declare(
+        &mut self,
+        now: Time,
+        nodes: impl IntoIterator<Item = NodeId>,
+        out: &mut Vec<PresenceEffect>,
+    ) {
+        for node in nodes {
+            if self.declared.insert(node) {
+                self.watch(now, node, out);
+            }
+        }
+    }
+
+    /// A link to this member stands; `listens` is where it accepts links, if it does.
+    pub fn on_linked(
+        &mut self,
+        now: Time,
+        member: Member,
+        listens: Option<SocketAddr>,
+        out: &mut Vec<PresenceEffect>,
+    ) {
+        if let Some(addr) = listens {
+            let mut effects = Vec::new();
+            self.cluster.contact(now, ClusterIdentity::new(member, addr), &mut effects);
+            self.heed_cluster(now, effects, out);
+        }
+        self.linked.insert(member.node);
+        self.watch(now, member.node, out);
+        out.push(PresenceEffect::Tell(Input::Contacts(vec![member.node])));
+    }
+
+    /// Its link is gone.
+    pub fn on_unlinked(&mut self, node: NodeId) {
+        self.linked.remove(&node);
+    }
+
+    /// A heartbeat has come from a member, as its link proves.
+    pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<PresenceEffect>) {
+        self.detect(out, |detector, effects| detector.on_beat(now, from, beat, effects));
+    }
+
+    /// A datagram of the cluster's membership has come.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; nothing has changed then.
+    pub fn on_swim(
+        &mut self,
+        now: Time,
+        from: Member,
+        datagram: &[u8],
+        out: &mut Vec<PresenceEffect>,
+    ) -> Result<(), ClusterError> {
+        let mut effects = Vec::new();
+        self.cluster.on_datagram(now, from, datagram, &mut effects)?;
+        self.heed_cluster(now, effects, out);
+        Ok(())
+    }
+
+    /// Notices a stall before anything that queued up meanwhile is taken in.
+    pub fn check(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
+        self.detect(out, |detector, effects| detector.check(now, effects));
+    }
+
+    /// The moment has come that failure detection asked for.
+    pub fn on_detector_wake(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
+        self.detect(out, |detector, effects| detector.on_wake(now, effects));
+    }
+
+    /// The moment has come that cluster membership asked for.
+    pub fn on_cluster_wake(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
+        let mut effects = Vec::new();
+        self.cluster.on_wake(now, &mut effects);
+        self.heed_cluster(now, effects, out);
+    }
+
+    /// Tells the cluster that this node leaves.
+    pub fn leave(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
+        let mut effects = Vec::new();
+        self.cluster.leave(now, &mut effects);
+        self.heed_cluster(now, effects, out);
+    }
+
+    fn watch(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) {
+        self.detect(out, |detector, effects| detector.watch(now, node, effects));
+    }
+
+    fn keep_link(&mut self, id: ClusterIdentity, out: &mut Vec<PresenceEffect>) {
+        let node = id.member.node;
+        if node != self.me && self.dialed.insert(node, id.addr) != Some(id.addr) {
+            out.push(PresenceEffect::KeepLink(id));
+        }
+    }
+
+    fn detect(
+        &mut self,
+        out: &mut Vec<PresenceEffect>,
+        act: impl FnOnce(&mut Detector, &mut Vec<DetectorEffect>),
+    ) {
+        let mut effects = Vec::new();
+        act(&mut self.detector, &mut effects);
+        for effect in effects {
+            match effect {
+                DetectorEffect::Send { to, beat } => out.push(PresenceEffect::Beat { to, beat }),
+                DetectorEffect::WakeAt(at) => out.push(PresenceEffect::WakeDetectorAt(at)),
+                DetectorEffect::Reachable { member } => {
+                    self.reachable.insert(member.node, member);
+                    Self::tell(Notice::Reachable(member), Input::Reachable(member), out);
+                }
+                DetectorEffect::Unreachable { node } => {
+                    self.reachable.remove(&node);
+                    Self::tell(Notice::Unreachable(node), Input::Unreachable(node), out);
+                }
+                DetectorEffect::Superseded { old, new } => {
+                    self.reachable.remove(&old.node);
+                    Self::tell(Notice::Superseded { old, new }, Input::Unreachable(old.node), out);
+                }
+                DetectorEffect::Stalled { late_by } => {
+                    Self::tell(Notice::Stalled(late_by), Input::Stalled, out);
+                }
+            }
+        }
+    }
+
+    fn tell(notice: Notice, input: Input, out: &mut Vec<PresenceEffect>) {
+        out.extend([PresenceEffect::Noticed(notice), PresenceEffect::Tell(input)]);
+    }
+
+    fn heed_cluster(&mut self, now: Time, effects: Vec<ClusterEffect>, out: &mut Vec<PresenceEffect>) {
+        for effect in effects {
+            match effect {
+                ClusterEffect::Send { to, bytes } => {
+                    self.keep_link(to, out);
+                    out.push(PresenceEffect::Swim { to: to.member.node, bytes });
+                }
+                ClusterEffect::Up(id) => {
+                    out.push(PresenceEffect::Noticed(Notice::Up(id)));
+                    self.keep_link(id, out);
+                    self.watch(now, id.member.node, out);
+                    out.push(PresenceEffect::Tell(Input::Contacts(vec![id.member.node])));
+                }
+                ClusterEffect::Down(id) => {
+                    out.push(PresenceEffect::Noticed(Notice::Down(id)));
+                    // Whoever was declared down by mistake comes back by itself; a declared node is
+                    // wanted in any case.
+                    if !self.declared.contains(&id.member.node) {
+                        self.dialed.remove(&id.member.node);
+                        out.push(PresenceEffect::ForgetLink(id.member.node));
+                    }
+                }
+                ClusterEffect::WakeAt(at) => out.push(PresenceEffect::WakeClusterAt(at)),
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the applications do with the bus: publish, subscribe, share work, ask, answer, read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_membership::{GroupId, Member, NodeId};
+use quorate_protocols::{
+    Input, Ticket,
+    bus::{Route, Subject, Want},
+};
+use rand::RngExt;
+
+use super::{
+    World,
+    network::{Frame, What},
+    node::Bound,
+};
+
+/// Requests end after so long without an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn subject(text: &str) -> Subject {
+    text.parse().expect("a subject")
+}
+
+impl World {
+    fn payload(&mut self) -> u64 {
+        self.next_payload += 1;
+        self.next_payload
+    }
+
+    pub(super) fn bound(&mut self, life: Member, group: GroupId) -> Option<&mut Bound> {
+        self.nodes.get_mut(&life.node)?.parts.as_mut()?.bound.get_mut(&group)
+    }
+
+    fn subscribe(&mut self, life: Member, pattern: &str, queue: Option<&str>) {
+        let want = Want { pattern: pattern.parse().expect("a pattern"), queue: queue.map(str::to_owned) };
+        let id = self.router(life, |router, out| router.subscribe(want.clone(), true, out));
+        let Some(Ok(id)) = id else { return };
+        if let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) {
+            parts.subscriptions.insert(id, want);
+        }
+    }
+
+    /// What the applications of a node subscribe when it starts.
+    pub(super) fn subscribe_first(&mut self, life: Member) {
+        for (pattern, queue) in [("core.*", None), ("work.*", Some("workers")), ("order.*", Some("packers"))]
+        {
+            if self.rng.random_range(0..3) > 0 {
+                self.subscribe(life, pattern, queue);
+            }
+        }
+        if life.node.get() % 2 == 1 {
+            self.subscribe(life, "ask.>", Some("oracles"));
+        }
+    }
+
+    /// An application changes its mind about a subject.
+    fn toggle(&mut self, life: Member, pattern: &str) {
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        let held = parts.subscriptions.iter().find(|(_, want)| want.pattern.as_str() == pattern);
+        match held.map(|(id, _)| *id) {
+            None => self.subscribe(life, pattern, None),
+            Some(id) => {
+                parts.subscriptions.remove(&id);
+                self.router(life, |router, out| router.unsubscribe(id, out));
+            }
+        }
+    }
+
+    /// The applications of a node do something, and will again.
+    pub(super) fn work(&mut self, life: Member) {
+        if self.now > self.busy_until {
+            return;
+        }
+        self.soon(5_000..60_000, What::Application(life.node));
+        let kind = self.rng.random_range(0..3);
+        match self.rng.random_range(0..20) {
+            0..4 => self.publish_new(life, &format!("core.{kind}")),
+            4..8 => self.publish_new(life, &format!("work.{kind}")),
+            8..11 => self.ask(life),
+            11 => self.toggle(life, &format!("core.{kind}")),
+            choice => self.submit(life, choice % 3, kind),
+        }
+    }
+
+    /// Multicasts in one of the groups; in those that are bound that publishes.
+    fn submit(&mut self, life: Member, group: usize, kind: u64) {
+        let id = self.configs[group].group;
+        let number = self.payload();
+        let text =
+            if self.is_bound(id) { format!("{}.{kind}", ["order", "news"][group]) } else { String::new() };
+        let payload: Bytes = [&number.to_be_bytes()[..], text.as_bytes()].concat().into();
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        let Some(group) = parts.groups.get(&id).filter(|group| group.room() > 0) else { return };
+        if group.has_left() || parts.tickets.len() > 100 {
+            return;
+        }
+        let ticket = Ticket(number);
+        parts.tickets.insert((id, ticket), payload.clone());
+        self.tally.submitted += 1;
+        if let Some(checker) = self.checkers.get_mut(&id) {
+            checker.on_submit(life, payload.clone());
+        }
+        self.feed(life, id, vec![Input::Submit { ticket, payload }]);
+    }
+
+    fn publish_new(&mut self, life: Member, text: &str) {
+        let number = self.payload();
+        self.publish(life, &subject(text), None, number);
+    }
+
+    /// Publishes a subject that is not bound.
+    pub(super) fn publish(
+        &mut self,
+        life: Member,
+        subject: &Subject,
+        reply_to: Option<&Subject>,
+        payload: u64,
+    ) {
+        self.bus.on_publish(payload, subject);
+        let Some(route) = self.router(life, |router, _| router.route(subject)) else { return };
+        self.deal(life, route, subject, reply_to, payload);
+    }
+
+    fn deal(
+        &mut self,
+        life: Member,
+        route: Route,
+        subject: &Subject,
+        reply_to: Option<&Subject>,
+        payload: u64,
+    ) {
+        for (node, (plain, queues)) in route.nodes {
+            if node == life.node {
+                self.give(life, subject, reply_to, payload, plain, &queues);
+                continue;
+            }
+            if self.nodes[&life.node].links_to(node).is_none() {
+                self.bus.on_stray_route(life, node, subject);
+            }
+            let (subject, reply_to) = (subject.clone(), reply_to.cloned());
+            self.send(life, node, Frame::Message { subject, reply_to, payload, plain, queues });
+        }
+    }
+
+    /// Hands a message that was routed here to subscribers.
+    pub(super) fn give(
+        &mut self,
+        life: Member,
+        subject: &Subject,
+        reply_to: Option<&Subject>,
+        payload: u64,
+        plain: bool,
+        queues: &[String],
+    ) {
+        if let Some(request) = self.router(life, |router, _| router.on_answer(subject)).flatten() {
+            if let Some(number) = request {
+                self.tally.answered += 1;
+                self.bus.on_outcome(life, number);
+            }
+            return;
+        }
+        let Some(selection) = self.router(life, |router, _| router.select(subject, plain, queues)) else {
+            return;
+        };
+        for id in selection.subscriptions {
+            let parts = self.nodes[&life.node].parts.as_ref();
+            let want = parts.and_then(|parts| parts.subscriptions.get(&id)).cloned();
+            self.tally.handed += 1;
+            self.note(payload ^ id << 40);
+            self.bus.on_give(life, id, want.as_ref(), subject, payload);
+            if let Some(to) = reply_to {
+                let payload = self.payload();
+                self.soon(1_000..20_000, What::Answer { by: life, to: to.clone(), payload });
+            }
+        }
+    }
+
+    fn ask(&mut self, life: Member) {
+        let about = subject("ask.me");
+        match self.router(life, |router, _| router.request(&about)) {
+            Some(Ok(Some((number, reply_to)))) => {
+                self.bus.on_request(life, number);
+                self.push(self.now + PATIENCE, What::TimedOut(life, number));
+                let payload = self.payload();
+                self.publish(life, &about, Some(&reply_to), payload);
+            }
+            _ => self.tally.failed += 1, // nobody answers: said at once
+        }
+    }
+
+    pub(super) fn time_out(&mut self, life: Member, request: u64) {
+        let waits = self.router(life, |router, _| {
+            let waits = router.requests().any(|number| number == request);
+            router.give_up(request);
+            waits
+        });
+        if waits == Some(true) {
+            self.tally.failed += 1;
+            self.bus.on_outcome(life, request);
+        }
+    }
+
+    /// A group has delivered a message here; in a bound one readers get it, and the publisher's
+    /// node serves queue groups.
+    pub(super) fn on_delivered(&mut self, life: Member, id: GroupId, sender: Member, payload: &Bytes) {
+        let Some(bound) = self.bound(life, id) else { return };
+        let Some(position) = bound.history.advance() else { return };
+        bound.history.keep_at(position, payload.clone(), payload.len());
+        self.bus.on_position(life, id, position, payload);
+        if sender == life
+            && let Some((number, text)) = payload.split_first_chunk()
+        {
+            let subject = subject(&String::from_utf8_lossy(text));
+            let number = u64::from_be_bytes(*number);
+            self.bus.on_publish(number, &subject);
+            let Some(route) = self.router(life, |router, _| router.route_queues(&subject)) else { return };
+            self.deal(life, route, &subject, None, number);
+        }
+    }
+
+    /// A reader of a bound subject reads a few messages, and will read on.
+    pub(super) fn read(&mut self, life: Member, id: GroupId) {
+        self.soon(1_000..1_000_000, What::Read(life, id));
+        for _ in 0..self.rng.random_range(1..20) {
+            let Some(bound) = self.bound(life, id) else { return };
+            match bound.history.get(bound.cursor) {
+                Err(dropped) => {
+                    bound.cursor += dropped;
+                    self.tally.missed += dropped;
+                    self.bus.on_missed(life, id, dropped);
+                }
+                Ok(None) => return,
+                Ok(Some((position, payload))) => {
+                    let payload = payload.clone();
+                    bound.cursor += 1;
+                    self.tally.handed += 1;
+                    self.bus.on_read(life, id, position, &payload);
+                }
+            }
+        }
+    }
+
+    /// In the healed cluster every node publishes and asks once more; now all must arrive.
+    pub(super) fn probe(&mut self) {
+        for node in self.nodes.keys().copied().collect::<Vec<NodeId>>() {
+            let life = self.nodes[&node].life;
+            for text in ["core.0", "work.0"] {
+                let number = self.payload();
+                let of = |node: &super::node::Node| {
+                    let wants = node.parts.iter().flat_map(|parts| &parts.subscriptions);
+                    wants.map(|(id, want)| (node.life, *id, want.clone())).collect::<Vec<_>>()
+                };
+                let standing: Vec<_> = self.nodes.values().flat_map(of).collect();
+                self.bus.expect(number, &subject(text), &standing);
+                self.publish(life, &subject(text), None, number);
+            }
+            self.ask(life);
+        }
+    }
+}

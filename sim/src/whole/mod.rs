@@ -1,0 +1,211 @@
+//! Whole nodes: cluster membership, failure detection, several groups and the bus, joined as the
+//! actors join them, on links that keep order and break.
+
+mod application;
+mod check;
+mod network;
+mod node;
+mod perform;
+mod run;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    time::Duration,
+};
+
+use quorate_membership::{GroupId, NodeId, Time};
+use quorate_protocols::{GroupConfig, Order};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use crate::{Checker, Fault, Schedule, Violation};
+use check::BusCheck;
+use network::{Entry, Link, What};
+use node::Node;
+pub use run::{WholeBreach, WholeOutcome, WholeSettings, run_whole};
+
+/// What happened in a run, to show that it was not empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct WholeTally {
+    /// Messages submitted to groups.
+    pub submitted: u64,
+    /// Messages that groups delivered, counted at each member.
+    pub delivered: u64,
+    /// Messages that the bus handed to subscribers.
+    pub handed: u64,
+    /// Messages of which a reader was told that it missed them.
+    pub missed: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that ended in an error.
+    pub failed: u64,
+    /// Links that came about.
+    pub links: u64,
+    /// A digest of everything that happened, in order: equal for equal runs.
+    pub digest: u64,
+}
+
+struct World {
+    now: Time,
+    rng: SmallRng,
+    heap: BinaryHeap<Entry>,
+    made: u64,
+    nodes: BTreeMap<NodeId, Node>,
+    links: BTreeMap<(NodeId, NodeId), Link>,
+    configs: Vec<GroupConfig>,
+    schedule: Schedule,
+    active: BTreeSet<usize>,
+    breach: Option<WholeBreach>,
+    busy_until: Time,
+    next_payload: u64,
+    checkers: BTreeMap<GroupId, Checker>,
+    bus: BusCheck,
+    tally: WholeTally,
+    trace: bool,
+}
+
+/// Nodes that carry the groups.
+const CARRIERS: u64 = 5;
+/// All nodes; those beyond the carriers only use the bus.
+const NODES: u64 = 6;
+
+/// One group for each of these orders; the first two have bound subjects.
+fn configs() -> Vec<GroupConfig> {
+    let orders = [Order::Uniform, Order::Total, Order::Causal];
+    let config = |(number, order): (usize, Order)| {
+        let founders = (1..=CARRIERS).map(NodeId::new).collect();
+        let mut config = GroupConfig::new(GroupId::new(number as u64 + 1), founders);
+        config.order = order;
+        config
+    };
+    orders.into_iter().enumerate().map(config).collect()
+}
+
+impl World {
+    fn new(settings: &WholeSettings, schedule: &Schedule, busy_until: Time) -> Self {
+        let configs = configs();
+        let mut world = Self {
+            now: Time::ZERO,
+            rng: SmallRng::seed_from_u64(settings.seed),
+            heap: BinaryHeap::new(),
+            made: 0,
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            checkers: configs.iter().map(|config| (config.group, Checker::new(config))).collect(),
+            configs,
+            schedule: schedule.clone(),
+            active: BTreeSet::new(),
+            breach: settings.breach,
+            busy_until,
+            next_payload: 0,
+            bus: BusCheck::default(),
+            tally: WholeTally::default(),
+            trace: settings.trace,
+        };
+        let all: Vec<NodeId> = (1..=NODES).map(NodeId::new).collect();
+        for node in &all {
+            world.start(*node);
+            world.soon(0..100_000, What::Application(*node));
+        }
+        for (place, a) in all.iter().enumerate() {
+            for b in &all[place + 1..] {
+                world.links.insert((*a, *b), Link::default());
+                world.soon(0..100_000, What::Check(*a, *b));
+            }
+        }
+        for (index, (begin, end, _)) in schedule.0.iter().enumerate() {
+            world.push(*begin, What::Begin(index));
+            world.push(*end, What::End(index));
+        }
+        world
+    }
+
+    fn push(&mut self, at: Time, what: What) {
+        self.made += 1;
+        self.heap.push(Entry { at, number: self.made, what });
+    }
+
+    /// Plans something so many microseconds ahead.
+    fn soon(&mut self, micros: std::ops::Range<u64>, what: What) {
+        let wait = Duration::from_micros(self.rng.random_range(micros));
+        self.push(self.now + wait, what);
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{}  {}", self.now, what());
+        }
+    }
+
+    fn violation(&self) -> Option<&Violation> {
+        self.checkers.values().find_map(Checker::violation).or_else(|| self.bus.violation())
+    }
+
+    fn run_until(&mut self, until: Time) {
+        while self.violation().is_none() && self.heap.peek().is_some_and(|entry| entry.at <= until) {
+            let Some(entry) = self.heap.pop() else { break };
+            self.now = entry.at;
+            self.happen(entry.what);
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn note(&mut self, value: u64) {
+        self.tally.digest =
+            (self.tally.digest ^ value ^ self.now.as_nanos()).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    fn begin(&mut self, index: usize) {
+        self.say(|| format!("begins: {}", self.schedule.0[index].2));
+        self.active.insert(index);
+        match self.schedule.0[index].2 {
+            Fault::Crash(node) => self.crash(node),
+            Fault::Pause(node) => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.pauses += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        self.say(|| format!("ends: {}", self.schedule.0[index].2));
+        self.active.remove(&index);
+        match self.schedule.0[index].2 {
+            Fault::Crash(node) if self.nodes[&node].parts.is_none() => self.start(node),
+            Fault::Pause(node) => self.resume(node),
+            _ => {}
+        }
+    }
+
+    /// Why the healed cluster has not finished its work; `None` if it has.
+    fn unfinished(&self) -> Option<String> {
+        let lives: Vec<_> = self.nodes.values().map(|node| node.life).collect();
+        let wants: BTreeMap<_, _> =
+            self.nodes.values().map(|node| (node.life.node, node.own_wants())).collect();
+        for node in self.nodes.values() {
+            let me = node.life;
+            let Some(parts) = &node.parts else { return Some(format!("{me} is down")) };
+            let known = parts.presence.cluster_members().map(|id| id.member);
+            if !known.eq(lives.iter().copied().filter(|life| *life != me)) {
+                return Some(format!("{me} does not know every live node"));
+            }
+            if parts.router.wants() != wants {
+                return Some(format!("{me} has another idea of who wants what"));
+            }
+            if parts.router.requests().next().is_some() {
+                return Some(format!("{me} waits for answers"));
+            }
+            for (id, group) in &parts.groups {
+                let view = group.view().filter(|view| view.members.len() == CARRIERS as usize);
+                if view.is_none() || group.is_sealed() || group.is_wedged() {
+                    return Some(format!("{me} is still changing {:?} of {id:?}", group.view()));
+                }
+            }
+            if !parts.tickets.is_empty() {
+                return Some(format!("{me} waits for the fate of {} messages", parts.tickets.len()));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,195 @@
+//! Links between the nodes: reliable and in order while they last, and they may break at any
+//! moment and lose a tail. Datagrams are lost, doubled and late.
+
+use std::{cmp::Ordering, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quorate_membership::{Beat, GroupId, Member, NodeId, Time};
+use quorate_protocols::{
+    Message,
+    bus::{Announcement, Subject},
+};
+use rand::RngExt;
+
+use super::World;
+use crate::Fault;
+
+/// Something that is going to happen.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Frame {
+        from: Member,
+        to: Member,
+        session: u64,
+        frame: Frame,
+    },
+    Datagram {
+        from: Member,
+        to: NodeId,
+        datagram: Datagram,
+    },
+    Linked {
+        at: Member,
+        peer: Member,
+        session: u64,
+    },
+    Unlinked {
+        at: Member,
+        peer: Member,
+        session: u64,
+    },
+    GroupWake(Member, GroupId, Time),
+    DetectorWake(Member, Time),
+    ClusterWake(Member, Time),
+    /// The applications of a node do something.
+    Application(NodeId),
+    /// A reader of a bound subject reads on.
+    Read(Member, GroupId),
+    TimedOut(Member, u64),
+    Answer {
+        by: Member,
+        to: Subject,
+        payload: u64,
+    },
+    /// Whether two nodes are linked is looked at.
+    Check(NodeId, NodeId),
+    Begin(usize),
+    End(usize),
+}
+
+/// What travels over a lane of a link.
+#[derive(Clone, Debug)]
+pub(super) enum Frame {
+    Group(GroupId, Arc<Message>),
+    Announce(u64, Announcement),
+    Heard(u64),
+    Message { subject: Subject, reply_to: Option<Subject>, payload: u64, plain: bool, queues: Vec<String> },
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Datagram {
+    Beat(Beat),
+    Swim(Bytes),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) at: Time,
+    pub(super) number: u64,
+    pub(super) what: What,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number)) // the heap's greatest is the earliest
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Entry {}
+
+/// The link of two nodes.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    session: u64,
+    /// The two lives that are linked.
+    between: Option<(Member, Member)>,
+    /// Something was lost: it ends when that is noticed.
+    broken: bool,
+    /// When the latest frame arrives, by lane and sender: frames of a lane do not overtake.
+    arrived: std::collections::BTreeMap<(NodeId, Option<GroupId>), Time>,
+}
+
+const fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
+    if a.get() < b.get() { (a, b) } else { (b, a) }
+}
+
+impl World {
+    pub(super) fn send(&mut self, from: Member, to: NodeId, frame: Frame) {
+        let Some(known) = self.nodes[&from.node].links_to(to) else { return };
+        let cut = self.is_cut(from.node, to);
+        let delay = Duration::from_micros(self.rng.random_range(50..1500));
+        let Some(link) = self.links.get_mut(&pair(from.node, to)) else { return };
+        let Some((a, b)) = link.between.filter(|_| link.session == known) else { return };
+        let to = if a.node == to { a } else { b };
+        link.broken |= cut;
+        if link.broken {
+            return;
+        }
+        let lane = if let Frame::Group(group, _) = &frame { Some(*group) } else { None };
+        let arrived = link.arrived.entry((from.node, lane)).or_default();
+        *arrived = (*arrived).max(self.now + delay);
+        let at = *arrived;
+        self.push(at, What::Frame { from, to, session: known, frame });
+    }
+
+    pub(super) fn send_datagram(&mut self, from: Member, to: NodeId, datagram: &Datagram) {
+        // Datagrams go over links, which prove their sender.
+        if self.nodes[&from.node].links_to(to).is_none() || self.is_cut(from.node, to) {
+            return;
+        }
+        let loss = self.loss();
+        for _ in 0..2 {
+            // The second round doubles a few.
+            let passes = self.rng.random_range(0..100) >= loss;
+            if passes {
+                self.soon(50..1500, What::Datagram { from, to, datagram: datagram.clone() });
+            }
+            if self.rng.random_range(0..100) >= loss {
+                break;
+            }
+        }
+    }
+
+    fn loss(&self) -> u32 {
+        let of =
+            |index: &usize| if let Fault::Loss(percent) = self.schedule.0[*index].2 { percent } else { 0 };
+        self.active.iter().map(of).max().unwrap_or(0)
+    }
+
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.active.iter().any(|index| match &self.schedule.0[*index].2 {
+            Fault::CutOneWay(a, b) => from == *a && to == *b,
+            Fault::Cut(a, b) => pair(*a, *b) == pair(from, to),
+            Fault::Partition(side) => side.contains(&from) != side.contains(&to),
+            _ => false,
+        })
+    }
+
+    /// Ends the link of two nodes if one of them died or it broke, and makes one if either wants it.
+    pub(super) fn check_link(&mut self, a: NodeId, b: NodeId) {
+        self.soon(20_000..120_000, What::Check(a, b));
+        let cut = self.is_cut(a, b) || self.is_cut(b, a);
+        let (x, y) = (&self.nodes[&a], &self.nodes[&b]);
+        let alive = (x.parts.is_some() && y.parts.is_some()).then_some((x.life, y.life));
+        let wanted = x.wants_link(b) || y.wants_link(a);
+        let (from, to) = (x.life, y.life);
+        let Some(link) = self.links.get_mut(&(a, b)) else { return };
+        if let Some((one, two)) = link.between {
+            if alive == Some((one, two)) && !link.broken && !cut {
+                return;
+            }
+            let session = link.session;
+            link.between = None;
+            self.push(self.now, What::Unlinked { at: one, peer: two, session });
+            self.push(self.now, What::Unlinked { at: two, peer: one, session });
+        } else if alive.is_some() && wanted && !cut {
+            *link = Link { session: link.session + 1, between: alive, ..Link::default() };
+            let session = link.session;
+            self.tally.links += 1;
+            self.push(self.now, What::Linked { at: from, peer: to, session });
+            self.push(self.now, What::Linked { at: to, peer: from, session });
+        }
+    }
+}

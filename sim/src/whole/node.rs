@@ -1,0 +1,263 @@
+//! One node: its cores, its links, and what waits while it stands still.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use bytes::Bytes;
+use quorate_membership::{ClusterIdentity, GroupId, Incarnation, Member, NodeId, Time, Timing};
+use quorate_protocols::{
+    Group, Presence, PresenceEffect, Ticket,
+    bus::{History, Router, RouterEffect, SubscriptionId, Want},
+};
+use rand::RngExt;
+
+use super::{CARRIERS, WholeBreach, World, network::What};
+
+/// Bytes that the history of a bound group keeps: so few that slow readers miss some.
+const HISTORY_BYTES: usize = 150;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) life: Member,
+    /// `None`: the process is down.
+    pub(super) parts: Option<Parts>,
+    /// How many faults make it stand still.
+    pub(super) pauses: u32,
+    /// What reached it while it stood still.
+    pub(super) waiting: Vec<What>,
+}
+
+/// What a process consists of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) presence: Presence,
+    pub(super) router: Router,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) bound: BTreeMap<GroupId, Bound>,
+    pub(super) links: BTreeMap<NodeId, u64>,
+    wanted_links: BTreeSet<NodeId>,
+    pub(super) subscriptions: BTreeMap<SubscriptionId, Want>,
+    pub(super) tickets: BTreeMap<(GroupId, Ticket), Bytes>,
+    /// The wakes last asked for.
+    pub(super) group_wakes: BTreeMap<GroupId, Time>,
+    pub(super) detector_wake: Option<Time>,
+    pub(super) cluster_wake: Option<Time>,
+    inbox: Want,
+}
+
+/// The subjects bound to a group: what was delivered of late, and one reader that is not fast.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) history: History<Bytes>,
+    pub(super) cursor: u64,
+    /// Whether views of the group were missed, or none was entered yet.
+    pub(super) outside: bool,
+}
+
+impl Node {
+    /// The session of the link to a peer, as far as this node knows.
+    pub(super) fn links_to(&self, peer: NodeId) -> Option<u64> {
+        self.parts.as_ref()?.links.get(&peer).copied()
+    }
+
+    pub(super) fn wants_link(&self, peer: NodeId) -> bool {
+        // The first two nodes are everybody's contacts.
+        let wanted = |parts: &Parts| peer.get() <= 2 || parts.wanted_links.contains(&peer);
+        self.parts.as_ref().is_some_and(wanted)
+    }
+
+    /// What the applications here want, and the answers to their requests.
+    pub(super) fn own_wants(&self) -> BTreeSet<Want> {
+        let Some(parts) = &self.parts else { return BTreeSet::new() };
+        parts.subscriptions.values().chain([&parts.inbox]).cloned().collect()
+    }
+}
+
+impl Parts {
+    pub(super) fn keep_link(&mut self, node: NodeId, wanted: bool) {
+        if wanted {
+            self.wanted_links.insert(node);
+        } else {
+            self.wanted_links.remove(&node);
+        }
+    }
+}
+
+impl World {
+    /// Starts a process: its node's first, or the next life of the node.
+    pub(super) fn start(&mut self, node: NodeId) {
+        let before = self.nodes.remove(&node);
+        let lives = before.as_ref().map_or(0, |node| node.life.incarnation.get());
+        let life = Member::new(node, Incarnation::new(lives + 1));
+        let carries = node.get() <= CARRIERS;
+        let declared = (1..=CARRIERS).map(NodeId::new).filter(|it| carries && *it != node).collect();
+        let identity = ClusterIdentity::new(life, address(node));
+        let mut effects = Vec::new();
+        let presence =
+            Presence::new(identity, Timing::DEFAULT, self.rng.random(), declared, self.now, &mut effects);
+        let stale = self.breach == Some(WholeBreach::StaleInterest);
+        let twice = self.breach == Some(WholeBreach::QueueTwice);
+        let router = Router::new(life).expect("a node has an inbox").with_breach(stale, twice);
+        let inbox = format!("_inbox.{}.{}.>", life.node, life.incarnation);
+        let configs = self.configs.iter().filter(|_| carries);
+        let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, self.now)));
+        let groups: BTreeMap<_, _> = groups.collect();
+        let bound = groups.keys().filter(|group| self.is_bound(**group)).map(|group| {
+            let history = History::new(HISTORY_BYTES);
+            (*group, Bound { history, cursor: 0, outside: true })
+        });
+        let parts = Parts {
+            presence,
+            router,
+            bound: bound.collect(),
+            groups,
+            links: BTreeMap::new(),
+            wanted_links: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            group_wakes: BTreeMap::new(),
+            detector_wake: None,
+            cluster_wake: None,
+            inbox: Want { pattern: inbox.parse().expect("a pattern"), queue: None },
+        };
+        let (pauses, waiting) = before.map(|node| (node.pauses, node.waiting)).unwrap_or_default();
+        self.nodes.insert(node, Node { life, parts: Some(parts), pauses, waiting });
+        self.perform_presence(life, effects);
+        let groups: Vec<GroupId> =
+            self.nodes[&node].parts.iter().flat_map(|it| it.groups.keys().copied()).collect();
+        for group in groups {
+            self.feed(life, group, Vec::new());
+            if self.is_bound(group) {
+                self.soon(0..50_000, What::Read(life, group));
+            }
+        }
+        self.subscribe_first(life);
+    }
+
+    pub(super) fn crash(&mut self, node: NodeId) {
+        let Some(node) = self.nodes.get_mut(&node) else { return };
+        node.parts = None;
+        self.bus.on_crash(node.life);
+        // What has arrived dies with the process; the applications' timer belongs to the node.
+        node.waiting.retain(|what| matches!(what, What::Application(_)));
+    }
+
+    pub(super) fn resume(&mut self, node: NodeId) {
+        let Some(node) = self.nodes.get_mut(&node) else { return };
+        node.pauses -= 1;
+        if node.pauses == 0 {
+            for what in std::mem::take(&mut node.waiting) {
+                self.happen(what);
+            }
+        }
+    }
+
+    /// The total orders have subjects bound to them.
+    pub(super) fn is_bound(&self, group: GroupId) -> bool {
+        self.configs.iter().any(|config| config.group == group && config.order.is_total())
+    }
+
+    pub(super) fn happen(&mut self, what: What) {
+        let at = match &what {
+            What::Check(a, b) => return self.check_link(*a, *b),
+            What::Begin(index) => return self.begin(*index),
+            What::End(index) => return self.end(*index),
+            What::Application(node) => (*node, None),
+            What::Datagram { to, .. } => (*to, None),
+            What::Frame { to, .. } => (to.node, Some(*to)),
+            What::Linked { at: life, .. }
+            | What::Unlinked { at: life, .. }
+            | What::GroupWake(life, ..)
+            | What::DetectorWake(life, _)
+            | What::ClusterWake(life, _)
+            | What::Read(life, _)
+            | What::TimedOut(life, _)
+            | What::Answer { by: life, .. } => (life.node, Some(*life)),
+        };
+        let Some(node) = self.nodes.get_mut(&at.0) else { return };
+        if at.1.is_some_and(|life| life != node.life) {
+            return; // it was for a former life
+        }
+        if node.pauses > 0 {
+            node.waiting.push(what);
+            return;
+        }
+        if node.parts.is_none() {
+            if let What::Application(node) = what {
+                self.soon(50_000..100_000, What::Application(node)); // it comes back with the process
+            }
+            return;
+        }
+        let life = node.life;
+        // Whatever queued up while the process stood still comes after the news that it did.
+        self.presence(life, Presence::check);
+        self.take(life, what);
+    }
+
+    /// A process that runs takes in what has reached it.
+    fn take(&mut self, life: Member, what: What) {
+        let now = self.now;
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        match what {
+            What::Frame { from, session, frame, .. } if parts.links.get(&from.node) == Some(&session) => {
+                self.on_frame(life, from, frame);
+            }
+            What::Datagram { from, datagram, .. } => self.on_datagram(life, from, datagram),
+            What::Linked { peer, session, .. } => {
+                parts.links.insert(peer.node, session);
+                self.presence(life, |it, now, out| it.on_linked(now, peer, Some(address(peer.node)), out));
+                self.router(life, |router, out| router.on_link(peer.node, out));
+            }
+            What::Unlinked { peer, session, .. } if parts.links.get(&peer.node) == Some(&session) => {
+                parts.links.remove(&peer.node);
+                parts.presence.on_unlinked(peer.node);
+                self.router(life, |router, out| router.on_unlink(peer.node, out));
+            }
+            What::GroupWake(_, group, at) if parts.group_wakes.get(&group) == Some(&at) => {
+                self.feed(life, group, vec![quorate_protocols::Input::Wake]);
+            }
+            What::DetectorWake(_, at) if parts.detector_wake == Some(at) && at <= now => {
+                self.presence(life, Presence::on_detector_wake);
+            }
+            What::ClusterWake(_, at) if parts.cluster_wake == Some(at) && at <= now => {
+                self.presence(life, Presence::on_cluster_wake);
+            }
+            What::Application(_) => self.work(life),
+            What::Read(_, group) => self.read(life, group),
+            What::TimedOut(_, request) => self.time_out(life, request),
+            What::Answer { to, payload, .. } => self.publish(life, &to, None, payload),
+            _ => {} // of a link or a wake that is no more
+        }
+    }
+
+    /// Lets the routing do something, and carries out what it wants done.
+    pub(super) fn router<T>(
+        &mut self,
+        life: Member,
+        act: impl FnOnce(&mut Router, &mut Vec<RouterEffect>) -> T,
+    ) -> Option<T> {
+        let parts = self.nodes.get_mut(&life.node)?.parts.as_mut()?;
+        let mut out = Vec::new();
+        let done = act(&mut parts.router, &mut out);
+        self.perform_router(life, out);
+        Some(done)
+    }
+
+    pub(super) fn presence(
+        &mut self,
+        life: Member,
+        act: impl FnOnce(&mut Presence, Time, &mut Vec<PresenceEffect>),
+    ) {
+        let now = self.now;
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        let mut out = Vec::new();
+        act(&mut parts.presence, now, &mut out);
+        self.perform_presence(life, out);
+    }
+}
+
+fn address(node: NodeId) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, node.get() as u8], 4000))
+}

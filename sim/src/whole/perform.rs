@@ -1,0 +1,169 @@
+//! Carries out what the cores want done: the twin of the actors' matches.
+
+use std::sync::Arc;
+
+use quorate_membership::{GroupId, Member};
+use quorate_protocols::{Effect, Event, Fate, Input, PresenceEffect, bus::RouterEffect};
+
+use super::{
+    World,
+    network::{Datagram, Frame, What},
+};
+
+impl World {
+    pub(super) fn perform_presence(&mut self, life: Member, effects: Vec<PresenceEffect>) {
+        for effect in effects {
+            let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else {
+                return;
+            };
+            match effect {
+                PresenceEffect::Beat { to, beat } => self.send_datagram(life, to, &Datagram::Beat(beat)),
+                PresenceEffect::Swim { to, bytes } => self.send_datagram(life, to, &Datagram::Swim(bytes)),
+                PresenceEffect::KeepLink(id) => parts.keep_link(id.member.node, true),
+                PresenceEffect::ForgetLink(node) => parts.keep_link(node, false),
+                PresenceEffect::Tell(input) => {
+                    for group in parts.groups.keys().copied().collect::<Vec<_>>() {
+                        self.feed(life, group, vec![input.clone()]);
+                    }
+                }
+                PresenceEffect::Noticed(notice) => self.say(|| format!("{life} {notice:?}")),
+                PresenceEffect::WakeDetectorAt(at) => {
+                    parts.detector_wake = Some(at);
+                    self.push(at.max(self.now), What::DetectorWake(life, at));
+                }
+                PresenceEffect::WakeClusterAt(at) => {
+                    parts.cluster_wake = Some(at);
+                    self.push(at.max(self.now), What::ClusterWake(life, at));
+                }
+            }
+        }
+    }
+
+    pub(super) fn perform_router(&mut self, life: Member, effects: Vec<RouterEffect>) {
+        for effect in effects {
+            match effect {
+                RouterEffect::Announce { to, number, said } => {
+                    self.send(life, to, Frame::Announce(number, said));
+                }
+                RouterEffect::Heard { to, number } => self.send(life, to, Frame::Heard(number)),
+                RouterEffect::Stands(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn on_datagram(&mut self, life: Member, from: Member, datagram: Datagram) {
+        match datagram {
+            Datagram::Beat(beat) => {
+                self.presence(life, |presence, now, out| presence.on_beat(now, from, beat, out));
+            }
+            Datagram::Swim(bytes) => self.presence(life, |presence, now, out| {
+                // Refused is what a former life of a restarted node had sent.
+                let _refused = presence.on_swim(now, from, &bytes, out);
+            }),
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, life: Member, from: Member, frame: Frame) {
+        match frame {
+            Frame::Group(group, message) => {
+                let message = Arc::unwrap_or_clone(message);
+                self.feed(life, group, vec![Input::Received { from, message }]);
+            }
+            Frame::Announce(number, said) => {
+                let done =
+                    self.router(life, |router, out| router.on_announcement(from.node, number, said, out));
+                debug_assert!(done.is_none_or(|done| done.is_ok()), "nobody wants so much");
+            }
+            Frame::Heard(number) => {
+                self.router(life, |router, out| router.on_heard(from.node, number, out));
+            }
+            Frame::Message { subject, reply_to, payload, plain, queues } => {
+                self.give(life, &subject, reply_to.as_ref(), payload, plain, &queues);
+            }
+        }
+    }
+
+    pub(super) fn feed(&mut self, life: Member, id: GroupId, inputs: Vec<Input>) {
+        let now = self.now;
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        let (Some(group), Some(checker)) = (parts.groups.get_mut(&id), self.checkers.get_mut(&id)) else {
+            return;
+        };
+        checker.before(group);
+        let mut effects = Vec::new();
+        for input in inputs {
+            let ticket = if let Input::Submit { ticket, .. } = &input { Some(*ticket) } else { None };
+            // Frames of earlier lives are refused here, as they must be.
+            if group.handle(now, input, &mut effects).is_err()
+                && let Some(ticket) = ticket
+            {
+                parts.tickets.remove(&(id, ticket));
+            }
+        }
+        group.flush(now, &mut effects);
+        checker.after(group);
+        for effect in effects {
+            self.perform_group(life, id, effect);
+        }
+    }
+
+    fn perform_group(&mut self, life: Member, id: GroupId, effect: Effect) {
+        let now = self.now;
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        let Some(checker) = self.checkers.get_mut(&id) else { return };
+        match effect {
+            Effect::Send { to, message } => {
+                checker.on_send(life, &message);
+                let message = Arc::new(message);
+                for node in to.iter() {
+                    self.send(life, *node, Frame::Group(id, Arc::clone(&message)));
+                }
+            }
+            Effect::WakeAt(at) => {
+                parts.group_wakes.insert(id, at);
+                self.push(at.max(now), What::GroupWake(life, id, at));
+            }
+            Effect::Fate { ticket, fate } if fate != Fate::Everywhere => {
+                if let Some(payload) = parts.tickets.remove(&(id, ticket)) {
+                    checker.on_fate(Some(now), life, &payload, fate);
+                }
+            }
+            Effect::Deliver(event) => self.observe(life, id, event),
+            _ => {}
+        }
+    }
+
+    fn observe(&mut self, life: Member, id: GroupId, event: Event) {
+        let now = self.now;
+        let Some(checker) = self.checkers.get_mut(&id) else { return };
+        match event {
+            Event::View(view) => {
+                checker.on_view(now, life, &view);
+                self.say(|| format!("{life} enters {view} of {id:?} {:?}", view.changes));
+                self.note(view.id.epoch ^ life.node.get() << 32);
+                if let Some(bound) = self.bound(life, id) {
+                    if std::mem::take(&mut bound.outside) {
+                        bound.history.begin_anew(view.id);
+                    } else {
+                        bound.history.begin_view(view.id);
+                    }
+                }
+            }
+            Event::Message { view, sender, seq, index, uniform, payload } => {
+                checker.on_message(Some(now), life, view, (sender, seq, index), &payload);
+                checker.on_mark(life, uniform, &payload);
+                self.tally.delivered += 1;
+                self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
+                self.on_delivered(life, id, sender, &payload);
+            }
+            Event::Removed { .. } | Event::LineageLost | Event::Left => {
+                checker.on_outside(life);
+                self.say(|| format!("{life} is outside {id:?}"));
+                if let Some(bound) = self.bound(life, id) {
+                    bound.outside = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}

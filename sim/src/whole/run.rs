@@ -1,0 +1,99 @@
+//! One run of whole nodes from one seed.
+
+use std::time::Duration;
+
+use quorate_membership::{NodeId, Time};
+use rand::{SeedableRng, rngs::SmallRng};
+
+use super::{NODES, WholeTally, World};
+use crate::{Fault, Schedule, Violation};
+
+/// A rule of the bus that is broken on purpose, to show that it is noticed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WholeBreach {
+    /// What a node wants is kept after its link is gone.
+    StaleInterest,
+    /// Queue groups get each message twice.
+    QueueTwice,
+}
+
+/// What a run is made of; everything else follows from the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeSettings {
+    /// Decides everything.
+    pub seed: u64,
+    /// How long faults go on, in simulated time.
+    pub faults_for: Duration,
+    /// A rule to break on purpose.
+    pub breach: Option<WholeBreach>,
+    /// Print views, faults and what the nodes notice.
+    pub trace: bool,
+}
+
+impl WholeSettings {
+    /// Six nodes under faults for 20 simulated seconds.
+    pub const fn new(seed: u64) -> Self {
+        Self { seed, faults_for: Duration::from_secs(20), breach: None, trace: false }
+    }
+
+    /// The faults that the seed decides, of the kinds that concern whole nodes and their links.
+    pub fn schedule(&self) -> Schedule {
+        let nodes: Vec<NodeId> = (1..=NODES).map(NodeId::new).collect();
+        let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x3401e);
+        let mut schedule = Schedule::random(&mut chance, &nodes, self.faults_for);
+        schedule.0.retain(|(.., fault)| {
+            matches!(
+                fault,
+                Fault::Crash(_)
+                    | Fault::Pause(_)
+                    | Fault::CutOneWay(..)
+                    | Fault::Cut(..)
+                    | Fault::Partition(_)
+                    | Fault::Loss(_)
+            )
+        });
+        schedule
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WholeOutcome {
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// When it was noticed, or the run's end.
+    pub at: Time,
+    /// What happened on the way.
+    pub tally: WholeTally,
+}
+
+/// Runs the schedule, heals, and checks that every node knows every other, that the groups are
+/// whole, that all agree who wants what, and that then all that is published arrives.
+pub fn run_whole(settings: &WholeSettings, schedule: &Schedule) -> WholeOutcome {
+    let healed = schedule.healed().max(Time::ZERO + settings.faults_for);
+    let mut world = World::new(settings, schedule, healed);
+    world.run_until(healed);
+    let converged = await_none(&mut world, World::unfinished);
+    let left = converged.or_else(|| {
+        world.probe();
+        await_none(&mut world, |world| world.bus.missing())
+    });
+    let stuck = left.map(|what| Violation { property: "I9 liveness after healing", what });
+    let tally = world.tally;
+    let busy = tally.delivered > 0 && tally.handed > 0 && tally.answered > 0 && tally.links > 0;
+    let what = || format!("{tally:?}");
+    let idle = (!busy).then(|| Violation { property: "a run in which something happens", what: what() });
+    let violation = world.violation().cloned().or(stuck).or(idle);
+    WholeOutcome { violation, at: world.now, tally }
+}
+
+/// Runs on until nothing is left to do, for at most 30 seconds; says what is left then.
+fn await_none(world: &mut World, left: impl Fn(&World) -> Option<String>) -> Option<String> {
+    for _ in 0..60 {
+        world.run_until(world.now + Duration::from_millis(500));
+        if left(world).is_none() || world.violation().is_some() {
+            return None;
+        }
+    }
+    left(world)
+}
