@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_bench::{BenchError, Progress, Report, Schedule, TransportArgs, TransportKind};
+use quorate::protocols::Order;
+use quorate_bench::{
+    BenchError, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
+};
 
 use crate::{Failure, output, output::Output, span};
 
@@ -18,6 +21,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Transport(Transport),
+    Multicast(Multicast),
 }
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
@@ -27,6 +31,25 @@ struct Transport {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     transports: Vec<TransportKind>,
     /// Bytes of the frames whose throughput is measured [default: 64,1024,16384,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Measure groups over QUIC: throughput of multicast messages and their latency, beside bare quinn.
+#[derive(Debug, clap::Args)]
+struct Multicast {
+    /// Members of a group, all of them in this process [default: 3].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    members: Vec<usize>,
+    /// Orders of delivery [default: uniform].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    orders: Vec<Order>,
+    /// Who sends: one member, or all [default: one,all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    senders: Vec<Senders>,
+    /// Bytes of the messages whose throughput is measured [default: 64,1024,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
     #[command(flatten)]
@@ -60,14 +83,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Transport(args) => {
             let mut wanted = TransportArgs { schedule: args.common.schedule(), ..TransportArgs::default() };
-            if !args.transports.is_empty() {
-                wanted.transports.clone_from(&args.transports);
-            }
-            if !args.sizes.is_empty() {
-                wanted.sizes.clone_from(&args.sizes);
-            }
+            choose(&mut wanted.transports, &args.transports);
+            choose(&mut wanted.sizes, &args.sizes);
             measure(&args.common, |observer| quorate_bench::transport(&wanted, observer))
         }
+        What::Multicast(args) => {
+            let mut wanted = MulticastArgs { schedule: args.common.schedule(), ..MulticastArgs::default() };
+            choose(&mut wanted.members, &args.members);
+            choose(&mut wanted.orders, &args.orders);
+            choose(&mut wanted.senders, &args.senders);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(&args.common, |observer| quorate_bench::multicast(&wanted, observer))
+        }
+    }
+}
+
+/// Takes a list that was given in place of the default.
+fn choose<T: Clone>(wanted: &mut Vec<T>, given: &[T]) {
+    if !given.is_empty() {
+        wanted.clear();
+        wanted.extend_from_slice(given);
     }
 }
 

@@ -1,0 +1,34 @@
+//! `quorate bench`: our figures beside their baselines.
+
+mod support;
+
+use support::Place;
+
+#[test]
+fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
+    let place = Place::new();
+    let figures = place.ok(
+        "bench multicast --members 2 --orders total --senders all --sizes 64 --rounds 1 --round 20ms --json",
+    );
+    let cases: Vec<serde_json::Value> =
+        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
+    assert_eq!(
+        named,
+        [
+            "2 members, total, all sending, 64 B throughput",
+            "2 members, total, 64 B latency p50",
+            "2 members, total, 64 B latency p99",
+        ]
+    );
+    for case in &cases {
+        assert!(case["value"].as_f64() > Some(0.0) && case["baseline"].as_f64() > Some(0.0), "{case}");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_what_to_do() {
+    let place = Place::new();
+    let refused = place.fails("bench multicast --members 1 --json", 1);
+    assert!(refused.contains("choose 2 to 32"), "{refused}");
+}
