@@ -84,10 +84,12 @@ fn a_watched_status_follows_what_happens_until_it_is_interrupted() {
     signal(process("n2"), "KILL");
     watch.wait_for("stands still: `quorate why log`");
     let why = place.ok("why log");
-    assert!(why.contains("waits for a majority; out of reach: n2"), "{why}");
+    assert!(why.contains("waits for a majority; out of reach: n2, for "), "{why}");
     assert!(why.contains("deliveries go on when a majority is back"), "{why}");
     let waits = json(&place.ok("why log --json"));
-    assert!(!waits["waits"].as_array().unwrap().is_empty());
+    let waits = waits["waits"].as_array().unwrap();
+    assert!(waits.iter().all(|wait| wait["for_ms"].is_u64() && wait["outlook"].is_string()), "{waits:?}");
+    assert!(why.contains("waits for n2, which is out of reach, for "), "{why}");
     watch.signal("INT");
 }
 

@@ -60,7 +60,11 @@ impl Replication {
                 self.records.note(view);
             }
             Event::Message { .. } => self.delivered += 1,
-            Event::Removed { .. } | Event::LineageLost | Event::Left => self.doubt_the_rest(),
+            Event::Wedged(_) | Event::Resumed => self.standing_since = self.clock.now(),
+            Event::Removed { .. } | Event::LineageLost | Event::Left => {
+                self.standing_since = self.clock.now();
+                self.doubt_the_rest();
+            }
             _ => {}
         }
         if event == Event::Left {

@@ -25,22 +25,39 @@ pub enum Wait {
     Founders {
         /// Who is missing.
         missing: Vec<Member>,
+        /// For how many milliseconds.
+        for_ms: u64,
+        /// In how many milliseconds a majority goes on without the rest; 0 if it would at once.
+        majority_in_ms: u64,
     },
     /// This node asks to be admitted.
-    Admission,
+    Admission {
+        /// For how many milliseconds.
+        for_ms: u64,
+    },
     /// No majority of the view is in reach: nothing is delivered.
     Majority {
         /// Who is out of reach.
         unreachable: Vec<Member>,
+        /// For how many milliseconds.
+        for_ms: u64,
     },
     /// The view is being closed: what is sent goes out in the next one.
-    NextView,
+    NextView {
+        /// Who drives it, as far as this member can tell; `None` once the next view is decided and
+        /// only messages before it are missing here.
+        coordinator: Option<NodeId>,
+        /// For how many milliseconds.
+        for_ms: u64,
+    },
     /// A member is out of reach.
     Member {
         /// The member's node.
         node: NodeId,
         /// For how many milliseconds.
         for_ms: u64,
+        /// In how many milliseconds one of the two has to go, even if all others hear both.
+        broken_link_in_ms: u64,
     },
     /// The others wait for a member that lags.
     Slow {
@@ -50,8 +67,10 @@ pub enum Wait {
         bytes: usize,
         /// For how many milliseconds it has lagged.
         for_ms: u64,
-        /// Whether the group's policy acts if it goes on.
-        policy_acts: bool,
+        /// What the group does about it: `block`, `demote` or `evict`.
+        policy: String,
+        /// In how many milliseconds it does so, if it does anything.
+        acts_in_ms: Option<u64>,
     },
     /// This member is a newcomer whose state is on its way.
     State {
@@ -68,33 +87,75 @@ pub enum Wait {
         member: Member,
         /// Bytes that it lacks.
         bytes: usize,
+        /// If it was too slow: in how many milliseconds it may count again at the earliest.
+        barred_for_ms: Option<u64>,
     },
     /// So many submissions wait because the window is full: some member lacks what was sent.
     Window {
         /// Submissions that wait.
         submissions: usize,
+        /// For how many milliseconds some have waited without a pause.
+        for_ms: u64,
     },
 }
 
 impl Wait {
-    /// What will happen, in one sentence.
-    pub fn outlook(&self) -> &'static str {
+    /// For how many milliseconds it has lasted, where that is known.
+    pub const fn for_ms(&self) -> Option<u64> {
         match self {
-            Self::Founders { .. } => {
-                "the group is founded as soon as a majority of the declared nodes is here"
+            Self::Founders { for_ms, .. }
+            | Self::Admission { for_ms }
+            | Self::Majority { for_ms, .. }
+            | Self::NextView { for_ms, .. }
+            | Self::Member { for_ms, .. }
+            | Self::Slow { for_ms, .. }
+            | Self::Window { for_ms, .. } => Some(*for_ms),
+            Self::State { .. } | Self::Learner { .. } => None,
+        }
+    }
+
+    /// What will happen and when, in one sentence.
+    pub fn outlook(&self) -> String {
+        match self {
+            Self::Founders { majority_in_ms: 0, .. } => {
+                "the group is founded as soon as a majority of the declared nodes is here".to_owned()
             }
-            Self::Admission => "a member admits this node with the next view",
-            Self::Majority { .. } => "deliveries go on when a majority is back; until then submissions wait",
-            Self::Member { .. } => "it is removed once another member has lost it, too, or comes back",
-            Self::Slow { policy_acts: true, .. } => "the group's policy for slow members acts if it goes on",
-            Self::Slow { .. } => "the others wait on: the group has no policy for slow members",
+            Self::Founders { majority_in_ms, .. } => format!(
+                "the group is founded when all declared nodes are here, or in {majority_in_ms} ms by a majority"
+            ),
+            Self::Admission { .. } => "a member admits this node with the next view".to_owned(),
+            Self::Majority { .. } => {
+                "deliveries go on when a majority is back; until then submissions wait".to_owned()
+            }
+            Self::Member { broken_link_in_ms: 0, .. } => {
+                "one of the two is removed as soon as a majority agrees, unless it comes back".to_owned()
+            }
+            Self::Member { broken_link_in_ms, .. } => format!(
+                "it is removed once another member has lost it, too; if only this link is broken, one of the two \
+                 is removed in {broken_link_in_ms} ms"
+            ),
+            Self::Slow { policy, acts_in_ms: Some(in_ms), .. } => {
+                let becomes = if policy == "demote" { "becomes a learner" } else { "is removed" };
+                format!("by the policy `{policy}` it {becomes} in {in_ms} ms if it goes on")
+            }
+            Self::Slow { policy, .. } => format!("the others wait on, by the policy `{policy}`"),
             Self::State { .. } => {
                 "deliveries begin when the state is here; it comes from another member if this one falls silent"
+                    .to_owned()
             }
-            Self::Learner { .. } => "it becomes a data member once it has caught up",
-            Self::NextView => "the members in reach agree on the next view, then all goes on",
+            Self::Learner { barred_for_ms: Some(in_ms), .. } => {
+                format!("it becomes a data member once it has caught up, not before {in_ms} ms have passed")
+            }
+            Self::Learner { .. } => "it becomes a data member once it has caught up".to_owned(),
+            Self::NextView { coordinator: None, .. } => {
+                "the next view begins here once the messages before it have been fetched".to_owned()
+            }
+            Self::NextView { .. } => {
+                "the members in reach agree on the next view, then all goes on".to_owned()
+            }
             Self::Window { .. } => {
                 "submissions go out as members acknowledge what they lack; one that falls silent is removed"
+                    .to_owned()
             }
         }
     }

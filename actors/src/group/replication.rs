@@ -8,7 +8,7 @@ use std::{
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{Member, ViewId};
+use quorate_membership::{Member, Time, ViewId};
 use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
 use tokio::sync::mpsc;
 
@@ -64,6 +64,10 @@ pub(crate) struct Replication {
     pub(crate) admit_due: bool,
     pub(crate) records: Records,
     pub(crate) delivered: u64,
+    /// When this member's standing began: outside, standing still for want of a majority, or taking part.
+    pub(crate) standing_since: Time,
+    /// Since when submissions have waited for the window without a pause.
+    pub(crate) full_since: Option<Time>,
     next_ticket: u64,
     flush_due: bool,
     canary: Canary,
@@ -139,6 +143,8 @@ impl Replication {
             admit_due: false,
             records: Records::default(),
             delivered: 0,
+            standing_since: clock.now(),
+            full_since: None,
             next_ticket: 0,
             flush_due: false,
             canary,
@@ -217,11 +223,13 @@ impl Replication {
                 }
                 Err(Refusal::WouldBlock { waiting, .. }) if waiting > 0 => {
                     self.waiting.push_front(asker);
+                    self.full_since.get_or_insert_with(|| self.clock.now());
                     return;
                 }
                 Err(refusal) => asker.fail(&refusal.into()),
             }
         }
+        self.full_since = None;
     }
 }
 

@@ -1,43 +1,59 @@
 //! How a group says what it looks like from here.
 
+use std::time::Duration;
+
 use actix::prelude::*;
-use quorate_membership::{Member, View};
+use quorate_membership::{Member, Time, View};
 use quorate_protocols as protocols;
 
 use super::{GroupStatus, ViewRecord, Wait, replication::Replication};
 
 impl Replication {
     fn waits(&self) -> Vec<Wait> {
-        let mut waits = Vec::new();
-        match self.group.view() {
-            None if !self.group.has_left() => waits.push(Wait::Admission),
-            Some(view) if view.id.is_genesis() => {
-                waits.push(Wait::Founders { missing: self.unreachable(view) });
-            }
-            Some(view) if self.group.is_wedged() => {
-                waits.push(Wait::Majority { unreachable: self.unreachable(view) });
-            }
-            _ => {}
-        }
-        if self.group.is_sealed() {
-            waits.push(Wait::NextView);
-        }
-        let since = |at| u64::try_from(self.clock.now().since(at).as_millis()).unwrap_or(u64::MAX);
-        for wait in self.group.waits() {
-            waits.extend(match wait {
-                protocols::Wait::Member { node, since: at } => Some(Wait::Member { node, for_ms: since(at) }),
-                protocols::Wait::Slow { member, bytes, since: at, acts_at, .. } => {
-                    Some(Wait::Slow { member, bytes, for_ms: since(at), policy_acts: acts_at.is_some() })
+        let now = self.clock.now();
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let (since, until) = (|at: Time| ms(now.since(at)), |at: Time| ms(at.since(now)));
+        let standing = since(self.standing_since);
+        let unreachable = || self.group.view().map(|view| self.unreachable(view)).unwrap_or_default();
+        let broken_link = self.spec.config().timing.broken_link();
+        let said = |wait| {
+            Some(match wait {
+                protocols::Wait::Founders { until: at, .. } => {
+                    Wait::Founders { missing: unreachable(), for_ms: standing, majority_in_ms: until(at) }
                 }
+                protocols::Wait::Admission { .. } => Wait::Admission { for_ms: standing },
+                protocols::Wait::Majority { .. } => {
+                    Wait::Majority { unreachable: unreachable(), for_ms: standing }
+                }
+                protocols::Wait::ViewChange { since: at, coordinator, .. } => {
+                    Wait::NextView { coordinator, for_ms: since(at) }
+                }
+                protocols::Wait::Cut { since: at, .. } => {
+                    Wait::NextView { coordinator: None, for_ms: since(at) }
+                }
+                protocols::Wait::Member { node, since: at } => {
+                    Wait::Member { node, for_ms: since(at), broken_link_in_ms: until(at + broken_link) }
+                }
+                protocols::Wait::Slow { member, bytes, since: at, policy, acts_at } => Wait::Slow {
+                    member,
+                    bytes,
+                    for_ms: since(at),
+                    policy: format!("{policy:?}").to_lowercase(),
+                    acts_in_ms: acts_at.map(until),
+                },
                 protocols::Wait::State { received, length, donor, .. } => {
-                    Some(Wait::State { donor, received_bytes: received, length_bytes: length })
+                    Wait::State { donor, received_bytes: received, length_bytes: length }
                 }
-                protocols::Wait::Learner { member, bytes, .. } => Some(Wait::Learner { member, bytes }),
-                _ => None, // said above in this node's words
-            });
-        }
+                protocols::Wait::Learner { member, bytes, barred_until } => {
+                    Wait::Learner { member, bytes, barred_for_ms: barred_until.map(until) }
+                }
+                _ => return None,
+            })
+        };
+        let mut waits: Vec<Wait> = self.group.waits().into_iter().filter_map(said).collect();
         if !self.waiting.is_empty() {
-            waits.push(Wait::Window { submissions: self.waiting.len() });
+            let for_ms = self.full_since.map_or(0, since);
+            waits.push(Wait::Window { submissions: self.waiting.len(), for_ms });
         }
         waits
     }

@@ -1,5 +1,7 @@
 //! `quorate why`: who waits for whom, since when, and what will happen.
 
+use std::time::Duration;
+
 use quorate::{GroupStatus, Status, Wait, membership::Member};
 use serde::Serialize;
 
@@ -7,10 +9,15 @@ use crate::{
     Failure,
     output::Output,
     session::{Reach, Session},
+    span,
 };
 
-/// Say who or what a group waits for, and what will happen.
+/// Say who or what a group waits for, since when, and what will happen.
+///
+/// It is the picture that one node has: the first of the profile that answers, or the one given by
+/// --connect.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate why log")]
 pub(crate) struct Args {
     /// The group.
     name: String,
@@ -33,7 +40,9 @@ struct Why<'a> {
 #[derive(Serialize)]
 struct Reason {
     waits_for: String,
-    outlook: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_ms: Option<u64>,
+    outlook: String,
 }
 
 /// Carries out `quorate why`.
@@ -76,7 +85,8 @@ fn show(why: &Why<'_>, output: &mut Output) -> Result<(), Failure> {
     }
     output.line(format!("group {group} at {node}, {view}:"))?;
     for reason in &why.waits {
-        output.line(format!("  waits for {}", reason.waits_for))?;
+        let since = reason.for_ms.map(|ms| format!(", for {}", span::show(Duration::from_millis(ms))));
+        output.line(format!("  waits for {}{}", reason.waits_for, since.unwrap_or_default()))?;
         output.line(format!("    {}", reason.outlook))?;
     }
     Ok(())
@@ -87,12 +97,27 @@ fn reason(wait: &Wait) -> Reason {
         members.iter().map(|member| member.node.to_string()).collect::<Vec<_>>().join(", ")
     };
     let waits_for = match wait {
-        Wait::Founders { missing } => format!("founders that are not here: {}", names(missing)),
-        Wait::Admission => "a member that admits this node".to_owned(),
-        Wait::Majority { unreachable } => format!("a majority; out of reach: {}", names(unreachable)),
-        Wait::NextView => "agreement on the next view".to_owned(),
-        Wait::Window { submissions } => format!("room: {submissions} submissions wait for members that lag"),
+        Wait::Founders { missing, .. } => format!("founders that are not here: {}", names(missing)),
+        Wait::Admission { .. } => "a member that admits this node".to_owned(),
+        Wait::Majority { unreachable, .. } => format!("a majority; out of reach: {}", names(unreachable)),
+        Wait::NextView { coordinator: Some(node), .. } => {
+            format!("agreement on the next view, led by {node}")
+        }
+        Wait::NextView { .. } => "the next view".to_owned(),
+        Wait::Member { node, .. } => format!("{node}, which is out of reach"),
+        Wait::Slow { member, bytes, .. } => format!("{}, which lags by {bytes} bytes", member.node),
+        Wait::State { donor, received_bytes, length_bytes, .. } => {
+            let of = length_bytes.map(|length| format!(" of {length}")).unwrap_or_default();
+            let from = donor.map(|node| format!(" from {node}")).unwrap_or_default();
+            format!("its state{from}: {received_bytes}{of} bytes are here")
+        }
+        Wait::Learner { member, bytes, .. } => {
+            format!("the learner {}, which lags by {bytes} bytes", member.node)
+        }
+        Wait::Window { submissions, .. } => {
+            format!("room: {submissions} submissions wait for members that lag")
+        }
         other => format!("{other:?}"),
     };
-    Reason { waits_for, outlook: wait.outlook() }
+    Reason { waits_for, for_ms: wait.for_ms(), outlook: wait.outlook() }
 }
