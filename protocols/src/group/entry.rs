@@ -114,6 +114,9 @@ impl Group {
             self.see(from);
             return;
         }
+        if self.given_up.contains(&view.id.lineage) && !self.is_new(view.id) {
+            return; // it was given up as it stands there
+        }
         let elsewhere = !mine.is_genesis();
         if self.is_new(view.id) && !elsewhere {
             self.given_up.retain(|lineage| *lineage != view.id.lineage); // it may have gone on
@@ -264,9 +267,15 @@ impl Group {
     }
 
     /// Answers what belongs to a lineage given up: this member votes in it no more. Unless it
-    /// is news of a later view, which may show that the lineage lives.
+    /// is news of a later view, which may show that the lineage lives. A learner may be left in the
+    /// very view that was given up, and be told so by nothing else.
     pub(super) fn say_gone(&mut self, to: Member, message: &Message, out: &mut Effects) {
-        let news = matches!(message.body, Body::Current(_) | Body::Decided(_) | Body::Gone);
+        let news = match &message.body {
+            Body::Current(view) => self.is_new(view.id),
+            Body::Decided(decree) => self.is_new(decree.view.id),
+            Body::Gone => true,
+            _ => false,
+        };
         if self.given_up.contains(&message.view.lineage) && !news {
             let floor = self.shun(message.view);
             self.post(to.node, floor, Body::Gone, out);

@@ -15,7 +15,7 @@ impl Stream {
             Order::Total => self.oldest().filter(|s| self.all_went_past(*s) && self.is_kept(*s)),
             Order::Uniform => self.oldest().filter(|s| self.all_went_past(*s) && self.is_uniform(*s)),
         }?;
-        let uniform = self.is_uniform(sender);
+        let uniform = self.is_uniform(sender) && self.head(sender).is_some_and(|f| self.is_closed(f));
         Some(self.pass(sender, uniform))
     }
 
@@ -83,6 +83,13 @@ impl Stream {
     /// which is not asked when the view is closed, has to see that a majority holds it.
     fn is_kept(&self, sender: usize) -> bool {
         self.me.is_some() || self.is_uniform(sender)
+    }
+
+    /// Whether no cut leaves the frame out because what its sender had delivered before is lost:
+    /// enough hold that as well. It is closed under causality itself. FIFO cuts leave nothing out.
+    pub(super) fn is_closed(&self, frame: &Frame) -> bool {
+        let held = |(sender, needs): (usize, &Seq)| self.held_by_enough(sender) >= *needs;
+        self.order == Order::Fifo || frame.after.iter().enumerate().all(held)
     }
 
     fn is_uniform(&self, sender: usize) -> bool {

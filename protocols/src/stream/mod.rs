@@ -327,20 +327,13 @@ impl Stream {
         self.uniform
     }
 
-    /// A cut includes what a majority holds, unless it has to leave it out because what the sender
-    /// had delivered before is lost; so a majority must hold that as well. What the sender had
-    /// delivered is closed under causality itself. FIFO cuts leave nothing out.
+    /// A cut includes what a majority holds and nothing forces it to leave out.
     fn advance_uniform(&mut self) {
         let Some(me) = self.me else { return };
         let reach = self.held_by_enough(me).min(self.delivered[me]);
-        if self.uniform >= reach {
-            return;
-        }
-        let held: Vec<Seq> = (0..self.members()).map(|sender| self.held_by_enough(sender)).collect();
-        let closed = |frame: &Frame| frame.after.iter().zip(&held).all(|(needs, held)| needs <= held);
         while self.uniform < reach {
             let next = self.logs[me].get(self.uniform.next());
-            if !next.is_some_and(|frame| self.order == Order::Fifo || closed(frame)) {
+            if !next.is_some_and(|frame| self.is_closed(frame)) {
                 break;
             }
             self.uniform = self.uniform.next();

@@ -1,6 +1,6 @@
 //! What a sender is told of its message, in every order.
 
-use quorate_protocols::{Body, Fate, Order};
+use quorate_protocols::{Body, Effect, Event, Fate, Order};
 
 use crate::world::{World, n};
 
@@ -30,6 +30,26 @@ fn a_message_is_not_uniform_while_what_caused_it_may_still_be_lost() {
     world.run(3000);
     assert_eq!(world.view(2).members.len(), 3);
     assert_eq!([2, 3, 4].map(|number| world.delivered(number)), [[""; 0]; 3]);
+}
+
+#[test]
+fn a_delivery_is_not_called_uniform_while_what_caused_the_message_may_still_be_lost() {
+    let mut world = World::founded(5, |config| config.order = Order::Causal);
+    // Only 1 gets what 5 says; everybody has 1's answer to it before 5 has.
+    world.lose(|from, to, body| from == n(5) && to != n(1) && matches!(body, Body::Data { .. }));
+    world.submit(5, 1, "cause");
+    world.run(10);
+    world.lose(|from, to, _| from == n(5) && to != n(1) || from == n(1) && to == n(5));
+    world.submit(1, 2, "effect");
+    world.run(20);
+    world.lose(|from, to, _| from == n(5) && to != n(1));
+    world.run(100);
+    let told = world.told(5);
+    let marks = told.iter().filter_map(|effect| match effect {
+        Effect::Deliver(Event::Message { uniform, .. }) => Some(*uniform),
+        _ => None,
+    });
+    assert_eq!(marks.collect::<Vec<_>>(), [false, false]);
 }
 
 #[test]
