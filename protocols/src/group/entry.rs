@@ -57,6 +57,7 @@ impl Group {
     }
 
     pub(super) fn on_join(&mut self, from: Member, floor: ViewId, hears: Vec<NodeId>, out: &mut Effects) {
+        self.knows(from, floor);
         let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
         let filled = view.learners.contains(&from) || self.config.state_transfer && view.rank(from).is_some();
         if filled && !is_fresh(view, from, floor) {
@@ -201,6 +202,7 @@ impl Group {
         self.wedged = false;
         self.alone = false;
         self.joiners.clear();
+        self.untold.clear();
         self.leaving.clear();
         self.ready.clear();
         self.transfers.clear();
@@ -294,6 +296,7 @@ impl Group {
     /// A member will never vote in this view or in an earlier one. That is of no account for a later
     /// one: it may have been admitted anew, and what it says of that it says again.
     pub(super) fn on_gone(&mut self, from: Member, view: ViewId, out: &mut Effects) {
+        self.knows(from, view);
         if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
             return self.withdraw_founding(view.lineage, out);
         }

@@ -24,6 +24,7 @@ impl Group {
     pub(super) fn on_reachable(&mut self, member: Member, out: &mut Effects) {
         self.meet(member, out);
         self.reachable.insert(member.node);
+        self.retell(member.node);
         if self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.
             self.seen.remove(&member.node);

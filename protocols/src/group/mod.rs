@@ -23,6 +23,7 @@ mod sealing;
 mod sides;
 mod traffic;
 mod transferring;
+mod untold;
 mod waits;
 
 use std::{
@@ -57,6 +58,7 @@ use message::Parcel;
 use past::Past;
 use sides::Sides;
 use transferring::Transfers;
+use untold::Untold;
 
 /// Lineages that are remembered after another one has taken their place.
 const FORMER_LINEAGES_MAX: usize = 32;
@@ -129,6 +131,7 @@ pub struct Group {
     lost_since: BTreeMap<NodeId, Time>,
     opinions: BTreeMap<NodeId, Opinion>,
     joiners: BTreeMap<NodeId, Joiner>,
+    untold: BTreeMap<Member, Untold>,
     leaving: BTreeSet<Member>,
     wants_out: bool,
     contacts: Contacts,
@@ -192,6 +195,7 @@ impl Group {
             lost_since: BTreeMap::new(),
             opinions: BTreeMap::new(),
             joiners: BTreeMap::new(),
+            untold: BTreeMap::new(),
             leaving: BTreeSet::new(),
             wants_out: false,
             contacts,
@@ -349,6 +353,7 @@ impl Group {
         self.tick_attempt(out);
         self.tick_sealed(out);
         self.tick_entry(out);
+        self.tick_untold(out);
         self.tick_sides(out);
         self.ask_to_confirm(out);
         self.tick_traffic(out);
@@ -376,6 +381,7 @@ impl Group {
             || self.directs.is_waiting()
             || !view.learners.is_empty()
             || self.outside().next().is_some()
+            || self.to_tell().next().is_some()
             || self.stream.as_ref().is_some_and(Stream::is_waiting)
     }
 

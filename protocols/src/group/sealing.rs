@@ -265,6 +265,7 @@ impl Group {
     /// Begins a view.
     pub(super) fn enter(&mut self, view: View, decree: Option<Decree>, out: &mut Effects) {
         if let Some(decree) = decree {
+            self.note_removed(&decree);
             self.remember(decree);
         }
         let rank = view.rank(self.me);
@@ -345,6 +346,9 @@ impl Group {
             }
             Body::Fetch { rank, from: first, through } => {
                 self.on_fetch(from, message.view, rank, (first, through), out);
+            }
+            Body::Decided(ref decree) if !decree.view.has_node(self.me.node) => {
+                self.post(from.node, decree.view.id, Body::Gone, out); // or it would be told again
             }
             _ => {}
         }

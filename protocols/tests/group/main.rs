@@ -3,6 +3,7 @@
 mod fates;
 mod founding;
 mod letters;
+mod removed;
 mod slow;
 mod transfer;
 mod world;
