@@ -213,3 +213,19 @@ fn s16_what_is_sent_while_a_view_is_announced_goes_out_in_that_view() {
         assert!(run.view(2).changes.iter().any(|(_, change)| *change == Change::Unreachable));
     });
 }
+
+/// n2 decides on going on without n1 and dies of it; n1 and the witness, which has voted, can only
+/// finish that decision. Nobody is left who delivers what n1 sent last.
+#[test]
+fn a_decision_without_the_sender_whose_holder_died_makes_none_of_its_messages_uniform() {
+    let lost = Aim::at(Step::Decided, Strike::Crash).by(n(2));
+    for order in [Order::Total, Order::Uniform] {
+        let play = play().nodes(2).witness().order(order);
+        let play = play.fault(3000, 5000, Fault::Aimed(vec![lost.clone()]));
+        play.fault(3000, 4600, Fault::Partition(vec![n(1)])).hold(1..=8, |run| {
+            assert_eq!(run.outcome.tally.strikes, 1);
+            let removed = |event: &Event| matches!(event, Event::Removed { .. });
+            assert!(run.history.first(n(1), ms(3000), removed).is_some(), "seed {}", run.seed);
+        });
+    }
+}

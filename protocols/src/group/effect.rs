@@ -164,7 +164,8 @@ pub enum Fate {
     /// Nobody who stays in the group delivers it. In orders below uniform those who had to leave,
     /// this member among them, may have delivered it.
     Lost,
-    /// This member had to leave without learning whether the others have it.
+    /// This member had to leave without learning whether the others have it; or the view ended with
+    /// it, but this member was removed before it could deliver it.
     Unknown,
 }
 

@@ -238,14 +238,19 @@ impl Group {
         self.tell(Event::Transitional { closes: decree.closes, members: members.clone() }, out);
     }
 
-    /// Own messages below the cut are delivered by all; own messages above it by nobody.
+    /// Own messages below the cut are delivered by all who go on; own messages above it by nobody. One
+    /// that is removed may lack what comes before its own, and then has not delivered them: whoever
+    /// held them for the next view may be dead by now, so it acknowledges none of those.
     fn settle_at_cut(&mut self, decree: &Decree, out: &mut Effects) {
         let rank = self.view.as_ref().and_then(|view| view.rank(self.me));
         let through = rank.and_then(|rank| decree.cut.0.get(rank)).copied().unwrap_or_default();
-        self.settle_through(through, through, out);
+        let here = self.stream.as_ref().map(Stream::own_delivered).unwrap_or_default();
+        let certain = through.min(here);
+        self.settle_through(certain, certain, out);
         self.until_everywhere.clear();
-        for (_, ticket) in std::mem::take(&mut self.until_uniform) {
-            self.tell_fate(ticket, Fate::Lost, out);
+        for (seq, ticket) in std::mem::take(&mut self.until_uniform) {
+            let fate = if seq <= through { Fate::Unknown } else { Fate::Lost };
+            self.tell_fate(ticket, fate, out);
         }
     }
 

@@ -322,6 +322,11 @@ impl Stream {
         self.me.map(|me| self.everywhere(me)).unwrap_or_default()
     }
 
+    /// The last own frame that was delivered here.
+    pub(crate) fn own_delivered(&self) -> Seq {
+        self.me.map(|me| self.delivered[me]).unwrap_or_default()
+    }
+
     /// The last own frame that was delivered here and that every cut of this view will include.
     pub(crate) const fn uniform(&self) -> Seq {
         self.uniform

@@ -81,3 +81,32 @@ fn a_message_that_nobody_else_received_is_lost_with_its_sender() {
     world.run(1000);
     assert_eq!(world.fates(1, 1), [Fate::Lost]);
 }
+
+/// The others decide without it, on a cut with its message and one that it lacks. Those who held
+/// that cut may be gone when it hears of the decision.
+#[test]
+fn a_removed_sender_is_not_told_that_a_message_it_could_not_deliver_is_uniform() {
+    for order in [Order::Causal, Order::Total, Order::Uniform] {
+        let mut world = World::founded(3, |config| config.order = order);
+        world.lose(|_, to, _| to == n(1));
+        world.submit(2, 1, "b");
+        world.run(10);
+        world.submit(1, 1, "a");
+        world.run(10);
+        world.lose(|from, to, _| from == n(1) || to == n(1));
+        for (a, b) in [(1, 2), (1, 3), (2, 1), (3, 1)] {
+            world.unreachable(a, b);
+        }
+        world.run(2000);
+        assert_eq!(world.view(2).members.len(), 2);
+        assert!(world.delivered(2).contains(&"a".to_owned()), "{order}: the cut has it");
+        world.lose(|_, _, body| matches!(body, Body::Refill { .. }));
+        world.reachable(1, 2);
+        world.run(1000);
+        // Where the order is total it waited for the others to say how far they are.
+        let (delivered, fate) =
+            if order.is_total() { (vec![], Fate::Unknown) } else { (vec!["a"], Fate::Uniform) };
+        assert_eq!(world.delivered(1), delivered, "{order}");
+        assert_eq!(world.fates(1, 1).first(), Some(&fate), "{order}");
+    }
+}

@@ -202,10 +202,18 @@ impl Delivery {
         }
     }
 
-    /// A sender was told that its message is uniform.
+    /// A sender was told that its message is uniform: it has delivered it, and all who close the view do.
     pub(super) fn on_uniform(&mut self, at: Member, payload: &Bytes) {
         match self.seen.get(payload).copied() {
-            Some((view, name)) => self.promise(at, view, name),
+            Some((view, name)) => {
+                let life = self.lives.get(&at).filter(|life| life.view.as_ref().map(|v| v.id) == Some(view));
+                let last = life.and_then(|life| life.last.get(&name.0));
+                if last.is_none_or(|last| *last < (name.1, name.2)) {
+                    let what = format!("{at} was told that {name:?} is uniform, but has not delivered it");
+                    return self.fail("V3 uniform", what);
+                }
+                self.promise(at, view, name);
+            }
             None => self.fail("V3 uniform", format!("{at} was told that an undelivered message is uniform")),
         }
     }
