@@ -187,9 +187,9 @@ pub enum Event {
     /// the group, the state starts empty.
     View(Arc<View>),
     /// A partitionable group: the view ends, and these members of it go on together, this one among
-    /// them unless it is leaving. The rest of its messages follows, then the next view. What was delivered before this in
-    /// uniform order all members of the view deliver, on whatever side, unless they crash; what
-    /// follows it, only these.
+    /// them unless it is leaving. The rest of its messages follows, then the next view. What was
+    /// delivered before this in uniform order all members of the view deliver, on whatever side,
+    /// unless they crash; what follows it, only these.
     Transitional {
         /// The view that ends.
         closes: ViewId,
@@ -212,10 +212,10 @@ pub enum Event {
         seq: Seq,
         /// Its place in the frame.
         index: u32,
-        /// Whether every member that goes on delivers it, whatever happens next. Always so in
-        /// uniform order; in a partitionable group it speaks of those who come
-        /// along to the next view. In a weaker order `false` says that nobody else may have it yet: if this
-        /// member dies or is removed now, the others may go on without it.
+        /// Whether every member that goes on delivers it, whatever happens next. Always so in uniform
+        /// order; in a partitionable group, after [`Event::Transitional`], it speaks of those who come
+        /// along to the next view. In a weaker order `false` says that it, or what caused it, may not
+        /// be held by enough yet: if members die or are removed now, the others may go on without it.
         uniform: bool,
         /// The message.
         payload: Bytes,
