@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod faults;
 mod history;
+mod queue;
 mod run;
 mod whole;
 mod world;

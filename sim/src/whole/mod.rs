@@ -9,7 +9,7 @@ mod perform;
 mod run;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -17,9 +17,9 @@ use quorate_membership::{GroupId, NodeId, Time};
 use quorate_protocols::{GroupConfig, Order};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, Fault, Schedule, Violation};
+use crate::{Checker, Fault, Schedule, Violation, queue::Queue};
 use check::BusCheck;
-use network::{Entry, Link, What};
+use network::{Link, What};
 use node::Node;
 pub use run::{WholeBreach, WholeOutcome, WholeSettings, run_whole};
 
@@ -47,8 +47,7 @@ pub struct WholeTally {
 struct World {
     now: Time,
     rng: SmallRng,
-    heap: BinaryHeap<Entry>,
-    made: u64,
+    queue: Queue<What>,
     nodes: BTreeMap<NodeId, Node>,
     links: BTreeMap<(NodeId, NodeId), Link>,
     configs: Vec<GroupConfig>,
@@ -86,8 +85,7 @@ impl World {
         let mut world = Self {
             now: Time::ZERO,
             rng: SmallRng::seed_from_u64(settings.seed),
-            heap: BinaryHeap::new(),
-            made: 0,
+            queue: Queue::default(),
             nodes: BTreeMap::new(),
             links: BTreeMap::new(),
             checkers: configs.iter().map(|config| (config.group, Checker::new(config))).collect(),
@@ -120,8 +118,7 @@ impl World {
     }
 
     fn push(&mut self, at: Time, what: What) {
-        self.made += 1;
-        self.heap.push(Entry { at, number: self.made, what });
+        self.queue.push(at, what);
     }
 
     /// Plans something so many microseconds ahead.
@@ -141,10 +138,10 @@ impl World {
     }
 
     fn run_until(&mut self, until: Time) {
-        while self.violation().is_none() && self.heap.peek().is_some_and(|entry| entry.at <= until) {
-            let Some(entry) = self.heap.pop() else { break };
-            self.now = entry.at;
-            self.happen(entry.what);
+        while self.violation().is_none() {
+            let Some((at, what)) = self.queue.pop(until) else { break };
+            self.now = at;
+            self.happen(what);
         }
         self.now = self.now.max(until);
     }

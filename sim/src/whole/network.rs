@@ -1,7 +1,7 @@
 //! Links between the nodes: reliable and in order while they last, and they may break at any
 //! moment and lose a tail. Datagrams are lost, doubled and late.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quorate_membership::{Beat, GroupId, Member, NodeId, Time};
@@ -71,33 +71,6 @@ pub(super) enum Datagram {
     Beat(Beat),
     Swim(Bytes),
 }
-
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) at: Time,
-    pub(super) number: u64,
-    pub(super) what: What,
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number)) // the heap's greatest is the earliest
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}
 
 /// The link of two nodes.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use quorate_membership::NodeId;
 use quorate_protocols::{Audience, Collect, Group, Input, Ticket};
 use rand::{RngExt, seq::IndexedRandom};
 
-use super::{World, queue::What};
+use super::{World, what::What};
 
 impl World {
     /// Multicasts what was lost, or one new message.

@@ -6,7 +6,7 @@ use quorate_membership::{DetectorEffect, Member, NodeId, Time};
 use quorate_protocols::{Body, Effect, Event, Fate, Input};
 use rand::RngExt;
 
-use super::{World, queue::What};
+use super::{World, what::What};
 use crate::Seen;
 
 impl World {

@@ -4,9 +4,9 @@ mod application;
 mod effects;
 mod network;
 mod node;
-mod queue;
 mod state;
 mod strike;
+mod what;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,11 @@ use quorate_membership::{Detector, Incarnation, Member, NodeId, Time, agreement:
 use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, Fault, History, Schedule};
+use crate::{Checker, Fault, History, Schedule, queue::Queue};
 use node::{Clock, Node};
-use queue::{Queue, What};
 pub(crate) use state::State;
 use strike::Hit;
+use what::What;
 
 /// What happened in a run, to show that it was not empty.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,7 +59,7 @@ pub struct Tally {
 pub struct World {
     now: Time,
     rng: SmallRng,
-    queue: Queue,
+    queue: Queue<What>,
     nodes: BTreeMap<NodeId, Node>,
     config: GroupConfig,
     schedule: Schedule,

@@ -6,7 +6,7 @@ use quorate_membership::{Beat, Member, NodeId};
 use quorate_protocols::{Body, Message};
 use rand::RngExt;
 
-use super::{World, queue::What};
+use super::{World, what::What};
 use crate::Fault;
 
 impl World {

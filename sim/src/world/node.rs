@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quorate_membership::{Detector, Member, Time};
 use quorate_protocols::{Group, Ticket};
 
-use super::{queue::What, state::State};
+use super::{state::State, what::What};
 
 /// A node's clock. It never runs backwards, but may run slow.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use quorate_membership::{Change, Member, View, ViewId};
 use quorate_protocols::Restore;
 use rand::RngExt;
 
-use super::{World, queue::What};
+use super::{World, what::What};
 
 const WORDS: usize = 3;
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quorate_membership::{Member, NodeId};
 use quorate_protocols::{Body, Message};
 
-use super::{World, queue::What};
+use super::{World, what::What};
 use crate::{Fault, Step, Strike};
 
 /// What an aimed fault is doing to the cluster at present.
