@@ -67,12 +67,15 @@ enum Part {
     },
     /// Whole nodes: cluster membership, three groups and the bus on each, under faults.
     Nodes {
-        /// The first seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// Replay this one seed.
+        #[arg(long)]
+        seed: Option<u64>,
         /// Number of seeds to run.
         #[arg(long, default_value_t = 20)]
         seeds: u64,
+        /// The first seed; without it a fresh one is taken from the clock, and printed.
+        #[arg(long)]
+        from: Option<u64>,
         /// Simulated seconds of faults per seed.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
@@ -122,16 +125,21 @@ fn main() -> ExitCode {
         Some(Part::Cluster { nodes, seed, loss }) => {
             return cluster(&ClusterSettings { seed, nodes, loss_percent: loss });
         }
-        Some(Part::Nodes { seed, seeds, seconds, trace }) => {
+        Some(Part::Nodes { seed, seeds, from, seconds, trace }) => {
             let faults_for = Duration::from_secs(seconds);
-            return whole_nodes(&WholeSettings { faults_for, trace, ..WholeSettings::new(seed) }, seeds);
+            let (first, count) = range(seed, from, seeds);
+            return whole_nodes(&WholeSettings { faults_for, trace, ..WholeSettings::new(first) }, count);
         }
         None => {}
     }
-    let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
-    let first = args.seed.or(args.from).unwrap_or(clock);
-    let count = if args.seed.is_some() { 1 } else { args.seeds };
+    let (first, count) = range(args.seed, args.from, args.seeds);
     campaign(&args, first, count)
+}
+
+/// The first seed and how many: the one to be replayed, or so many from there on or from a fresh one.
+fn range(seed: Option<u64>, from: Option<u64>, seeds: u64) -> (u64, u64) {
+    let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
+    (seed.or(from).unwrap_or(clock), if seed.is_some() { 1 } else { seeds })
 }
 
 /// Runs seeds on several threads until one fails or all are done.
@@ -233,7 +241,7 @@ fn whole_nodes(first: &WholeSettings, seeds: u64) -> ExitCode {
             let seconds = settings.faults_for.as_secs();
             println!("violation: {} at {}: {}", violation.property, outcome.at, violation.what);
             println!(
-                "replay: cargo run --release -p quorate-sim -- nodes --seed {seed} --seeds 1 --seconds {seconds} --trace"
+                "replay: cargo run --release -p quorate-sim -- nodes --seed {seed} --seconds {seconds} --trace"
             );
             return ExitCode::FAILURE;
         }

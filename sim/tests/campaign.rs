@@ -20,7 +20,7 @@ fn five_members_hold_every_promise() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "takes fresh seeds each time"]
 fn whole_nodes_keep_every_promise() {
     campaign("nodes --seeds 20");
 }
