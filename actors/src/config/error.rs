@@ -74,12 +74,13 @@ pub enum SettingsError {
         /// What is wrong.
         why: SubjectError,
     },
-    /// Subjects bound to a group without one order for all.
+    /// Subjects bound to a group in which a member may deliver what the others never will: a reader
+    /// that goes on elsewhere at its position would then miss a message.
     #[error(
-        "groups.subjects: group `{group}` delivers in {order} order, which differs between members: subjects \
-         need order total or uniform"
+        "groups.subjects: group `{group}` delivers in {order} order, in which a member that is removed may \
+         have delivered what the others never will: bind subjects to a group in uniform order"
     )]
-    SubjectsWithoutOrder {
+    SubjectsNotUniform {
         /// The group.
         group: String,
         /// Its order.

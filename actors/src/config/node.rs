@@ -174,6 +174,8 @@ fn check_apart(one: &GroupSpec, other: &GroupSpec) -> Result<(), SettingsError> 
 
 #[cfg(test)]
 mod tests {
+    use quorate_protocols::Order;
+
     use super::*;
 
     fn settings() -> NodeSettings {
@@ -214,10 +216,8 @@ mod tests {
             ),
             (group(GroupSettings::new("g", [1]).bind("a..b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("a.b")), "groups.subjects: "),
-            (
-                group(GroupSettings::new("g", [1]).bind("b").order(quorate_protocols::Order::Causal)),
-                "groups.subjects: ",
-            ),
+            (group(GroupSettings::new("g", [1]).bind("b").order(Order::Causal)), "groups.subjects: "),
+            (group(GroupSettings::new("g", [1]).bind("b").order(Order::Total)), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("b").with_state()), "groups.state: "),
             (
                 group(GroupSettings { window_bytes: Some(1), ..GroupSettings::new("g", [1]) }),

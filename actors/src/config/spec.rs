@@ -26,7 +26,8 @@ pub struct GroupSettings {
     /// `fifo`, `causal`, `total` or `uniform`. Default: `uniform`.
     #[serde(default)]
     pub order: Option<String>,
-    /// Patterns of the subjects that are published through the group. Default: none.
+    /// Patterns of the subjects that are published through the group, which needs uniform
+    /// order. Default: none.
     #[serde(default)]
     pub subjects: Vec<String>,
     /// Bytes of one member's messages that others may still lack. Default 8 MiB: more hides longer
@@ -105,7 +106,7 @@ impl GroupSettings {
         self
     }
 
-    /// Binds subjects to the group.
+    /// Binds subjects to the group, which must be in uniform order.
     #[must_use]
     pub fn bind(mut self, pattern: impl Into<String>) -> Self {
         self.subjects.push(pattern.into());
@@ -227,8 +228,8 @@ impl TryFrom<GroupSettings> for GroupSpec {
             order.map_err(|why| SettingsError::Order { group: group.clone(), why: why.to_string() })?;
         let subjects = raw.subjects.iter().map(|text| text.parse::<Pattern>()).collect::<Result<Vec<_>, _>>();
         let subjects = subjects.map_err(|why| SettingsError::Subjects { group: group.clone(), why })?;
-        if !subjects.is_empty() && !order.is_total() {
-            return Err(SettingsError::SubjectsWithoutOrder { group, order: order.to_string() });
+        if !subjects.is_empty() && order != Order::Uniform {
+            return Err(SettingsError::SubjectsNotUniform { group, order: order.to_string() });
         }
         let mut config =
             GroupConfig::new(group_id(&group), raw.founders.into_iter().map(NodeId::new).collect());

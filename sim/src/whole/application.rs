@@ -80,7 +80,7 @@ impl World {
             4..8 => self.publish_new(life, &format!("work.{kind}")),
             8..11 => self.ask(life),
             11 => self.toggle(life, &format!("core.{kind}")),
-            choice => self.submit(life, choice % 3, kind),
+            choice => self.submit(life, choice % 4, kind),
         }
     }
 

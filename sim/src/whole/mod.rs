@@ -67,9 +67,9 @@ const CARRIERS: u64 = 5;
 /// All nodes; those beyond the carriers only use the bus.
 const NODES: u64 = 6;
 
-/// One group for each of these orders; the first two have bound subjects.
+/// One group for each of these orders; those in uniform order have bound subjects.
 fn configs() -> Vec<GroupConfig> {
-    let orders = [Order::Uniform, Order::Total, Order::Causal];
+    let orders = [Order::Uniform, Order::Uniform, Order::Total, Order::Causal];
     let config = |(number, order): (usize, Order)| {
         let founders = (1..=CARRIERS).map(NodeId::new).collect();
         let mut config = GroupConfig::new(GroupId::new(number as u64 + 1), founders);

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use quorate_membership::{ClusterIdentity, GroupId, Incarnation, Member, NodeId, Time, Timing};
 use quorate_protocols::{
-    Group, Presence, PresenceEffect, Ticket,
+    Group, Order, Presence, PresenceEffect, Ticket,
     bus::{History, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
@@ -154,9 +154,9 @@ impl World {
         }
     }
 
-    /// The total orders have subjects bound to them.
+    /// Only what is uniform has a position that stays its own.
     pub(super) fn is_bound(&self, group: GroupId) -> bool {
-        self.configs.iter().any(|config| config.group == group && config.order.is_total())
+        self.configs.iter().any(|config| config.group == group && config.order == Order::Uniform)
     }
 
     pub(super) fn happen(&mut self, what: What) {
