@@ -203,30 +203,6 @@ impl Group {
         Some(View { id, members, witnesses: Vec::new(), learners: Vec::new(), changes, sides })
     }
 
-    pub(super) fn on_holding_elsewhere(
-        &mut self,
-        from: Member,
-        view: ViewId,
-        ballot: Ballot,
-        out: &mut Effects,
-    ) {
-        if let Some(own) = self.ballot_for(view, ballot) {
-            self.on_holding(from, own, out);
-        }
-    }
-
-    pub(super) fn on_accepted_elsewhere(
-        &mut self,
-        from: Member,
-        view: ViewId,
-        ballot: Ballot,
-        out: &mut Effects,
-    ) {
-        if let Some(own) = self.ballot_for(view, ballot) {
-            self.on_accepted(from, own, out);
-        }
-    }
-
     /// Another side has gone its own way: this attempt cannot be completed.
     pub(super) fn on_refused_elsewhere(&mut self, view: ViewId, promised: Ballot) {
         let outbid =
@@ -236,7 +212,8 @@ impl Group {
         }
     }
 
-    fn ballot_for(&self, view: ViewId, ballot: Ballot) -> Option<Ballot> {
+    /// The ballot of this attempt, if an answer under that ballot in another side's view is one to it.
+    pub(super) fn ballot_for(&self, view: ViewId, ballot: Ballot) -> Option<Ballot> {
         let attempt = self.attempt.as_ref()?;
         attempt.speaks_for(view, ballot).then(|| attempt.ballot())
     }

@@ -15,21 +15,22 @@ mod entry;
 mod evidence;
 mod lag;
 mod learning;
+mod leaving;
+mod lineage;
 mod merging;
 mod message;
 mod past;
+mod posting;
 mod sanity;
 mod sealing;
 mod sides;
+mod ticks;
 mod traffic;
 mod transferring;
 mod untold;
 mod waits;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_membership::{
@@ -341,98 +342,5 @@ impl Group {
     /// Whether this member may send and acknowledge in its view.
     fn is_open(&self) -> bool {
         !self.is_sealed() && self.installing.is_none()
-    }
-
-    fn on_wake(&mut self, out: &mut Effects) {
-        if self.next_tick.is_some_and(|at| self.now < at) {
-            return;
-        }
-        self.next_tick = None;
-        self.tick_evidence(out);
-        self.tick_lags(out);
-        self.tick_attempt(out);
-        self.tick_sealed(out);
-        self.tick_entry(out);
-        self.tick_untold(out);
-        self.tick_sides(out);
-        self.ask_to_confirm(out);
-        self.tick_traffic(out);
-        self.tick_letters(out);
-        self.tick_transfers(out);
-    }
-
-    fn needs_tick(&self) -> bool {
-        if self.left {
-            return false;
-        }
-        let Some(view) = &self.view else { return true };
-        view.id.is_genesis()
-            || self.is_sealed()
-            || self.attempt.is_some()
-            || self.installing.is_some()
-            || self.doubt.is_some()
-            || self.alone
-            || !self.lost_since.is_empty()
-            || !self.joiners.is_empty()
-            || !self.leaving.is_empty()
-            || self.wants_out
-            || !self.early.is_empty()
-            || self.unseen().next().is_some()
-            || self.directs.is_waiting()
-            || !view.learners.is_empty()
-            || self.outside().next().is_some()
-            || self.to_tell().next().is_some()
-            || self.stream.as_ref().is_some_and(Stream::is_waiting)
-    }
-
-    /// Participants of the view from which nothing was heard in it yet.
-    fn unseen(&self) -> impl Iterator<Item = Member> + '_ {
-        let all = self.view.iter().flat_map(View::participants);
-        // Learners say nothing to each other.
-        let learns = self.is_learner();
-        let all = all.filter(move |m| !learns || self.view.as_ref().is_some_and(|view| view.is_acceptor(*m)));
-        all.filter(|m| m.node != self.me.node && !self.seen.contains(&m.node))
-    }
-
-    /// Something was heard from a member in the present view.
-    fn see(&mut self, from: Member) {
-        if self.view.as_ref().is_some_and(|view| view.has(from)) {
-            self.seen.insert(from.node);
-        }
-    }
-
-    fn post(&mut self, to: NodeId, view: ViewId, body: Body, out: &mut Effects) {
-        let message = Message { view, body };
-        if to == self.me.node {
-            self.loopback.push_back(message);
-        } else {
-            out.push(Effect::Send { to: Arc::from([to]), message });
-        }
-    }
-
-    fn post_all(
-        &mut self,
-        to: impl IntoIterator<Item = NodeId>,
-        view: ViewId,
-        body: Body,
-        out: &mut Effects,
-    ) {
-        let all: BTreeSet<NodeId> = to.into_iter().collect();
-        let message = Message { view, body };
-        if all.contains(&self.me.node) {
-            self.loopback.push_back(message.clone());
-        }
-        let others: Arc<[NodeId]> = all.into_iter().filter(|node| *node != self.me.node).collect();
-        if !others.is_empty() {
-            out.push(Effect::Send { to: others, message });
-        }
-    }
-
-    /// What this member says to itself goes the way of all messages.
-    fn drain_loopback(&mut self, out: &mut Effects) {
-        while let Some(message) = self.loopback.pop_front() {
-            let said = self.on_message(self.me, message, out);
-            debug_assert!(said.is_ok(), "a member refuses itself: {said:?}");
-        }
     }
 }

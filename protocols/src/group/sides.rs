@@ -86,9 +86,15 @@ impl Group {
                     self.on_accept(from, ballot, decree, out);
                 }
             }
-            Body::Holding { ballot } if !here => self.on_holding_elsewhere(from, message.view, ballot, out),
+            Body::Holding { ballot } if !here => {
+                if let Some(own) = self.ballot_for(message.view, ballot) {
+                    self.on_holding(from, own, out);
+                }
+            }
             Body::Accepted { ballot } if !here => {
-                self.on_accepted_elsewhere(from, message.view, ballot, out);
+                if let Some(own) = self.ballot_for(message.view, ballot) {
+                    self.on_accepted(from, own, out);
+                }
             }
             Body::Refused { promised } if !here => self.on_refused_elsewhere(message.view, promised),
             Body::Join { .. } | Body::Gone | Body::Hears { .. } | Body::AskOffer { .. } => {}

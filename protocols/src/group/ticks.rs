@@ -1,0 +1,66 @@
+//! What is done again while something waits for others.
+
+use quorate_membership::{Member, View};
+
+use super::{Effects, Group};
+use crate::stream::Stream;
+
+impl Group {
+    pub(super) fn on_wake(&mut self, out: &mut Effects) {
+        if self.next_tick.is_some_and(|at| self.now < at) {
+            return;
+        }
+        self.next_tick = None;
+        self.tick_evidence(out);
+        self.tick_lags(out);
+        self.tick_attempt(out);
+        self.tick_sealed(out);
+        self.tick_entry(out);
+        self.tick_untold(out);
+        self.tick_sides(out);
+        self.ask_to_confirm(out);
+        self.tick_traffic(out);
+        self.tick_letters(out);
+        self.tick_transfers(out);
+    }
+
+    pub(super) fn needs_tick(&self) -> bool {
+        if self.left {
+            return false;
+        }
+        let Some(view) = &self.view else { return true };
+        view.id.is_genesis()
+            || self.is_sealed()
+            || self.attempt.is_some()
+            || self.installing.is_some()
+            || self.doubt.is_some()
+            || self.alone
+            || !self.lost_since.is_empty()
+            || !self.joiners.is_empty()
+            || !self.leaving.is_empty()
+            || self.wants_out
+            || !self.early.is_empty()
+            || self.unseen().next().is_some()
+            || self.directs.is_waiting()
+            || !view.learners.is_empty()
+            || self.outside().next().is_some()
+            || self.to_tell().next().is_some()
+            || self.stream.as_ref().is_some_and(Stream::is_waiting)
+    }
+
+    /// Participants of the view from which nothing was heard in it yet.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = Member> + '_ {
+        let all = self.view.iter().flat_map(View::participants);
+        // Learners say nothing to each other.
+        let learns = self.is_learner();
+        let all = all.filter(move |m| !learns || self.view.as_ref().is_some_and(|view| view.is_acceptor(*m)));
+        all.filter(|m| m.node != self.me.node && !self.seen.contains(&m.node))
+    }
+
+    /// Something was heard from a member in the present view.
+    pub(super) fn see(&mut self, from: Member) {
+        if self.view.as_ref().is_some_and(|view| view.has(from)) {
+            self.seen.insert(from.node);
+        }
+    }
+}
