@@ -19,6 +19,6 @@ pub use group::{
     Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
-pub use presence::{Notice, Presence, PresenceEffect};
+pub use presence::{KnownNode, Notice, Presence, PresenceEffect};
 pub use stream::{Frame, Row};
 pub use transfer::ChunkLabel;

@@ -68,6 +68,25 @@ pub enum Notice {
     Down(ClusterIdentity),
 }
 
+/// What is known of another node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KnownNode {
+    /// The node.
+    pub node: NodeId,
+    /// Its present life, if it was met.
+    pub member: Option<Member>,
+    /// Where it accepts links, if that is known.
+    pub addr: Option<SocketAddr>,
+    /// Whether the cluster counts it as a member.
+    pub in_cluster: bool,
+    /// Whether there is a link to it.
+    pub linked: bool,
+    /// Whether both nodes hear each other.
+    pub reachable: bool,
+    /// When it was lost; `None` if it is reachable or never was.
+    pub lost_at: Option<Time>,
+}
+
 /// What a node knows of the others.
 ///
 /// The declared nodes, those of the cluster and those that are linked are watched for their
@@ -80,9 +99,12 @@ pub struct Presence {
     /// Nodes that are watched and wanted whether the cluster knows them or not.
     declared: BTreeSet<NodeId>,
     reachable: BTreeMap<NodeId, Member>,
+    /// Nodes that were reachable and are not any more, and since when.
+    lost: BTreeMap<NodeId, Time>,
     /// Where the nodes are that links are kept to.
     dialed: BTreeMap<NodeId, SocketAddr>,
-    linked: BTreeSet<NodeId>,
+    /// The members that are linked, and where they accept links.
+    linked: BTreeMap<NodeId, (Member, Option<SocketAddr>)>,
 }
 
 impl Presence {
@@ -101,16 +123,12 @@ impl Presence {
             cluster: Cluster::new(identity, timing, seed),
             declared: BTreeSet::new(),
             reachable: BTreeMap::new(),
+            lost: BTreeMap::new(),
             dialed: BTreeMap::new(),
-            linked: BTreeSet::new(),
+            linked: BTreeMap::new(),
         };
         presence.declare(now, declared, out);
         presence
-    }
-
-    /// The members that hear this node and are heard by it.
-    pub fn reachable(&self) -> impl Iterator<Item = Member> + '_ {
-        self.reachable.values().copied()
     }
 
     /// The other members of the cluster that are up.
@@ -118,14 +136,31 @@ impl Presence {
         self.cluster.members()
     }
 
-    /// The nodes that were declared.
-    pub fn declared(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.declared.iter().copied()
+    /// All other nodes that are declared, linked or in the cluster, in the order of their names.
+    pub fn known(&self) -> Vec<KnownNode> {
+        let up: BTreeMap<NodeId, SocketAddr> =
+            self.cluster.members().map(|id| (id.member.node, id.addr)).collect();
+        let known: BTreeSet<NodeId> =
+            up.keys().chain(self.linked.keys()).chain(&self.declared).copied().collect();
+        let describe = |node: NodeId| {
+            let (addr, linked) = (up.get(&node).copied(), self.linked.get(&node));
+            let reachable = self.reachable.get(&node).copied();
+            KnownNode {
+                node,
+                member: reachable.or(linked.map(|(member, _)| *member)),
+                addr: addr.or(linked.and_then(|(_, listens)| *listens)),
+                in_cluster: addr.is_some(),
+                linked: linked.is_some(),
+                reachable: reachable.is_some(),
+                lost_at: self.lost.get(&node).copied(),
+            }
+        };
+        known.into_iter().filter(|node| *node != self.me).map(describe).collect()
     }
 
     /// What a group is told first, so that it knows what those that run already know.
     pub fn introduction(&self) -> Vec<Input> {
-        let contacts = Input::Contacts(self.linked.iter().copied().collect());
+        let contacts = Input::Contacts(self.linked.keys().copied().collect());
         std::iter::once(contacts).chain(self.reachable.values().map(|it| Input::Reachable(*it))).collect()
     }
 
@@ -156,7 +191,7 @@ impl Presence {
             self.cluster.contact(now, ClusterIdentity::new(member, addr), &mut effects);
             self.heed_cluster(now, effects, out);
         }
-        self.linked.insert(member.node);
+        self.linked.insert(member.node, (member, listens));
         self.watch(now, member.node, out);
         out.push(PresenceEffect::Tell(Input::Contacts(vec![member.node])));
     }
@@ -168,7 +203,7 @@ impl Presence {
 
     /// A heartbeat has come from a member, as its link proves.
     pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<PresenceEffect>) {
-        self.detect(out, |detector, effects| detector.on_beat(now, from, beat, effects));
+        self.detect(now, out, |detector, effects| detector.on_beat(now, from, beat, effects));
     }
 
     /// A datagram of the cluster's membership has come.
@@ -190,12 +225,12 @@ impl Presence {
 
     /// Notices a stall before anything that queued up meanwhile is taken in.
     pub fn check(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
-        self.detect(out, |detector, effects| detector.check(now, effects));
+        self.detect(now, out, |detector, effects| detector.check(now, effects));
     }
 
     /// The moment has come that failure detection asked for.
     pub fn on_detector_wake(&mut self, now: Time, out: &mut Vec<PresenceEffect>) {
-        self.detect(out, |detector, effects| detector.on_wake(now, effects));
+        self.detect(now, out, |detector, effects| detector.on_wake(now, effects));
     }
 
     /// The moment has come that cluster membership asked for.
@@ -213,7 +248,7 @@ impl Presence {
     }
 
     fn watch(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) {
-        self.detect(out, |detector, effects| detector.watch(now, node, effects));
+        self.detect(now, out, |detector, effects| detector.watch(now, node, effects));
     }
 
     fn keep_link(&mut self, id: ClusterIdentity, out: &mut Vec<PresenceEffect>) {
@@ -225,6 +260,7 @@ impl Presence {
 
     fn detect(
         &mut self,
+        now: Time,
         out: &mut Vec<PresenceEffect>,
         act: impl FnOnce(&mut Detector, &mut Vec<DetectorEffect>),
     ) {
@@ -236,20 +272,27 @@ impl Presence {
                 DetectorEffect::WakeAt(at) => out.push(PresenceEffect::WakeDetectorAt(at)),
                 DetectorEffect::Reachable { member } => {
                     self.reachable.insert(member.node, member);
+                    self.lost.remove(&member.node);
                     Self::tell(Notice::Reachable(member), Input::Reachable(member), out);
                 }
                 DetectorEffect::Unreachable { node } => {
-                    self.reachable.remove(&node);
+                    self.lose(now, node);
                     Self::tell(Notice::Unreachable(node), Input::Unreachable(node), out);
                 }
                 DetectorEffect::Superseded { old, new } => {
-                    self.reachable.remove(&old.node);
+                    self.lose(now, old.node);
                     Self::tell(Notice::Superseded { old, new }, Input::Unreachable(old.node), out);
                 }
                 DetectorEffect::Stalled { late_by } => {
                     Self::tell(Notice::Stalled(late_by), Input::Stalled, out);
                 }
             }
+        }
+    }
+
+    fn lose(&mut self, now: Time, node: NodeId) {
+        if self.reachable.remove(&node).is_some() {
+            self.lost.insert(node, now);
         }
     }
 
@@ -275,6 +318,7 @@ impl Presence {
                     // Whoever was declared down by mistake comes back by itself; a declared node is
                     // wanted in any case.
                     if !self.declared.contains(&id.member.node) {
+                        self.lost.remove(&id.member.node);
                         self.dialed.remove(&id.member.node);
                         out.push(PresenceEffect::ForgetLink(id.member.node));
                     }
@@ -284,3 +328,6 @@ impl Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,7 @@ impl NodeActor {
             let stream =
                 futures_util::stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
             ctx.add_stream(stream);
-            let membership = Membership::new(
+            let membership = Membership::start_as(
                 identity,
                 config.timing(),
                 clock,
@@ -115,18 +115,15 @@ impl NodeActor {
                 ctx.address().recipient(),
                 Canary::new("membership", alarm.clone()),
             );
-            let parts = (bus.clone(), membership.start());
-            let config = Arc::new(config);
-            let (bus, membership) = parts;
             Self {
-                config,
+                config: Arc::new(config),
                 life,
                 clock,
                 transport,
                 mesh,
                 clients: 0,
                 groups,
-                bus,
+                bus: bus.clone(),
                 membership,
                 alarm,
                 stopped,
