@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{config::ConfigError, profile::ProfileError, span};
+use crate::{address::AddressError, config::ConfigError, metrics::MetricsError, profile::ProfileError, span};
 
 /// Why a command failed. Its text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,12 @@ pub(crate) enum Failure {
     /// Where to find the cluster.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// Nothing can listen at an address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The figures for Prometheus.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Certificates and keys.
     #[error(transparent)]
     Credentials(#[from] quorate::transport::CredentialError),

@@ -1,5 +1,6 @@
 //! The `quorate` command: run nodes, use the bus, look inside, measure.
 
+mod address;
 mod args;
 mod commands;
 mod config;

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     Failure,
+    address::AddressError,
     commands::cert::days_left,
     config::{self, NodeFile},
     failure::one_line,
@@ -137,30 +138,14 @@ fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
 fn address(addr: SocketAddr) -> Result<(Verdict, String), String> {
     match UdpSocket::bind(addr) {
         Ok(_) => Ok((Verdict::Ok, format!("{addr} is free"))),
-        Err(error) => Err(bind_error(addr, &error)),
+        Err(error) => Err(AddressError::new(addr, error).to_string()),
     }
 }
 
 fn metrics(addr: SocketAddr) -> Result<(Verdict, String), String> {
     match TcpListener::bind(addr) {
         Ok(_) => Ok((Verdict::Ok, format!("Prometheus will find the figures at {}", metrics::url(addr)))),
-        Err(error) => Err(bind_error(addr, &error)),
-    }
-}
-
-/// Why an address cannot be bound, and what helps.
-pub(crate) fn bind_error(addr: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{addr} is in use: stop what listens there, or choose another port")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{addr} is no address of this machine: choose one of its own")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("no permission for {addr}: choose a port above 1023")
-        }
-        _ => format!("{addr} cannot be used: {error}"),
+        Err(error) => Err(AddressError::new(addr, error).to_string()),
     }
 }
 

@@ -13,10 +13,7 @@ use quorate::{
 use tempfile::TempDir;
 
 use crate::{
-    Failure,
-    commands::{cert::issue_client, doctor::bind_error},
-    failure::one_line,
-    profile::Profile,
+    Failure, address::AddressError, commands::cert::issue_client, failure::one_line, profile::Profile,
 };
 
 const CLUSTER: &str = "local";
@@ -175,7 +172,7 @@ fn addresses(nodes: u16, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = UdpSocket::bind(addr).map_err(|error| {
             let advice = if error.kind() == io::ErrorKind::AddrInUse { " with --port" } else { "" };
-            Failure::Failed(bind_error(addr, &error) + advice)
+            Failure::Failed(AddressError::new(addr, error).to_string() + advice)
         })?;
         sockets.push(socket);
     }
