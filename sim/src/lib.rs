@@ -10,6 +10,7 @@ mod faults;
 mod history;
 mod queue;
 mod run;
+mod shrink;
 mod whole;
 mod world;
 
@@ -18,6 +19,7 @@ pub use check::{Checker, Letters, Violation};
 pub use cluster::{ClusterReport, ClusterSettings, ClusterWorld, Stuck, run_cluster};
 pub use faults::{Fault, Schedule};
 pub use history::{History, Seen};
-pub use run::{Outcome, Settings, observe, run, shrink};
+pub use run::{Outcome, Settings, observe, run};
+pub use shrink::shrink;
 pub use whole::{WholeBreach, WholeOutcome, WholeSettings, WholeTally, run_whole};
 pub use world::{Tally, World};

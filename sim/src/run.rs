@@ -1,4 +1,4 @@
-//! One run from one seed, and the search for the smallest schedule that still fails.
+//! One run from one seed.
 
 use std::time::Duration;
 
@@ -111,8 +111,6 @@ pub struct Outcome {
     pub at: Time,
     /// What happened on the way.
     pub tally: Tally,
-    /// Number of different views.
-    pub views: usize,
 }
 
 /// Runs the seed's schedule, heals, and checks that all work gets finished.
@@ -156,54 +154,6 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     let idle = (idle || settings.partitionable && tally.merges == 0)
         .then(|| Violation { property: "a run in which something happens", what: what() });
     let violation = world.checker().violation().cloned().or(stuck).or(idle);
-    let outcome = Outcome { violation, at, tally: world.tally(), views: world.checker().views() };
+    let outcome = Outcome { violation, at, tally: world.tally() };
     (outcome, world.into_history())
-}
-
-/// Drops fault after fault, then halves the spans of those left, as long as the same property stays
-/// broken; ends when a whole pass has made nothing smaller.
-pub fn shrink(settings: &Settings, schedule: &Schedule, property: &str) -> Schedule {
-    let fails = |fewer: &Schedule| {
-        // A variant in which the core trips over its own assertion fails in another way.
-        let tried = std::panic::catch_unwind(|| run(settings, fewer).violation);
-        tried.ok().flatten().is_some_and(|violation| violation.property == property)
-    };
-    let mut smallest = schedule.clone();
-    loop {
-        let before = smallest.clone();
-        drop_faults(&mut smallest, &fails);
-        shorten_spans(&mut smallest, &fails);
-        if smallest == before {
-            return smallest;
-        }
-    }
-}
-
-fn drop_faults(smallest: &mut Schedule, fails: &impl Fn(&Schedule) -> bool) {
-    let mut many = smallest.0.len() / 2;
-    while many > 0 {
-        let mut index = 0;
-        while index < smallest.0.len() {
-            let mut fewer = smallest.clone();
-            fewer.0.drain(index..(index + many).min(fewer.0.len()));
-            if fails(&fewer) {
-                *smallest = fewer;
-            } else {
-                index += many;
-            }
-        }
-        many /= 2;
-    }
-}
-
-fn shorten_spans(smallest: &mut Schedule, fails: &impl Fn(&Schedule) -> bool) {
-    for index in 0..smallest.0.len() {
-        let (begin, end) = (smallest.0[index].0, smallest.0[index].1);
-        let half = end.since(begin) / 2;
-        let mut shorter = smallest.clone();
-        shorter.0[index].1 = begin + half;
-        if half >= Duration::from_millis(10) && fails(&shorter) {
-            *smallest = shorter;
-        }
-    }
 }

@@ -37,7 +37,7 @@ fn attack_02_a_stale_suffix_in_the_union() {
         .fault(3480, 3530, Fault::Pause(n(4)))
         .fault(2900, 4500, Fault::Loss(25))
         .fault(3500, 3540, Fault::Crash(n(3)));
-    play.hold(1..=3, |run| assert!(run.outcome.views >= 3));
+    play.hold(1..=3, |run| assert!(run.outcome.tally.views >= 3));
     play.notices(Breach::ContributeUnactivated, 1..=20);
 }
 
@@ -172,7 +172,7 @@ fn attack_09_a_member_that_restarted_promises_as_another() {
 #[test]
 fn attack_10_sealing_races_with_acknowledging() {
     let play = play().fault(3000, 4500, Fault::Crash(n(5))).fault(3000, 6000, Fault::Loss(10));
-    play.hold(1..=3, |run| assert!(run.outcome.views >= 2));
+    play.hold(1..=3, |run| assert!(run.outcome.tally.views >= 2));
     play.notices(Breach::SealLeaks, 1..=2);
     play.notices(Breach::SealedSends, 1..=2);
 }
@@ -184,7 +184,7 @@ fn attack_11_an_acknowledgement_of_another_life_or_view() {
         8040,
         Fault::Crash(n(3)),
     );
-    play.hold(1..=3, |run| assert!(run.outcome.views >= 3, "seed {}", run.seed));
+    play.hold(1..=3, |run| assert!(run.outcome.tally.views >= 3, "seed {}", run.seed));
     play.notices(Breach::StaleIncarnation, 1..=4);
 }
 
@@ -237,7 +237,7 @@ fn attack_25_a_witness_is_no_copy() {
 fn attack_33_replayed_control_messages_change_nothing() {
     let play = play().fault(1000, 9000, Fault::Late(40)).fault(3000, 4000, Fault::Crash(n(5)));
     play.hold(1..=3, |run| {
-        assert_eq!(run.outcome.views, 3, "one without n5, one with it, seed {}", run.seed);
+        assert_eq!(run.outcome.tally.views, 3, "one without n5, one with it, seed {}", run.seed);
     });
 }
 

@@ -147,7 +147,7 @@ fn s9_a_node_that_was_stopped_serves_nothing_stale_and_comes_back() {
 fn a_whole_cluster_that_stood_still_goes_on_in_its_view() {
     let all = (1..=5).fold(play(), |play, node| play.fault(3000, 6000, Fault::Pause(n(node))));
     all.hold(1..=3, |run| {
-        assert_eq!(run.outcome.views, 1);
+        assert_eq!(run.outcome.tally.views, 1);
         let doubts = |event: &Event| *event == Event::Wedged(WedgeReason::Stalled);
         assert!((1..=5).all(|node| run.history.first(n(node), ms(5000), doubts).is_some()));
     });

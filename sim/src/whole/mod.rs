@@ -7,6 +7,7 @@ mod network;
 mod node;
 mod perform;
 mod run;
+mod tally;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,27 +23,7 @@ use check::BusCheck;
 use network::{Link, What};
 use node::Node;
 pub use run::{WholeBreach, WholeOutcome, WholeSettings, run_whole};
-
-/// What happened in a run, to show that it was not empty.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct WholeTally {
-    /// Messages submitted to groups.
-    pub submitted: u64,
-    /// Messages that groups delivered, counted at each member.
-    pub delivered: u64,
-    /// Messages that the bus handed to subscribers.
-    pub handed: u64,
-    /// Messages of which a reader was told that it missed them.
-    pub missed: u64,
-    /// Requests that were answered.
-    pub answered: u64,
-    /// Requests that ended in an error.
-    pub failed: u64,
-    /// Links that came about.
-    pub links: u64,
-    /// A digest of everything that happened, in order: equal for equal runs.
-    pub digest: u64,
-}
+pub use tally::WholeTally;
 
 struct World {
     now: Time,
@@ -153,6 +134,7 @@ impl World {
 
     fn begin(&mut self, index: usize) {
         self.say(|| format!("begins: {}", self.schedule.0[index].2));
+        self.tally.faults += 1;
         self.active.insert(index);
         match self.schedule.0[index].2 {
             Fault::Crash(node) => self.crash(node),

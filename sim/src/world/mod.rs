@@ -6,6 +6,7 @@ mod network;
 mod node;
 mod state;
 mod strike;
+mod tally;
 mod what;
 
 use std::{
@@ -22,38 +23,8 @@ use crate::{Checker, Fault, History, Schedule, queue::Queue};
 use node::{Clock, Node};
 pub(crate) use state::State;
 use strike::Hit;
+pub use tally::Tally;
 use what::What;
-
-/// What happened in a run, to show that it was not empty.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
-    /// Messages submitted.
-    pub submitted: u64,
-    /// Messages delivered, counted at each member.
-    pub delivered: u64,
-    /// Messages to one member that it delivered, and answers that came.
-    pub letters: u64,
-    /// Messages whose sender was told that they are uniform.
-    pub uniform: u64,
-    /// Views in which sides of a partition merged, counted at each member.
-    pub merges: u64,
-    /// States that newcomers got.
-    pub restored: u64,
-    /// Faults that began.
-    pub faults: u64,
-    /// Aimed faults that struck.
-    pub strikes: u64,
-    /// Messages submitted again because they had been lost.
-    pub retried: u64,
-    /// Attempts to close a view.
-    pub attempts: u64,
-    /// Steps of the group's cores.
-    pub steps: u64,
-    /// Messages between nodes.
-    pub sent: u64,
-    /// A digest of everything that happened, in order: equal for equal runs.
-    pub digest: u64,
-}
 
 /// A simulated cluster that hosts one group on all of its nodes.
 pub struct World {
@@ -162,8 +133,8 @@ impl World {
     }
 
     /// What has happened so far.
-    pub const fn tally(&self) -> Tally {
-        self.tally
+    pub fn tally(&self) -> Tally {
+        Tally { views: self.checker.views() as u64, ..self.tally }
     }
 
     /// Runs until this moment, or until a property is broken.

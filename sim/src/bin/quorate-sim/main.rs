@@ -1,0 +1,107 @@
+//! `quorate-sim`: runs seeds until one breaks a rule, and shows how to see it again.
+
+mod campaign;
+mod groups;
+mod nodes;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quorate_sim::{ClusterSettings, run_cluster};
+
+use campaign::campaign;
+use groups::Groups;
+use nodes::Nodes;
+
+/// Attacks the group cores with seeded faults and checks that every promise holds.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Command {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    range: Range,
+    #[command(flatten)]
+    groups: Groups,
+}
+
+/// Other things that are simulated.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Cluster membership at scale: gathers, crashes and restarts a tenth, cuts in halves, heals.
+    Cluster {
+        /// Number of nodes.
+        #[arg(long, default_value_t = 300)]
+        nodes: u16,
+        /// Decides everything.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Datagrams lost, in percent.
+        #[arg(long, default_value_t = 3.0, value_parser = percent)]
+        loss: f64,
+    },
+    /// Whole nodes: cluster membership, three groups and the bus on each, under faults.
+    Nodes {
+        #[command(flatten)]
+        range: Range,
+        #[command(flatten)]
+        nodes: Nodes,
+    },
+}
+
+/// Which seeds are run, and how.
+#[derive(Debug, Args)]
+struct Range {
+    /// Replay this one seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Number of seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed; without it a fresh one is taken from the clock, and printed.
+    #[arg(long)]
+    from: Option<u64>,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
+    /// With --seed: print what happens; if it fails, in the smallest schedule that fails.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+impl Range {
+    /// The one seed to be replayed, or so many from there on or from a fresh one.
+    fn seeds(&self) -> std::ops::Range<u64> {
+        let clock = std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_secs());
+        let first = self.seed.or(self.from).unwrap_or(clock);
+        first..first + if self.seed.is_some() { 1 } else { self.seeds }
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("must be from 0 to 100".to_owned()) }
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let held = match command.part {
+        Some(Part::Cluster { nodes, seed, loss }) => {
+            cluster(&ClusterSettings { seed, nodes, loss_percent: loss })
+        }
+        Some(Part::Nodes { range, nodes }) => campaign(&nodes, &range),
+        None => campaign(&command.groups, &command.range),
+    };
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cluster(settings: &ClusterSettings) -> bool {
+    match run_cluster(settings) {
+        Ok(report) => println!("{report}"),
+        Err(stuck) => {
+            println!("{stuck}");
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,57 @@
+//! What happened in a run of whole nodes, as figures.
+
+use std::{fmt, ops::AddAssign};
+
+/// What happened in a run, to show that it was not empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct WholeTally {
+    /// Messages submitted to groups.
+    pub submitted: u64,
+    /// Messages that groups delivered, counted at each member.
+    pub delivered: u64,
+    /// Messages that the bus handed to subscribers.
+    pub handed: u64,
+    /// Messages of which a reader was told that it missed them.
+    pub missed: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that ended in an error.
+    pub failed: u64,
+    /// Links that came about.
+    pub links: u64,
+    /// Faults that began.
+    pub faults: u64,
+    /// A digest of everything that happened, in order: equal for equal runs.
+    pub digest: u64,
+}
+
+impl AddAssign for WholeTally {
+    /// Counts what happened in another run, too.
+    fn add_assign(&mut self, other: Self) {
+        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, digest } = other;
+        self.submitted += submitted;
+        self.delivered += delivered;
+        self.handed += handed;
+        self.missed += missed;
+        self.answered += answered;
+        self.failed += failed;
+        self.links += links;
+        self.faults += faults;
+        self.digest ^= digest;
+    }
+}
+
+impl fmt::Display for WholeTally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, .. } = self;
+        writeln!(
+            f,
+            "{submitted} messages multicast and {delivered} deliveries, {handed} handed out by the bus"
+        )?;
+        writeln!(
+            f,
+            "{answered} requests answered and {failed} failed, {missed} messages that readers were told to have missed"
+        )?;
+        write!(f, "{faults} faults, {links} links made")
+    }
+}
