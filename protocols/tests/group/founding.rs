@@ -2,8 +2,9 @@
 
 use std::{cell::Cell, rc::Rc};
 
+use bytes::Bytes;
 use quorate_membership::{Cut, Decree, Incarnation, Member, ViewId, agreement::Ballot};
-use quorate_protocols::{Body, Input, Message};
+use quorate_protocols::{Body, Effect, Event, Input, Message};
 
 use crate::world::{World, member, n};
 
@@ -123,4 +124,44 @@ fn a_member_that_gave_up_several_lineages_says_so_of_each() {
     let message = Message { view: first, body: Body::Join { hears: Vec::new() } };
     world.input(1, Input::Received { from: Member::new(n(2), Incarnation::new(3)), message }).unwrap();
     assert!(said.get());
+}
+
+#[test]
+fn a_learner_left_in_a_lineage_that_was_given_up_is_told_so_and_joins_the_next() {
+    let mut world = World::founded(3, |config| config.state_transfer = true);
+    // Nobody hears from n4 that it has caught up, so it stays a learner.
+    world.lose(|from, _, body| from == n(4) && matches!(body, Body::Learning { .. }));
+    world.start(4);
+    for number in 1..=4 {
+        world.input(number, Input::Contacts((1..=4).map(n).collect())).unwrap();
+    }
+    world.run(500);
+    for number in 1..=3 {
+        let view = world.view(number).id;
+        world.input(number, Input::Snapshot { view, state: Bytes::from_static(b"state") }).unwrap();
+    }
+    world.run(500);
+    let former = world.view(4);
+    assert_eq!(former.learners, [member(4)]);
+    world.told(4);
+
+    // Two of the three members lose their memory. n4 doubts its view, and n3 confirms it before it
+    // gives the lineage up, so n4 asks it no more.
+    world.lose(|from, _, _| from == n(2));
+    world.crash(1);
+    world.crash(2);
+    world.input(4, Input::Stalled).unwrap();
+    world.run(200);
+    world.lose(|_, _, _| false);
+    for number in [1, 2] {
+        world.start_as(second_life(number), None);
+    }
+    world.run(5000);
+    let next = world.view(3);
+    assert_ne!(next.id.lineage, former.id.lineage);
+    assert!(next.has(member(4)), "{next}");
+    assert_eq!(world.view(4), next);
+    let told = world.told(4);
+    let lost = told.iter().filter(|effect| matches!(effect, Effect::Deliver(Event::LineageLost)));
+    assert_eq!(lost.count(), 1, "{told:?}");
 }
