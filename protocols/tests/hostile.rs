@@ -8,22 +8,23 @@ use std::{
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_membership::{
-    Change, Cut, Decree, GroupId, Incarnation, Member, NodeId, Seq, Time, View, ViewId,
+    Change, Cut, Decree, GroupId, Incarnation, Member, NodeId, Seq, Side, Time, View, ViewId,
     agreement::{Ballot, Promise},
 };
 use quorate_protocols::{
-    Audience, Body, Collect, Effect, Effects, Event, Fate, Frame, Group, GroupConfig, Input, Message, Order,
-    Purpose, Refusal, RequestId, Row, Ticket,
+    Audience, Body, Collect, Effect, Effects, Event, Fate, Frame, Group, GroupConfig, Input, Message, Offer,
+    Order, Purpose, Refusal, RequestId, Row, Ticket,
 };
 
 fn member(node: u64, life: u64) -> Member {
     Member::new(NodeId::new(node), Incarnation::new(life))
 }
 
-/// Three members in their first view; the first one is under attack from now on.
-fn founded(order: Order) -> (Group, Time) {
+/// Three members in one view; the first one is under attack from now on.
+fn founded(order: Order, partitionable: bool) -> (Group, Time) {
     let mut config = GroupConfig::new(GroupId::new(1), (1..=3).map(NodeId::new).collect());
     config.order = order;
+    config.partitionable = partitionable;
     let mut now = Time::ZERO;
     let mut groups: Vec<Group> =
         (1..=3).map(|node| Group::new(config.clone(), member(node, 1), now)).collect();
@@ -51,7 +52,7 @@ fn founded(order: Order) -> (Group, Time) {
         }
     }
     let first = groups.swap_remove(0);
-    assert_eq!(first.view().map(|view| (view.id.epoch, view.members.len())), Some((1, 3)));
+    assert_eq!(first.view().map(|view| view.members.len()), Some(3));
     (first, now)
 }
 
@@ -133,28 +134,48 @@ impl Dice<'_> {
         }
     }
 
-    fn view(&mut self, id: ViewId) -> View {
+    fn view(&mut self, id: ViewId, mine: ViewId) -> View {
         let mut members: Vec<Member> = (0..self.below(5)).map(|_| self.member()).collect();
         if self.flip() {
             members = (1..=3).map(|node| member(node, 1)).collect();
         }
         let mut few = || if self.byte() < 200 { Vec::new() } else { vec![self.member()] };
         let (witnesses, learners) = (few(), few());
-        View {
-            id,
-            changes: vec![(self.member(), Change::Joined)],
-            members,
-            witnesses,
-            learners,
-            sides: Vec::new(),
+        let sides = if self.flip() { Vec::new() } else { self.sides(&members, mine) };
+        View { id, changes: vec![(self.member(), Change::Joined)], members, witnesses, learners, sides }
+    }
+
+    /// Sides of a view with these members, the first of which comes from the present view.
+    fn sides(&mut self, members: &[Member], mine: ViewId) -> Vec<Side> {
+        let first = self.below(members.len() + 1);
+        let mut sides = vec![Side { closes: mine, cut: self.cut(), members: members[..first].to_vec() }];
+        if self.flip() {
+            let (closes, cut) = (self.view_id(mine), self.cut());
+            sides.push(Side { closes, cut, members: members[first..].to_vec() });
         }
+        sides
+    }
+
+    /// Often one that nothing stands in the way of.
+    fn cut(&mut self) -> Cut {
+        Cut(if self.flip() { vec![Seq::NONE; 3] } else { self.counters() })
+    }
+
+    fn offer(&mut self) -> Offer {
+        let members = (0..self.below(4)).map(|_| self.member()).collect();
+        let gone = if self.flip() { Vec::new() } else { vec![(self.member(), Change::Unreachable)] };
+        Offer { ballot: self.ballot(), cut: self.cut(), members, gone }
+    }
+
+    fn nodes(&mut self) -> Vec<NodeId> {
+        (0..self.below(6)).map(|_| self.member().node).collect()
     }
 
     fn decree(&mut self, mine: ViewId) -> Decree {
         let closes = self.view_id(mine);
         let next = ViewId { epoch: closes.epoch.saturating_add(1), ..closes };
         let opens = if self.byte() < 220 { next } else { self.view_id(mine) };
-        Decree { closes, cut: Cut(self.counters()), view: self.view(opens) }
+        Decree { closes, cut: self.cut(), view: self.view(opens, mine) }
     }
 
     fn ballot(&mut self) -> Ballot {
@@ -185,7 +206,7 @@ impl Dice<'_> {
     }
 
     fn body(&mut self, mine: ViewId) -> Body {
-        match self.below(27) {
+        match self.below(32) {
             0..=2 => Body::Data { row: self.row(), requests: self.requests(), batch: self.batch() },
             3 => Body::Status { row: self.row(), probe: self.flip() },
             4 => Body::Fetch { rank: self.number() as usize, from: self.seq(), through: self.seq() },
@@ -221,7 +242,7 @@ impl Dice<'_> {
             21 => Body::Where,
             22 => {
                 let id = self.view_id(mine);
-                Body::Current(self.view(id))
+                Body::Current(self.view(id, mine))
             }
             23 => {
                 if self.flip() {
@@ -232,7 +253,14 @@ impl Dice<'_> {
             }
             24 => Body::Freed { rank: self.number() as usize, first: self.seq() },
             25 => Body::Learning { received: self.counters(), ready: self.flip() },
-            _ => Body::Join { hears: vec![self.member().node] },
+            26 => Body::Join { hears: self.nodes() },
+            27 | 28 => {
+                let id = self.view_id(mine);
+                Body::Side { view: self.view(id, mine), reach: self.nodes() }
+            }
+            29 => Body::Hears { nodes: self.nodes() },
+            30 => Body::AskOffer { ballot: self.ballot() },
+            _ => Body::Offer { answers: self.ballot(), offer: self.offer() },
         }
     }
 
@@ -320,8 +348,8 @@ impl Home {
 }
 
 /// Returns how many views were entered and messages delivered on the way.
-fn attack(order: Order, bytes: &[u8]) -> (usize, usize) {
-    let (mut group, mut now) = founded(order);
+fn attack(order: Order, partitionable: bool, bytes: &[u8]) -> (usize, usize) {
+    let (mut group, mut now) = founded(order, partitionable);
     let mut dice = Dice(bytes.iter());
     let mut home = Home { view: group.view().map(|view| view.id), ..Home::default() };
     home.entered.extend(home.view);
@@ -342,8 +370,8 @@ fn attack(order: Order, bytes: &[u8]) -> (usize, usize) {
     (home.entered.len() - 1, delivered)
 }
 
-#[test]
-fn the_attacks_get_somewhere() {
+/// Views entered and messages delivered under three hundred attacks.
+fn reached(partitionable: bool) -> (usize, usize) {
     let (mut views, mut messages, mut state) = (0, 0, 1_u64);
     for _ in 0..300 {
         let mut byte = || {
@@ -351,10 +379,21 @@ fn the_attacks_get_somewhere() {
             (state >> 56) as u8
         };
         let bytes: Vec<u8> = (0..2_000).map(|_| byte()).collect();
-        let (entered, delivered) = attack(Order::Fifo, &bytes);
+        let (entered, delivered) = attack(Order::Fifo, partitionable, &bytes);
         (views, messages) = (views + entered, messages + delivered);
     }
-    assert!(views > 30 && messages > 100, "{views} views, {messages} messages");
+    (views, messages)
+}
+
+#[test]
+fn the_attacks_get_somewhere() {
+    for partitionable in [false, true] {
+        let (views, messages) = reached(partitionable);
+        assert!(
+            views > 30 && messages > 100,
+            "{views} views, {messages} messages, partitionable: {partitionable}"
+        );
+    }
 }
 
 proptest! {
@@ -365,6 +404,13 @@ proptest! {
         order in prop::sample::select(&Order::ALL[..]),
         bytes in prop::collection::vec(any::<u8>(), 0..2_000),
     ) {
-        attack(order, &bytes);
+        attack(order, false, &bytes);
+    }
+    #[test]
+    fn a_side_of_a_partitionable_group_survives_whatever_its_peers_and_other_sides_say(
+        order in prop::sample::select(&Order::ALL[..]),
+        bytes in prop::collection::vec(any::<u8>(), 0..2_000),
+    ) {
+        attack(order, true, &bytes);
     }
 }
