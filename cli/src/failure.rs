@@ -2,7 +2,10 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use crate::{address::AddressError, config::ConfigError, metrics::MetricsError, profile::ProfileError, span};
+use crate::{
+    address::AddressError, authority::AuthorityError, config::ConfigError, metrics::MetricsError,
+    profile::ProfileError, span,
+};
 
 /// Why a command failed. Its text is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,9 @@ pub(crate) enum Failure {
     /// Certificates and keys.
     #[error(transparent)]
     Credentials(#[from] quorate::transport::CredentialError),
+    /// The files of a cluster's authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A node cannot begin its life.
     #[error(transparent)]
     Life(#[from] quorate::LifeError),

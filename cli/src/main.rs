@@ -2,6 +2,7 @@
 
 mod address;
 mod args;
+mod authority;
 mod commands;
 mod config;
 mod failure;

@@ -57,6 +57,41 @@ fn wrong_arguments_of_cert_say_what_to_write() {
 }
 
 #[test]
+fn certificates_are_revoked_by_holder_by_number_and_by_file() {
+    let place = Place::new();
+    place.ok("cert init --cluster prod");
+    for node in ["n1", "n2", "n3", "n4"] {
+        place.ok(&format!("cert issue --node {node}"));
+    }
+    place.ok("cert issue --client reports --out elsewhere");
+    let json = |args: &str| -> serde_json::Value {
+        serde_json::from_str(&place.ok(args)).expect("the result is JSON")
+    };
+    let by_holder = json("cert revoke --node 1 --json");
+    assert_eq!(by_holder["revoked"][0]["identity"], "quorate://prod/node/1");
+    assert_eq!(by_holder["folders"].as_array().map(Vec::len), Some(4), "those below: {by_holder}");
+    let by_file = json("cert revoke --certificate certs/n2/node.pem --json");
+    assert_eq!(by_file["revoked"][0]["identity"], "quorate://prod/node/2");
+    let issued = std::fs::read_to_string(place.path().join("certs/issued.jsonl")).unwrap();
+    let third = issued.lines().find(|line| line.contains("node/3")).expect("all are noted");
+    let third: serde_json::Value = serde_json::from_str(third).unwrap();
+    let serial = third["serial"].as_str().unwrap();
+    let text = place.ok(&format!("cert revoke --serial {serial}"));
+    assert!(text.starts_with(&format!("a certificate is revoked, serial number {serial}\n")), "{text}");
+    let by_name = json("cert revoke --client reports --json");
+    assert_eq!((&by_name["revoked_total"], &by_name["list"]), (&4.into(), &"certs/ca.crl".into()));
+
+    assert!(place.fails("cert revoke --node n9", 1).starts_with(
+        "quorate: no certificate of n9 is noted in certs/issued.jsonl: name it with --certificate or --serial"
+    ));
+    place.ok("cert init --cluster prod --out others");
+    let other = place.fails("cert revoke --certificate certs/n4/node.pem --ca others", 1);
+    assert!(other.contains("certs/n4/node.pem was not issued by the authority of cluster prod"), "{other}");
+    assert_eq!(place.run("cert revoke").code, 2);
+    assert_eq!(place.run("cert revoke --serial xyz").code, 2);
+}
+
+#[test]
 fn the_doctor_finds_nothing_wrong_and_explains_the_time_outs() {
     let place = prepared("127.0.0.1:4699", "detect_within = \"1s\"\ndata = \"data\"");
     let report: serde_json::Value =

@@ -7,10 +7,14 @@ use std::{
 
 use clap::Subcommand;
 use quorate::membership::NodeId;
-use quorate::transport::{ClusterCa, CredentialFiles, Credentials, Validity};
+use quorate::transport::{CredentialFiles, Serial, Validity};
 use serde::Serialize;
 
-use crate::{Failure, output::Output};
+use crate::{
+    Failure,
+    authority::{Authority, Revoked, Which, hand_out},
+    output::Output,
+};
 
 /// Make the certificates by which nodes and clients know each other.
 ///
@@ -33,6 +37,7 @@ enum What {
     Init(Init),
     /// Make the credentials of a node or a client: a folder to copy to where it runs.
     Issue(Issue),
+    Revoke(Revoke),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,10 +79,40 @@ struct Issue {
     json: bool,
 }
 
+/// Revoke a certificate: whoever holds it is let in no more.
+///
+/// The list of revoked certificates, `ca.crl`, is written into the authority's folder and into the
+/// folders of credentials below it. It has an effect at the nodes that have it: copy it beside the
+/// certificate of each node, and have the node read it with `kill -HUP`, or restart it.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["node", "client", "serial", "certificate"])))]
+struct Revoke {
+    /// All certificates that were issued to the node with this number, such as n1.
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeId>,
+    /// All certificates that were issued to clients of this name.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
+    /// The certificate with this serial number, in hexadecimal digits.
+    #[arg(long, value_name = "HEX")]
+    serial: Option<Serial>,
+    /// The certificate in this file, such as certs/n1/node.pem.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Folder of the authority.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    ca: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// What was made, for programs.
 #[derive(Serialize)]
 struct Made<'a> {
     identity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
     folder: &'a Path,
     valid_days: u64,
 }
@@ -87,26 +122,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Init(args) => init(args),
         What::Issue(args) => issue(args),
+        What::Revoke(args) => revoke(args),
     }
 }
 
 fn init(args: &Init) -> Result<(), Failure> {
-    let ca = ClusterCa::create(&args.cluster, Validity::days(args.days))?;
-    ca.save(&args.out)?;
+    let authority = Authority::create(&args.cluster, Validity::days(args.days), &args.out)?;
     let made = Made {
-        identity: format!("authority of cluster {}", ca.cluster()),
+        serial: None,
+        identity: format!("authority of cluster {}", authority.cluster()),
         folder: &args.out,
-        valid_days: days_left(ca.validity()),
+        valid_days: days_left(authority.validity()),
     };
     tell(&made, "ca.pem, and ca.key that must stay secret", args.json)
 }
 
 fn issue(args: &Issue) -> Result<(), Failure> {
-    let ca = ClusterCa::load(&args.ca)?;
+    let authority = Authority::load(&args.ca)?;
     let validity = Validity::days(args.days);
     let (credentials, name) = match (args.node, &args.client) {
-        (Some(node), _) => (ca.issue_node(node, validity)?, node.to_string()),
-        (None, Some(name)) => (issue_client(&ca, name, validity)?, name.clone()),
+        (Some(node), _) => (authority.issue_node(node, validity)?, node.to_string()),
+        (None, Some(name)) => (authority.issue_client(name, validity)?, name.clone()),
         (None, None) => return Err(Failure::Usage("write --node NODE or --client NAME".into())),
     };
     let folder = match &args.out {
@@ -117,8 +153,9 @@ fn issue(args: &Issue) -> Result<(), Failure> {
         Some(_) => (CredentialFiles::of_node(&folder), "ca.pem, node.pem, node.key"),
         None => (CredentialFiles::of_client(&folder), "ca.pem, client.pem, client.key"),
     };
-    credentials.save(&files)?;
+    hand_out(&credentials, &files)?;
     let made = Made {
+        serial: Some(credentials.serial().to_string()),
         identity: credentials.identity().to_string(),
         folder: &folder,
         valid_days: days_left(credentials.validity()),
@@ -126,10 +163,15 @@ fn issue(args: &Issue) -> Result<(), Failure> {
     tell(&made, shown, args.json)
 }
 
-/// Makes a client's credentials. Its number is drawn, since nobody keeps a list of clients.
-pub(crate) fn issue_client(ca: &ClusterCa, name: &str, validity: Validity) -> Result<Credentials, Failure> {
-    let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), name);
-    Ok(ca.issue_client(NodeId::new(drawn), name, validity)?)
+fn revoke(args: &Revoke) -> Result<(), Failure> {
+    let which = match (args.node, &args.client, &args.serial, &args.certificate) {
+        (Some(node), ..) => Which::Node(node),
+        (_, Some(name), ..) => Which::Client(name.clone()),
+        (_, _, Some(serial), _) => Which::Serial(serial.clone()),
+        (.., Some(path)) => Which::File(path.clone()),
+        _ => return Err(Failure::Usage("write --node, --client, --serial or --certificate".into())),
+    };
+    tell_revoked(&Authority::load(&args.ca)?.revoke(&which)?, args.json)
 }
 
 // A client's name becomes a folder unless another one is given: it must not lead elsewhere.
@@ -157,5 +199,43 @@ fn tell(made: &Made<'_>, files: &str, json: bool) -> Result<(), Failure> {
         output.line(format!("{identity}, valid for {days} days"))?;
         output.line(format!("  {}: {files}", made.folder.display()))?;
     }
+    output.flush()
+}
+
+/// What was revoked, for programs.
+#[derive(Serialize)]
+struct Told<'a> {
+    revoked: Vec<Certificate<'a>>,
+    list: &'a Path,
+    revoked_total: usize,
+    folders: &'a [PathBuf],
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    serial: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
+}
+
+fn tell_revoked(revoked: &Revoked, json: bool) -> Result<(), Failure> {
+    let Revoked { certificates, path, listed, folders } = revoked;
+    let mut output = Output::new();
+    if json {
+        let certificates = certificates
+            .iter()
+            .map(|(serial, holder)| Certificate { serial: serial.to_string(), identity: holder.as_deref() });
+        let revoked = certificates.collect();
+        output.json(&Told { revoked, list: path, revoked_total: *listed, folders })?;
+        return output.flush();
+    }
+    for (serial, holder) in certificates {
+        let holder = holder.as_deref().unwrap_or("a certificate");
+        output.line(format!("{holder} is revoked, serial number {serial}"))?;
+    }
+    let here: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let here = if here.is_empty() { String::new() } else { format!("; also in {}", here.join(", ")) };
+    output.line(format!("  {}: {listed} revoked in all{here}", path.display()))?;
+    output.line("  copy it beside the certificate of each node, then `kill -HUP` the node")?;
     output.flush()
 }

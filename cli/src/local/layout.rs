@@ -8,12 +8,16 @@ use std::{
 
 use quorate::{
     membership::NodeId,
-    transport::{ClusterCa, CredentialFiles, Validity},
+    transport::{CredentialFiles, Validity},
 };
 use tempfile::TempDir;
 
 use crate::{
-    Failure, address::AddressError, commands::cert::issue_client, failure::one_line, profile::Profile,
+    Failure,
+    address::AddressError,
+    authority::{Authority, hand_out},
+    failure::one_line,
+    profile::Profile,
 };
 
 const CLUSTER: &str = "local";
@@ -112,22 +116,20 @@ impl Layout {
 
     fn make_credentials(&self) -> Result<(), Failure> {
         let certs = self.certs();
-        let ca = if certs.join("ca.key").exists() {
-            ClusterCa::load(&certs)?
+        let authority = if certs.join("ca.key").exists() {
+            Authority::load(&certs)?
         } else {
-            let ca = ClusterCa::create(CLUSTER, Validity::days(CA_DAYS))?;
-            ca.save(&certs)?;
-            ca
+            Authority::create(CLUSTER, Validity::days(CA_DAYS), &certs)?
         };
         for node in self.nodes() {
             let files = CredentialFiles::of_node(certs.join(node.to_string()));
             if !files.key.exists() {
-                ca.issue_node(node, Validity::days(DAYS))?.save(&files)?;
+                hand_out(&authority.issue_node(node, Validity::days(DAYS))?, &files)?;
             }
         }
         let files = CredentialFiles::of_client(certs.join("client"));
         if !files.key.exists() {
-            issue_client(&ca, "client", Validity::days(DAYS))?.save(&files)?;
+            hand_out(&authority.issue_client("client", Validity::days(DAYS))?, &files)?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use super::{
     ClusterName, CredentialError, Credentials, Identity, RevocationList, Serial, Validity, files, identity,
 };
-use crate::Role;
+use crate::{Role, tls};
 
 /// Issues the certificates of one cluster. Whoever has its key decides who belongs to the cluster:
 /// keep it away from the nodes.
@@ -165,6 +165,30 @@ impl ClusterCa {
         }
         let certificate = params.signed_by(&key, &self.issuer).map_err(crypto)?;
         Credentials::from_pem(&self.certificate_pem, &certificate.pem(), &key.serialize_pem())
+    }
+
+    /// Reads a certificate that this authority has issued, whether or not it is valid today: who
+    /// holds it, and its number.
+    ///
+    /// # Errors
+    /// [`CredentialError`] with the path; [`CredentialError::NotIssued`] if another authority has
+    /// issued it.
+    pub fn read_issued(&self, path: impl AsRef<Path>) -> Result<(Identity, Serial), CredentialError> {
+        let place = path.as_ref().display().to_string();
+        let chain = files::parse_certificates(&files::read(path.as_ref())?, &place)?;
+        let own = files::parse_certificates(&self.certificate_pem, "the authority")?.swap_remove(0);
+        let malformed = |why| CredentialError::Malformed { place: place.clone(), why };
+        let validity = Validity::of_certificate(&chain[0]).map_err(malformed)?;
+        tls::verify_issued(&own, &chain, None, validity.from).map_err(|error| {
+            CredentialError::NotIssued {
+                certificate: place.clone(),
+                authority: format!("of cluster {}", self.cluster),
+                why: error.to_string(),
+            }
+        })?;
+        let identity = identity::of_certificate(&chain[0]).map_err(malformed)?;
+        let serial = Serial::of_certificate(&chain[0]).map_err(malformed)?;
+        Ok((identity, serial))
     }
 
     /// Makes a list of certificates that count no more: those of the list before, if there is one,

@@ -258,6 +258,23 @@ fn a_list_counts_only_if_the_own_authority_has_signed_it() {
 }
 
 #[test]
+fn an_authority_knows_what_it_has_issued() {
+    let folder = tempdir().unwrap();
+    let (ca, namesake) = (ca("prod"), ca("prod"));
+    let own = ca.issue_node(n(7), Validity::days(1)).unwrap();
+    let paths = CredentialFiles::of_node(folder.path());
+    own.save(&paths).unwrap();
+    let (identity, serial) = ca.read_issued(&paths.chain).unwrap();
+    assert_eq!((&identity, &serial), (own.identity(), own.serial()));
+    let refused = namesake.read_issued(&paths.chain);
+    assert!(matches!(refused, Err(CredentialError::NotIssued { .. })), "{refused:?}");
+    let refused = ca.read_issued(&paths.key);
+    assert!(matches!(refused, Err(CredentialError::NotPem { .. })), "{refused:?}");
+    let refused = ca.read_issued(folder.path().join("none.pem"));
+    assert!(matches!(refused, Err(CredentialError::Missing { .. })), "{refused:?}");
+}
+
+#[test]
 fn serial_numbers_are_written_as_other_tools_write_them() {
     let serial: Serial = "00:0A:ff:01".parse().unwrap();
     assert_eq!(serial.to_string(), "0aff01");

@@ -11,14 +11,16 @@ use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     membership::{NodeId, Timing, View},
     protocols::Event,
-    transport::{ClusterCa, ConnectionConfig, CredentialFiles, Credentials, QuicTransport, Validity},
+    transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport, Validity},
 };
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::Join;
 use crate::{
-    Failure, input,
+    Failure,
+    authority::Authority,
+    input,
     output::Output,
     profile::Profile,
     serving::{changes, standing},
@@ -76,7 +78,7 @@ fn credentials(args: &Join, profile: &Profile) -> Result<Credentials, Failure> {
     };
     let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
     let node = args.node.unwrap_or_else(|| NodeId::new(DRAWN_FROM + drawn % DRAWN_FROM));
-    Ok(ClusterCa::load(authority)?.issue_node(node, Validity::days(1))?)
+    Authority::load(authority)?.issue_node(node, Validity::days(1))
 }
 
 /// What the group is like: as a node of the cluster knows it, or as it is to be founded.
