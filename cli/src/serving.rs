@@ -11,7 +11,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, config::NodeFile, metrics};
+use crate::{Failure, commands::cert::days_left, config::NodeFile, metrics};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -31,6 +31,15 @@ pub(crate) enum News {
         /// Where its figures are, if they are served.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metrics: Option<String>,
+    },
+    /// The node has read its credentials again, and shows and believes those from now on.
+    Credentials {
+        /// The node.
+        node: String,
+        /// How long its certificate is valid.
+        valid_days: u64,
+        /// How many certificates are revoked.
+        revoked: usize,
     },
     /// A group has installed a view at this node.
     View {
@@ -63,6 +72,10 @@ impl std::fmt::Display for News {
                 write!(f, "{node} of cluster {cluster} serves {addr}")?;
                 metrics.as_ref().map_or(Ok(()), |url| write!(f, "; figures at {url}"))
             }
+            Self::Credentials { node, valid_days, revoked } => {
+                write!(f, "{node}: credentials read again: valid for {valid_days} days, {revoked} revoked ")?;
+                write!(f, "{}", if *revoked == 1 { "certificate" } else { "certificates" })
+            }
             Self::View { node, group, view, changes, .. } => {
                 write!(f, "{node}: group {group} is in view {view}: {}", changes.join(", "))
             }
@@ -78,11 +91,39 @@ pub(crate) struct Served {
     pub(crate) node: Node,
     /// What happens to it.
     pub(crate) news: mpsc::Receiver<News>,
+    /// What it shows and believes.
+    pub(crate) reloading: Reloading,
+}
+
+/// Credentials of a running node, which can be read again.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    transport: Arc<QuicTransport>,
+    files: CredentialFiles,
+}
+
+impl Reloading {
+    /// Shows what the files hold now, and believes whom they say. Links of those whose certificate is
+    /// revoked are closed.
+    ///
+    /// # Errors
+    /// [`Failure`]; then everything is as before.
+    pub(crate) fn reload(&self) -> Result<News, Failure> {
+        let credentials = Credentials::load(&self.files)?;
+        let news = News::Credentials {
+            node: credentials.identity().node.to_string(),
+            valid_days: days_left(credentials.validity()),
+            revoked: credentials.revoked().iter().count(),
+        };
+        self.transport.replace_credentials(credentials)?;
+        Ok(news)
+    }
 }
 
 /// Starts a node over QUIC on the current arbiter, as its configuration says.
 pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
-    let credentials = Credentials::load(&CredentialFiles::of_node(&file.credentials))?;
+    let files = CredentialFiles::of_node(&file.credentials);
+    let credentials = Credentials::load(&files)?;
     credentials.check(SystemTime::now())?;
     let identity = credentials.identity().clone();
     let config = file.config(&identity)?;
@@ -92,6 +133,8 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
     };
     let life = config.begin_life()?;
     let transport = QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default())?;
+    let transport = Arc::new(transport);
+    let reloading = Reloading { transport: Arc::clone(&transport), files };
     let groups: Vec<_> = config
         .groups()
         .iter()
@@ -105,7 +148,7 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
         addr: file.listen.to_string(),
         metrics,
     };
-    let node = Node::start(config, life, Arc::new(transport)).await?;
+    let node = Node::start(config, life, transport).await?;
     // The channel is empty and its reader is returned below.
     let _ = tell.send(serving).await;
     for name in groups {
@@ -113,7 +156,7 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
             actix::spawn(watch(identity.node, group, tell.clone()));
         }
     }
-    Ok(Served { node, news })
+    Ok(Served { node, news, reloading })
 }
 
 /// Tells of a group's views and standstills until it ends, or nobody listens.

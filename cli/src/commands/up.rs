@@ -111,7 +111,7 @@ async fn start(layout: &Layout, processes: bool, tell: &mpsc::Sender<News>) -> R
     }
     let mut nodes = Vec::new();
     for node in layout.nodes() {
-        let Served { node, mut news } = serve(&NodeFile::load(&layout.config(node))?).await?;
+        let Served { node, mut news, .. } = serve(&NodeFile::load(&layout.config(node))?).await?;
         nodes.push(node);
         let tell = tell.clone();
         actix::spawn(async move {
@@ -182,7 +182,7 @@ async fn watch(
                     }
                     format!("group {group} is in view {view}: {}", changes.join(", "))
                 }
-                Some(told @ News::Group { .. }) => told.to_string(),
+                Some(told @ (News::Group { .. } | News::Credentials { .. })) => told.to_string(),
                 Some(News::Serving { .. }) => continue,
                 None => std::future::pending().await,
             },

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -92,29 +92,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
+    errors: Receiver<String>,
     stdin: Option<ChildStdin>,
 }
 
 impl Place {
-    /// Starts a command whose output is read line by line; its standard error is the test's.
+    /// Starts a command whose output is read line by line; its standard error is shown as well.
     pub(crate) fn start(&self, args: &str) -> Running {
         let mut child = self
             .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the command can be started");
-        let output = child.stdout.take().expect("standard output is a pipe");
-        let (tell, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
-                    break;
-                }
-            }
+        let lines = lines_of(child.stdout.take().expect("standard output is a pipe"), |_| {});
+        let errors = lines_of(child.stderr.take().expect("standard error is a pipe"), |line| {
+            eprintln!("{line}");
         });
         let stdin = child.stdin.take();
-        Running { child, lines, stdin }
+        Running { child, lines, errors, stdin }
     }
 
     /// Starts a local cluster at free ports, and waits until it is ready.
@@ -122,6 +119,33 @@ impl Place {
         let up = self.start(&format!("up --port 0 {more}"));
         up.wait_for("ready in ");
         up
+    }
+}
+
+/// The lines of a pipe as they come; each is seen even if nobody waits for it.
+fn lines_of(pipe: impl Read + Send + 'static, seen: fn(&str)) -> Receiver<String> {
+    let (tell, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            seen(&line);
+            // A test that has ended reads no more; the command must not be held up by that.
+            let _ = tell.send(line);
+        }
+    });
+    lines
+}
+
+/// The lines up to the first that contains a text, that one included.
+fn wait_for(lines: &Receiver<String>, text: &str) -> Vec<String> {
+    let mut before = Vec::new();
+    loop {
+        let line = lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("no line with `{text}` after {before:#?}"));
+        let found = line.contains(text);
+        before.push(line);
+        if found {
+            return before;
+        }
     }
 }
 
@@ -137,16 +161,12 @@ impl Running {
 
     /// The lines up to the first that contains a text, that one included.
     pub(crate) fn wait_for(&self, text: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with `{text}` after {lines:#?}"));
-            let found = line.contains(text);
-            lines.push(line);
-            if found {
-                return lines;
-            }
-        }
+        wait_for(&self.lines, text)
+    }
+
+    /// The line of standard error that contains a text, once it comes.
+    pub(crate) fn wait_for_error(&self, text: &str) -> String {
+        wait_for(&self.errors, text).pop().expect("it has found the line")
     }
 
     /// All lines that are still to come.
