@@ -13,7 +13,7 @@ mod queue;
 mod wire;
 
 pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};
-pub use node::{JoinError, Node, PeerStatus, StartError, Status, StopReason};
+pub use node::{JoinError, Node, PeerStatus, RoundTripError, StartError, Status, StopReason};
 
 pub use client::{Client, ClientConfig, ClientError, ClientSettings};
 

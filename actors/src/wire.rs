@@ -58,6 +58,7 @@ const MARKS: u8 = 3;
 
 const BEAT: u8 = 1;
 const SWIM: u8 = 2;
+const ASKING_BEAT: u8 = 3;
 
 /// A frame that is not what this version writes. The peer is faulty.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -156,7 +157,7 @@ pub(crate) enum Datagram {
 
 pub(crate) fn beat(beat: Beat) -> Bytes {
     let mut bytes = BytesMut::with_capacity(17);
-    bytes.put_u8(BEAT);
+    bytes.put_u8(if beat.asks { ASKING_BEAT } else { BEAT });
     bytes.put_u64(beat.sequence);
     bytes.put_u64(beat.echo);
     bytes.freeze()
@@ -173,11 +174,11 @@ pub(crate) fn read_datagram(bytes: &Bytes) -> Result<Datagram, Malformed> {
     let bad = Malformed("datagram");
     let (kind, rest) = bytes.split_first().ok_or(bad)?;
     match *kind {
-        BEAT => {
+        BEAT | ASKING_BEAT => {
             let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(bad)?;
             let echo = rest.try_into().map_err(|_| bad)?;
             let (sequence, echo) = (u64::from_be_bytes(*sequence), u64::from_be_bytes(echo));
-            Ok(Datagram::Beat(Beat { sequence, echo }))
+            Ok(Datagram::Beat(Beat { sequence, echo, asks: *kind == ASKING_BEAT }))
         }
         SWIM => Ok(Datagram::Swim(bytes.slice(1..))),
         _ => Err(bad),
@@ -192,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_understood(group: u64, lineage: u64, epoch: u64, sequence: u64, echo: u64) {
+        fn what_is_written_is_understood(group: u64, lineage: u64, epoch: u64, beats: [u64; 2], asks: bool) {
             let (group, view) = (GroupId::new(group), ViewId { lineage, epoch });
             let said = understand(marks_wanted(group, view).1).unwrap();
             prop_assert_eq!(said, Said::MarksWanted(group, view));
@@ -202,7 +203,7 @@ mod tests {
             let frame = group_frame(group, Lane::Bulk, packet);
             let inner = Frame { header: "head".into(), body: Bytes::from("body").into() };
             prop_assert_eq!(understand(frame).unwrap(), Said::Group(group, inner));
-            let datagram = Beat { sequence, echo };
+            let datagram = Beat { sequence: beats[0], echo: beats[1], asks };
             prop_assert_eq!(read_datagram(&beat(datagram)).unwrap(), Datagram::Beat(datagram));
         }
 

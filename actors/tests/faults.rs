@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{MANY, World, in_view, soon};
 use quorate::{
-    Group, GroupEvent, GroupEvents, GroupSettings,
+    Group, GroupEvent, GroupEvents, GroupSettings, RoundTripError,
     membership::{Change, NodeId},
     protocols::{Event, WedgeReason},
 };
@@ -145,4 +145,18 @@ async fn links_that_break_again_and_again_lose_and_double_nothing() {
     all.dedup();
     assert_eq!(all.len(), 60);
     world.stop().await;
+}
+
+#[actix::test]
+async fn a_heartbeat_comes_back_from_a_peer_but_not_from_one_that_is_cut_off_or_unknown() {
+    let world = World::start(2, vec![GroupSettings::new("g", [1, 2])]).await;
+    world.group(1, "g", &[1, 2]).await;
+    let (node, peer, stranger) = (world.node(1).clone(), n(2), n(9));
+    let took = soon(node.round_trip(peer)).await.expect("an answer");
+    assert!(took > Duration::ZERO);
+    assert_eq!(soon(node.round_trip(stranger)).await, Err(RoundTripError::NoAnswer(stranger)));
+    world.faults.cut(Some(n(1)), Some(peer));
+    assert_eq!(soon(node.round_trip(peer)).await, Err(RoundTripError::NoAnswer(peer)));
+    world.stop().await;
+    assert_eq!(soon(node.round_trip(peer)).await, Err(RoundTripError::Stopped));
 }

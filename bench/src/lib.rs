@@ -5,6 +5,8 @@
 //! both alike. A figure is the median of its rounds with their range, and a ratio is the median of
 //! the ratios of neighbouring rounds.
 
+mod cluster;
+mod control;
 mod error;
 mod harness;
 mod load;
@@ -22,6 +24,7 @@ mod stage;
 mod summary;
 mod transport;
 
+pub use control::{ControlArgs, control};
 pub use error::BenchError;
 pub use machine::Machine;
 pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};

@@ -23,7 +23,7 @@ pub enum Unit {
     Microseconds,
 }
 
-/// What a ratio to the baseline should be.
+/// What a ratio to the baseline, or a figure itself, should be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
@@ -31,12 +31,15 @@ pub enum Bound {
     AtLeast(f64),
     /// This much or less: of a latency.
     AtMost(f64),
+    /// Our own figure is below this, in its unit, whatever the baseline's is.
+    ValueBelow(f64),
 }
 
 impl Bound {
-    /// Whether a ratio is as wanted.
-    pub fn holds(self, ratio: f64) -> bool {
+    /// Whether a ratio, or our figure, is as wanted.
+    pub fn holds(self, ratio: f64, value: f64) -> bool {
         match self {
+            Self::ValueBelow(bound) => value < bound,
             Self::AtLeast(bound) => ratio >= bound,
             Self::AtMost(bound) => ratio <= bound,
         }
@@ -48,6 +51,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtLeast(bound) => write!(f, ">= {bound:.2}"),
             Self::AtMost(bound) => write!(f, "<= {bound:.2}"),
+            Self::ValueBelow(bound) => write!(f, "ours < {bound:.0}"),
         }
     }
 }
@@ -55,7 +59,7 @@ impl fmt::Display for Bound {
 /// One figure beside its baseline, as it is printed with `--json`: one object per line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
-    /// The benchmark: `transport` or `multicast`.
+    /// The benchmark: `transport`, `multicast` or `control`.
     pub bench: &'static str,
     /// What was measured, for instance `quic 64 KiB throughput`.
     pub case: String,
@@ -68,9 +72,9 @@ pub struct Record {
     /// The median of the ratios of neighbouring rounds: ours divided by the baseline's. It may
     /// differ a little from the ratio of the medians, and suffers less from a disturbed machine.
     pub ratio: f64,
-    /// What the ratio should be; `null` if nothing is asked of it.
+    /// What the ratio or the value should be; `null` if nothing is asked of them.
     pub wanted: Option<Bound>,
-    /// Whether the ratio is as wanted; `null` if nothing is asked of it.
+    /// Whether it is as wanted; `null` if nothing is asked.
     pub holds: Option<bool>,
     /// Lowest and highest of our rounds.
     pub range: (f64, f64),
@@ -131,7 +135,7 @@ impl Record {
             baseline: base.median,
             ratio: ratio.median,
             wanted: label.wanted,
-            holds: label.wanted.map(|wanted| wanted.holds(ratio.median)),
+            holds: label.wanted.map(|wanted| wanted.holds(ratio.median, value.median)),
             range: (value.low, value.high),
             baseline_range: (base.low, base.high),
             ratio_range: (ratio.low, ratio.high),
@@ -179,6 +183,14 @@ mod tests {
         assert!((record.baseline - 50.0).abs() < 1e-9);
         assert_eq!(record.holds, Some(true));
         assert_eq!(record.range, (30.0, 80.0));
+    }
+
+    #[test]
+    fn a_bound_on_the_value_looks_at_ours_alone() {
+        let record = Record::compare(label(Bound::ValueBelow(9.0)), &rounds([8, 8, 9]), &rounds([1, 1, 1]));
+        assert_eq!(record.expect("figures").holds, Some(true));
+        let record = Record::compare(label(Bound::ValueBelow(8.0)), &rounds([8, 8, 9]), &rounds([9, 9, 9]));
+        assert_eq!(record.expect("figures").holds, Some(false));
     }
 
     #[test]

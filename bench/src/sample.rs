@@ -37,6 +37,7 @@ impl Reading {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Messages | Self::Bytes => "throughput".into(),
+            Self::Quantile(share) if share >= 1.0 => "max".into(),
             Self::Quantile(share) => format!("p{}", share * 100.0),
         }
     }
@@ -112,5 +113,9 @@ mod tests {
         assert!((19.9..20.1).contains(&median), "{median}");
         let worst = sample.read(Reading::Quantile(1.0)).expect("a latency");
         assert!((4990.0..5010.0).contains(&worst), "{worst}");
+        assert_eq!(
+            [0.5, 0.99, 0.999, 1.0].map(|share| Reading::Quantile(share).name()),
+            ["p50", "p99", "p99.9", "max"]
+        );
     }
 }

@@ -21,6 +21,8 @@ pub struct Beat {
     /// The highest number that this life of the sender has heard from the addressee's present
     /// life; zero if none.
     pub echo: u64,
+    /// Whether the sender wants a heartbeat back at once, not with the next round.
+    pub asks: bool,
 }
 
 /// What the shell has to do, or to know, in the order pushed.
@@ -55,9 +57,21 @@ pub enum DetectorEffect {
         /// How much later than asked it went on.
         late_by: Duration,
     },
+    /// A heartbeat that asked for one back ([`Detector::ask`]), or a later one, was heard of.
+    RoundTrip {
+        /// The peer.
+        node: NodeId,
+        /// The number of the heartbeat that asked.
+        sequence: u64,
+        /// From when it was sent until the answer was taken in.
+        took: Duration,
+    },
     /// Call [`Detector::on_wake`] at this moment; replaces the moment asked for before.
     WakeAt(Time),
 }
+
+/// Heartbeats to one peer that are remembered, for one that asks for more than anybody needs.
+const SENT_MAX: usize = 1024;
 
 /// What was reported last about the present life of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,7 +91,15 @@ struct Peer {
     /// Unless it stands as unreachable already, the peer does so from this moment on.
     deadline: Time,
     /// Our own heartbeats to it within the last detection time, oldest first.
-    sent: VecDeque<(u64, Time)>,
+    sent: VecDeque<Sent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    sequence: u64,
+    at: Time,
+    /// It asked, and nothing has been heard of it yet.
+    asks: bool,
 }
 
 /// Detects which of the watched nodes this node hears and is heard by.
@@ -139,7 +161,7 @@ impl Detector {
         let (standing, deadline) = (Standing::Pending, now + self.timing.detect());
         let mut peer = Peer { life: None, heard: 0, standing, deadline, sent: VecDeque::new() };
         self.sequence += 1;
-        out.push(peer.beat(node, self.sequence, now, self.timing.detect()));
+        out.push(peer.beat(node, self.sequence, now, self.timing.detect(), false));
         self.peers.insert(node, peer);
         self.ask_again(out);
     }
@@ -156,6 +178,17 @@ impl Detector {
     pub fn reachable(&self) -> impl Iterator<Item = Member> + '_ {
         let stands = self.peers.iter().filter(|(_, peer)| peer.standing == Standing::Reachable);
         stands.filter_map(|(&node, peer)| Some(Member::new(node, peer.life?)))
+    }
+
+    /// Sends a heartbeat between the rounds that asks for one back, and returns its number. A
+    /// [`DetectorEffect::RoundTrip`] comes within the detection time or never. `None` if the node
+    /// is not watched.
+    pub fn ask(&mut self, now: Time, node: NodeId, out: &mut Vec<DetectorEffect>) -> Option<u64> {
+        self.check(now, out);
+        let peer = self.peers.get_mut(&node)?;
+        self.sequence += 1;
+        out.push(peer.beat(node, self.sequence, now, self.timing.detect(), true));
+        Some(self.sequence)
     }
 
     /// Takes in a heartbeat whose sender the link has authenticated.
@@ -183,9 +216,12 @@ impl Detector {
             return;
         }
         peer.heard = beat.sequence;
-        let echoed = peer.sent.iter().find(|(sequence, _)| *sequence == beat.echo);
-        let heard_back = echoed.is_some_and(|&(_, at)| now.since(at) <= detect);
-        if heard_back {
+        let echoed = peer.heard_through(now, from.node, beat.echo, out);
+        if beat.asks {
+            self.sequence += 1;
+            out.push(peer.beat(from.node, self.sequence, now, detect, false));
+        }
+        if echoed.is_some_and(|at| now.since(at) <= detect) {
             peer.deadline = now + detect;
             if peer.standing != Standing::Reachable {
                 peer.standing = Standing::Reachable;
@@ -210,7 +246,7 @@ impl Detector {
         if self.next_round <= now {
             for (&node, peer) in &mut self.peers {
                 self.sequence += 1;
-                out.push(peer.beat(node, self.sequence, now, self.timing.detect()));
+                out.push(peer.beat(node, self.sequence, now, self.timing.detect(), false));
             }
             // Keep the pace after a slightly late wake, but do not make up for missed rounds.
             let next = self.next_round + self.timing.heartbeat();
@@ -254,160 +290,32 @@ impl Detector {
 }
 
 impl Peer {
-    fn beat(&mut self, to: NodeId, sequence: u64, now: Time, detect: Duration) -> DetectorEffect {
-        while self.sent.front().is_some_and(|&(_, at)| now.since(at) > detect) {
+    fn beat(&mut self, to: NodeId, sequence: u64, now: Time, detect: Duration, asks: bool) -> DetectorEffect {
+        while self.sent.len() >= SENT_MAX || self.sent.front().is_some_and(|sent| now.since(sent.at) > detect)
+        {
             self.sent.pop_front();
         }
-        self.sent.push_back((sequence, now));
-        DetectorEffect::Send { to, beat: Beat { sequence, echo: self.heard } }
+        self.sent.push_back(Sent { sequence, at: now, asks });
+        DetectorEffect::Send { to, beat: Beat { sequence, echo: self.heard, asks } }
+    }
+
+    /// When our heartbeat with this number was sent, if that is remembered. What asked before it, or
+    /// with it, is answered by that.
+    fn heard_through(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        echo: u64,
+        out: &mut Vec<DetectorEffect>,
+    ) -> Option<Time> {
+        let index = self.sent.binary_search_by_key(&echo, |sent| sent.sequence).ok()?;
+        for sent in self.sent.range_mut(..=index).filter(|sent| sent.asks) {
+            sent.asks = false;
+            out.push(DetectorEffect::RoundTrip { node, sequence: sent.sequence, took: now.since(sent.at) });
+        }
+        Some(self.sent[index].at)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use DetectorEffect::{Reachable, Send, Stalled, Superseded, Unreachable, WakeAt};
-
-    use super::*;
-
-    const A: usize = 0;
-    const B: usize = 1;
-    const A_MET: DetectorEffect = Reachable { member: member(A, 1) };
-    const B_MET: DetectorEffect = Reachable { member: member(B, 1) };
-    const A_LOST: DetectorEffect = Unreachable { node: NodeId::new(0) };
-    const B_LOST: DetectorEffect = Unreachable { node: NodeId::new(1) };
-
-    const fn member(index: usize, life: u64) -> Member {
-        Member::new(NodeId::new(index as u64), Incarnation::new(life))
-    }
-
-    fn ms(millis: u64) -> Time {
-        Time::from_nanos(millis * 1_000_000)
-    }
-
-    /// Two nodes that watch each other over links of a millisecond; detection in 500 ms.
-    struct Pair {
-        nodes: [Detector; 2],
-        awake: [bool; 2],
-        wakes: [Time; 2],
-        flying: Vec<(usize, Member, Beat)>,
-        reports: Vec<(usize, DetectorEffect)>,
-        now: u64,
-    }
-
-    impl Pair {
-        /// Two nodes that have met.
-        fn met() -> Self {
-            let nodes = [A, B].map(|index| Detector::new(member(index, 1), Timing::DEFAULT));
-            let wakes = [ms(0); 2];
-            let mut pair = Self { nodes, awake: [true; 2], wakes, flying: vec![], reports: vec![], now: 0 };
-            pair.restart(A, 1);
-            pair.restart(B, 1);
-            pair.run(1000, |_, _| true);
-            pair.assert_reports(&[(B, A_MET), (A, B_MET)]);
-            pair
-        }
-
-        fn restart(&mut self, index: usize, life: u64) {
-            self.nodes[index] = Detector::new(member(index, life), Timing::DEFAULT);
-            self.step(index, |it, now, out| it.watch(now, member(1 - index, 0).node, out));
-        }
-
-        fn step(&mut self, index: usize, act: impl FnOnce(&mut Detector, Time, &mut Vec<DetectorEffect>)) {
-            let mut out = Vec::new();
-            act(&mut self.nodes[index], ms(self.now), &mut out);
-            for effect in out {
-                match effect {
-                    WakeAt(at) => self.wakes[index] = at,
-                    Send { beat, .. } => self.flying.push((1 - index, self.nodes[index].me, beat)),
-                    report => self.reports.push((index, report)),
-                }
-            }
-        }
-
-        /// Runs so many milliseconds; `passes` says whether the n-th heartbeat to a node arrives.
-        fn run(&mut self, millis: u64, passes: impl Fn(usize, u64) -> bool) {
-            for _ in 0..millis {
-                self.now += 1;
-                for (to, from, beat) in std::mem::take(&mut self.flying) {
-                    if !self.awake[to] {
-                        self.flying.push((to, from, beat));
-                    } else if passes(to, beat.sequence & 0xffff) {
-                        self.step(to, |it, now, out| it.on_beat(now, from, beat, out));
-                    }
-                }
-                for index in [A, B] {
-                    while self.awake[index] && self.wakes[index] <= ms(self.now) {
-                        self.step(index, Detector::on_wake);
-                    }
-                }
-            }
-        }
-
-        fn assert_reports(&mut self, expected: &[(usize, DetectorEffect)]) {
-            assert_eq!(std::mem::take(&mut self.reports), expected, "at {} ms", self.now);
-        }
-    }
-
-    #[test]
-    fn a_cut_in_one_direction_is_reported_once_by_both_sides_and_so_is_its_end() {
-        let mut pair = Pair::met();
-        pair.run(499, |_, _| true);
-        pair.run(610, |to, _| to != B);
-        pair.assert_reports(&[(A, B_LOST), (B, A_LOST)]);
-        pair.run(3000, |to, _| to != B);
-        pair.assert_reports(&[]);
-        pair.run(210, |_, _| true);
-        pair.assert_reports(&[(B, A_MET), (A, B_MET)]);
-    }
-
-    #[test]
-    fn four_lost_heartbeats_out_of_five_accuse_nobody() {
-        let mut pair = Pair::met();
-        pair.run(20_000, |to, nth| nth % 5 == if to == A { 0 } else { 2 });
-        pair.assert_reports(&[]);
-    }
-
-    #[test]
-    fn a_peer_never_heard_of_is_reported_unreachable_once() {
-        let mut alone = Pair::met();
-        alone.awake[B] = false;
-        alone.restart(A, 1);
-        alone.run(499, |_, _| true);
-        alone.assert_reports(&[]);
-        alone.run(3000, |_, _| true);
-        alone.assert_reports(&[(A, B_LOST)]);
-    }
-
-    #[test]
-    fn a_node_that_stood_still_says_so_and_accuses_nobody_for_a_detection_time() {
-        let mut pair = Pair::met();
-        pair.awake[A] = false;
-        pair.run(2000, |_, _| true);
-        pair.assert_reports(&[(B, A_LOST)]);
-        pair.awake[A] = true;
-        pair.run(1000, |_, _| true);
-        let stalled = Stalled { late_by: Duration::from_millis(1901) };
-        pair.assert_reports(&[(A, stalled), (B, A_MET)]);
-        (pair.awake, pair.flying) = ([false; 2], Vec::new());
-        pair.run(2000, |_, _| true);
-        pair.awake[A] = true; // B died meanwhile
-        pair.run(500, |_, _| true);
-        pair.assert_reports(&[(A, Stalled { late_by: Duration::from_secs(2) })]);
-        pair.run(1, |_, _| true);
-        pair.assert_reports(&[(A, B_LOST)]);
-    }
-
-    #[test]
-    fn a_restarted_peer_supersedes_its_former_life_whose_heartbeats_count_no_more() {
-        let mut pair = Pair::met();
-        pair.restart(B, 2);
-        pair.run(1000, |_, _| true);
-        let superseded = Superseded { old: member(B, 1), new: member(B, 2) };
-        pair.assert_reports(&[(A, superseded), (B, A_MET), (A, Reachable { member: member(B, 2) })]);
-        let stale = Beat { sequence: u64::MAX, echo: 0 };
-        pair.step(A, |it, now, out| it.on_beat(now, member(B, 1), stale, out));
-        pair.run(1000, |_, _| true);
-        pair.assert_reports(&[]);
-        assert_eq!(pair.nodes[A].reachable().collect::<Vec<_>>(), [member(B, 2)]);
-    }
-}
+mod tests;

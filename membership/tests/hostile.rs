@@ -147,7 +147,7 @@ proptest! {
 
     #[test]
     fn a_detector_reports_each_change_once_whatever_beats_come_and_however_the_clock_jumps(
-        beats in prop::collection::vec((members(), numbers(), numbers(), 0..700_u64, any::<bool>()), 0..60),
+        beats in prop::collection::vec((members(), numbers(), numbers(), 0..700_u64, any::<[bool; 3]>()), 0..60),
         jump in select(vec![0, u64::MAX >> 1, u64::MAX - 1]),
         life in numbers(),
     ) {
@@ -158,9 +158,12 @@ proptest! {
             detector.watch(now, NodeId::new(node), &mut out);
         }
         let mut standing: BTreeMap<NodeId, bool> = BTreeMap::new();
-        for (from, sequence, echo, pause, wake) in beats {
+        for (from, sequence, echo, pause, [wake, asks, ask]) in beats {
             now = now + Duration::from_millis(pause);
-            detector.on_beat(now, from, Beat { sequence, echo }, &mut out);
+            detector.on_beat(now, from, Beat { sequence, echo, asks }, &mut out);
+            if ask {
+                detector.ask(now, from.node, &mut out);
+            }
             if wake {
                 detector.on_wake(now, &mut out);
             }
@@ -178,7 +181,9 @@ proptest! {
                         standing.remove(&new.node);
                     }
                     DetectorEffect::Send { to, .. } => prop_assert_ne!(to, NodeId::new(1)),
-                    DetectorEffect::Stalled { .. } | DetectorEffect::WakeAt(_) => {}
+                    DetectorEffect::Stalled { .. }
+                    | DetectorEffect::RoundTrip { .. }
+                    | DetectorEffect::WakeAt(_) => {}
                 }
             }
         }

@@ -40,6 +40,15 @@ pub enum PresenceEffect {
     Tell(Input),
     /// Two nodes hear each other, or no longer; for logs.
     Noticed(Notice),
+    /// A heartbeat that asked for one back ([`Presence::ask`]), or a later one, was heard of.
+    RoundTrip {
+        /// The peer.
+        node: NodeId,
+        /// The number of the heartbeat that asked.
+        sequence: u64,
+        /// From when it was sent until the answer was taken in.
+        took: Duration,
+    },
     /// Call [`Presence::on_detector_wake`] at this moment; replaces the one asked for before.
     WakeDetectorAt(Time),
     /// Call [`Presence::on_cluster_wake`] at this moment; replaces the one asked for before.
@@ -206,6 +215,13 @@ impl Presence {
         self.detect(now, out, |detector, effects| detector.on_beat(now, from, beat, effects));
     }
 
+    /// Asks a node for a heartbeat at once: see [`Detector::ask`].
+    pub fn ask(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) -> Option<u64> {
+        let mut asked = None;
+        self.detect(now, out, |detector, effects| asked = detector.ask(now, node, effects));
+        asked
+    }
+
     /// A datagram of the cluster's membership has come.
     ///
     /// # Errors
@@ -270,6 +286,9 @@ impl Presence {
             match effect {
                 DetectorEffect::Send { to, beat } => out.push(PresenceEffect::Beat { to, beat }),
                 DetectorEffect::WakeAt(at) => out.push(PresenceEffect::WakeDetectorAt(at)),
+                DetectorEffect::RoundTrip { node, sequence, took } => {
+                    out.push(PresenceEffect::RoundTrip { node, sequence, took });
+                }
                 DetectorEffect::Reachable { member } => {
                     self.reachable.insert(member.node, member);
                     self.lost.remove(&member.node);

@@ -16,6 +16,7 @@ use super::{
     directory::Entry,
     lanes::{self, Desk},
     membership::{AskPeers, GotDatagram, LeaveCluster, Linked, Membership, StopMembership, Unlinked},
+    round_trip::BeginRoundTrip,
 };
 use crate::{
     bus::{BusActor, PeerDown, PeerUp, StopBus, UplinkOf},
@@ -307,6 +308,14 @@ impl Handler<Abort> for NodeActor {
         self.end_parts();
         self.stopped.send_replace(Some(StopReason::Asked));
         ctx.stop();
+    }
+}
+
+impl Handler<BeginRoundTrip> for NodeActor {
+    type Result = Option<Duration>;
+    fn handle(&mut self, BeginRoundTrip(ask): BeginRoundTrip, _: &mut Self::Context) -> Option<Duration> {
+        self.membership.try_send(ask).ok()?;
+        Some(self.config.timing().detect())
     }
 }
 

@@ -1,16 +1,17 @@
 //! A node, as an application holds it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use quorate_membership::Member;
+use quorate_membership::{Member, NodeId};
 use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role, Transport};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
-    JoinError, StartError, Status, StopReason,
+    JoinError, RoundTripError, StartError, Status, StopReason,
     actor::{Abort, AskNodeStatus, GoDown, NodeActor},
     joining::{AskGroup, Join},
+    round_trip::{AskRoundTrip, BeginRoundTrip},
 };
 use crate::{
     bus::Bus,
@@ -124,6 +125,19 @@ impl Node {
     /// [`Stopped`] if it does not run.
     pub async fn status(&self) -> Result<Status, Stopped> {
         self.addr.send(AskNodeStatus).await.map_err(|_| Stopped)
+    }
+
+    /// Sends a heartbeat to another node, and returns how long it was until one came back that was
+    /// sent after it had arrived, both by way of the actors that judge who is reachable.
+    ///
+    /// # Errors
+    /// [`RoundTripError`] if none came back within the detection time.
+    pub async fn round_trip(&self, to: NodeId) -> Result<Duration, RoundTripError> {
+        let (answer, answered) = oneshot::channel();
+        let begun = self.addr.send(BeginRoundTrip(AskRoundTrip(to, answer))).await;
+        let within = begun.map_err(|_| RoundTripError::Stopped)?.ok_or(RoundTripError::Busy)?;
+        let answered = tokio::time::timeout(within, answered).await;
+        answered.ok().and_then(Result::ok).ok_or(RoundTripError::NoAnswer(to))
     }
 
     /// Stops the node in order: it leaves its groups and the cluster, and what was sent before is on

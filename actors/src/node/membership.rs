@@ -8,7 +8,13 @@ use quorate_membership::{ClusterError, ClusterIdentity, Member, NodeId, Time, Ti
 use quorate_protocols::{Input, KnownNode, Notice, Presence, PresenceEffect};
 use quorate_transport::{Endpoint, Mesh, PeerInfo};
 
-use super::{Canary, Directory, StopReason, actor::GoDown, directory::Entry, status::PeerStatus};
+use super::{
+    Canary, Directory, StopReason,
+    actor::GoDown,
+    directory::Entry,
+    round_trip::{AskRoundTrip, RoundTrips},
+    status::PeerStatus,
+};
 use crate::{
     clock::Clock,
     group::Feed,
@@ -28,6 +34,7 @@ pub(crate) struct Membership {
     canary: Canary,
     detector_wake: Option<SpawnHandle>,
     cluster_wake: Option<SpawnHandle>,
+    round_trips: RoundTrips,
 }
 
 impl Actor for Membership {
@@ -56,8 +63,18 @@ impl Membership {
         Self::create(move |ctx| {
             let mut effects = Vec::new();
             let presence = Presence::new(identity, timing, seed, declared, clock.now(), &mut effects);
-            let mut actor =
-                Self { clock, presence, mesh, groups, node, canary, detector_wake: None, cluster_wake: None };
+            let (detector_wake, cluster_wake, round_trips) = (None, None, RoundTrips::default());
+            let mut actor = Self {
+                clock,
+                presence,
+                mesh,
+                groups,
+                node,
+                canary,
+                detector_wake,
+                cluster_wake,
+                round_trips,
+            };
             actor.perform(effects, ctx);
             actor
         })
@@ -88,6 +105,9 @@ impl Membership {
                 PresenceEffect::ForgetLink(node) => self.mesh.forget(node),
                 PresenceEffect::Tell(input) => self.tell_groups(&input),
                 PresenceEffect::Noticed(notice) => log(notice),
+                PresenceEffect::RoundTrip { node, sequence, took } => {
+                    self.round_trips.over(node, sequence, took);
+                }
                 PresenceEffect::WakeDetectorAt(at) => {
                     let wake = self.wake_at(at, Presence::on_detector_wake, ctx);
                     replace(&mut self.detector_wake, wake, ctx);
@@ -225,6 +245,15 @@ impl Handler<Introduce> for Membership {
         self.drive(ctx, |presence, now, out| presence.declare(now, entry.spec.declared(), out));
         for input in self.presence.introduction() {
             entry.addr.do_send(Feed(input));
+        }
+    }
+}
+
+impl Handler<AskRoundTrip> for Membership {
+    type Result = ();
+    fn handle(&mut self, AskRoundTrip(node, answer): AskRoundTrip, ctx: &mut Self::Context) {
+        if let Some(sequence) = self.drive(ctx, |presence, now, out| presence.ask(now, node, out)) {
+            self.round_trips.wait(node, sequence, answer);
         }
     }
 }

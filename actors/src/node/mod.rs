@@ -9,12 +9,14 @@ mod joining;
 mod lanes;
 mod membership;
 mod outlet;
+mod round_trip;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use error::{JoinError, StartError, StopReason};
 pub use handle::Node;
+pub use round_trip::RoundTripError;
 pub use status::{PeerStatus, Status};
 
 pub(crate) use actor::{AskNodeStatus, NodeActor};

@@ -9,12 +9,17 @@ use std::{
 use futures_util::future::{BoxFuture, join_all, try_join, try_join_all};
 use quorate::{Group, GroupEvents};
 
-use super::cluster::{Cluster, next_message};
-use crate::{BenchError, harness::Side, load::Load, sample::Sample};
+use crate::{
+    BenchError,
+    cluster::{Cluster, next_message},
+    harness::Side,
+    load::Load,
+    sample::Sample,
+};
 
 /// Messages multicast by the first members as fast as the group takes them.
 #[derive(Debug)]
-pub(super) struct GroupFlow {
+pub(crate) struct GroupFlow {
     cluster: Arc<Cluster>,
     senders: usize,
     load: Load,
@@ -23,7 +28,7 @@ pub(super) struct GroupFlow {
 }
 
 impl GroupFlow {
-    pub(super) async fn new(
+    pub(crate) async fn new(
         cluster: &Arc<Cluster>,
         senders: usize,
         load: Load,

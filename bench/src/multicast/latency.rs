@@ -9,9 +9,9 @@ use std::{
 use futures_util::future::{BoxFuture, try_join, try_join_all};
 use quorate::{Group, GroupEvents};
 
-use super::cluster::{Cluster, next_message};
 use crate::{
     BenchError,
+    cluster::{Cluster, next_message},
     harness::Side,
     load::Load,
     pace::Pace,

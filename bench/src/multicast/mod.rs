@@ -1,6 +1,5 @@
 //! Groups beside bare quinn: throughput of multicast messages, and their latency at low load.
 
-mod cluster;
 mod flow;
 mod latency;
 mod senders;
@@ -10,10 +9,12 @@ use std::{sync::Arc, time::Duration};
 use quorate::protocols::Order;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::flow::GroupFlow;
+use self::latency::GroupLatency;
 pub use self::senders::{NotSenders, Senders};
-use self::{cluster::Cluster, flow::GroupFlow, latency::GroupLatency};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    cluster::Cluster,
     harness::{Case, Harness},
     load::{Load, STAMPED_BYTES_MIN},
     raw::{RAW_QUINN, RawEcho, RawSpread},
@@ -125,7 +126,7 @@ async fn measure(
 ) -> Result<Vec<Record>, BenchError> {
     for (&members, stage) in args.members.iter().zip(stages) {
         for &order in &args.orders {
-            let cluster = Arc::new(Cluster::start(members, order).await?);
+            let cluster = Arc::new(Cluster::start(members, order, None).await?);
             let measured = measure_group(args, order, stage, &cluster, &mut harness).await;
             cluster.stop().await;
             measured?;

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
+    BenchError, ControlArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
 };
 
 use crate::{Failure, output, output::Output, span};
@@ -22,6 +22,7 @@ pub(crate) struct Args {
 enum What {
     Transport(Transport),
     Multicast(Multicast),
+    Control(Control),
 }
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
@@ -56,6 +57,19 @@ struct Multicast {
     common: Common,
 }
 
+/// Measure heartbeats between two nodes while both send as fast as they can, beside the same idle.
+#[derive(Debug, clap::Args)]
+struct Control {
+    /// Bytes of the messages that both nodes send meanwhile [default: 1024,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    /// Of a hundred heartbeats so many are lost on the way [default: 0,1].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    lost: Vec<u8>,
+    #[command(flatten)]
+    common: Common,
+}
+
 #[derive(Debug, clap::Args)]
 struct Common {
     /// How often each side is measured.
@@ -70,8 +84,8 @@ struct Common {
 }
 
 impl Common {
-    fn schedule(&self) -> Schedule {
-        let mut schedule = Schedule::default();
+    /// What was given, over what a benchmark does by itself.
+    fn schedule(&self, mut schedule: Schedule) -> Schedule {
         schedule.rounds = self.rounds.unwrap_or(schedule.rounds);
         schedule.round = self.round.unwrap_or(schedule.round);
         schedule
@@ -82,18 +96,27 @@ impl Common {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Transport(args) => {
-            let mut wanted = TransportArgs { schedule: args.common.schedule(), ..TransportArgs::default() };
+            let mut wanted = TransportArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
             measure(&args.common, |observer| quorate_bench::transport(&wanted, observer))
         }
         What::Multicast(args) => {
-            let mut wanted = MulticastArgs { schedule: args.common.schedule(), ..MulticastArgs::default() };
+            let mut wanted = MulticastArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.members, &args.members);
             choose(&mut wanted.orders, &args.orders);
             choose(&mut wanted.senders, &args.senders);
             choose(&mut wanted.sizes, &args.sizes);
             measure(&args.common, |observer| quorate_bench::multicast(&wanted, observer))
+        }
+        What::Control(args) => {
+            let mut wanted = ControlArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.sizes, &args.sizes);
+            choose(&mut wanted.lost_percent, &args.lost);
+            measure(&args.common, |observer| quorate_bench::control(&wanted, observer))
         }
     }
 }

@@ -26,6 +26,7 @@ impl World {
                         self.feed(life, group, vec![input.clone()]);
                     }
                 }
+                PresenceEffect::RoundTrip { .. } => {} // Nobody asks here.
                 PresenceEffect::Noticed(notice) => self.say(|| format!("{life} {notice:?}")),
                 PresenceEffect::WakeDetectorAt(at) => {
                     parts.detector_wake = Some(at);

@@ -146,6 +146,7 @@ impl World {
                     self.checker.on_superseded(life, old, new);
                     news.push(Input::Unreachable(old.node));
                 }
+                DetectorEffect::RoundTrip { .. } => {} // Nobody asks here.
                 DetectorEffect::Stalled { late_by } => {
                     self.say(|| format!("{life} stood still for {late_by:?}"));
                     news.push(Input::Stalled);

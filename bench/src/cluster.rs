@@ -12,7 +12,10 @@ use actix_rt::Arbiter;
 use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     protocols::{Event, Order},
-    transport::{ClusterCa, ConnectionConfig, QuicTransport, Transport, Validity},
+    transport::{
+        ClusterCa, ConnectionConfig, QuicTransport, Transport, Validity,
+        faults::{Faults, FaultyTransport},
+    },
 };
 use tokio::sync::oneshot;
 
@@ -29,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
 
 /// A group of nodes over QUIC, each on a thread of its own.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     places: Vec<Place>,
 }
 
@@ -48,7 +51,11 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     /// Starts the nodes and waits until all are in one view. Within an actix system only.
-    pub(super) async fn start(members: usize, order: Order) -> Result<Self, BenchError> {
+    pub(crate) async fn start(
+        members: usize,
+        order: Order,
+        faults: Option<Faults>,
+    ) -> Result<Self, BenchError> {
         let ca = Arc::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?);
         let mut places: Vec<Place> = Vec::with_capacity(members);
         let mut seeds = Vec::new();
@@ -57,8 +64,8 @@ impl Cluster {
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
             settings.groups.push(GroupSettings::new(GROUP, 1..=members as u64).order(order));
-            let ca = Arc::clone(&ca);
-            let (node, addr) = on(&arbiter, move || start(settings, ca)).result().await?;
+            let (ca, faults) = (Arc::clone(&ca), faults.clone());
+            let (node, addr) = on(&arbiter, move || start(settings, ca, faults)).result().await?;
             seeds.push(addr);
             let group = node.group(GROUP).await.ok_or_else(|| BenchError::ours("the group does not run"))?;
             places.push(Place { arbiter: Mutex::new(Some(arbiter)), node, group });
@@ -71,17 +78,22 @@ impl Cluster {
         Ok(cluster)
     }
 
-    pub(super) fn members(&self) -> usize {
+    pub(crate) fn members(&self) -> usize {
         self.places.len()
     }
 
+    /// The node of a member.
+    pub(crate) fn node(&self, index: usize) -> Node {
+        self.places[index].node.clone()
+    }
+
     /// Reads the events of the group at a member, from now on.
-    pub(super) async fn events(&self, index: usize) -> Result<GroupEvents, BenchError> {
+    pub(crate) async fn events(&self, index: usize) -> Result<GroupEvents, BenchError> {
         self.places[index].group.events(EVENTS).await.map_err(BenchError::ours)
     }
 
     /// Runs a piece of a benchmark on the thread of a member and waits for it.
-    pub(super) async fn at<T, F>(
+    pub(crate) async fn at<T, F>(
         &self,
         index: usize,
         work: impl FnOnce(Group) -> F + Send + 'static,
@@ -100,7 +112,7 @@ impl Cluster {
     }
 
     /// Stops the nodes and their threads.
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         for place in &self.places {
             // A node that does not stop is no reason to lose the figures.
             let _ = tokio::time::timeout(PATIENCE, place.node.stop()).await;
@@ -142,7 +154,11 @@ impl<T> Task<T> {
     }
 }
 
-async fn start(settings: NodeSettings, ca: Arc<ClusterCa>) -> Result<(Node, SocketAddr), BenchError> {
+async fn start(
+    settings: NodeSettings,
+    ca: Arc<ClusterCa>,
+    faults: Option<Faults>,
+) -> Result<(Node, SocketAddr), BenchError> {
     let config = NodeConfig::try_from(settings).map_err(BenchError::ours)?;
     let credentials = ca.issue_node(config.node(), Validity::days(1)).map_err(BenchError::ours)?;
     let life = config.begin_life().map_err(BenchError::ours)?;
@@ -150,7 +166,11 @@ async fn start(settings: NodeSettings, ca: Arc<ClusterCa>) -> Result<(Node, Sock
     let transport =
         QuicTransport::bind(credentials, hello, ConnectionConfig::default()).map_err(BenchError::ours)?;
     let addr = transport.local_addr();
-    let node = Node::start(config, life, Arc::new(transport)).await.map_err(BenchError::ours)?;
+    let transport: Arc<dyn Transport> = match faults {
+        Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::new(transport), faults)),
+        None => Arc::new(transport),
+    };
+    let node = Node::start(config, life, transport).await.map_err(BenchError::ours)?;
     Ok((node, addr))
 }
 
@@ -173,7 +193,7 @@ async fn founded(group: Group, members: usize) -> Result<(), BenchError> {
 }
 
 /// The next message of a round. A round in which the view changes measures something else.
-pub(super) async fn next_message(events: &mut GroupEvents) -> Result<bytes::Bytes, BenchError> {
+pub(crate) async fn next_message(events: &mut GroupEvents) -> Result<bytes::Bytes, BenchError> {
     loop {
         match events.next().await {
             Some(GroupEvent::Event(Event::Message { payload, .. })) => return Ok(payload),

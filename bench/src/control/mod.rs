@@ -1,0 +1,197 @@
+//! Heartbeats while data takes all that two nodes can do, beside the same while they are idle.
+
+mod beats;
+
+use std::{sync::Arc, time::Duration};
+
+use quorate::{
+    protocols::Order,
+    transport::faults::{FaultTiming, Faults, Rule},
+};
+use serde::{Deserialize, Serialize};
+
+use self::beats::Beats;
+use crate::{
+    BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    cluster::Cluster,
+    harness::{Case, Harness},
+    load::Load,
+    multicast::GroupFlow,
+    sample::Reading,
+    size::Size,
+    stage::in_system,
+};
+
+/// What the benchmark of control traffic measures.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlArgs {
+    /// Bytes of the messages that both nodes multicast meanwhile, as fast as they are taken. Default
+    /// 1 KiB and 64 KiB.
+    pub sizes: Vec<usize>,
+    /// Of a hundred heartbeats so many are lost on the way, each way. Default none, then one.
+    pub lost_percent: Vec<u8>,
+    /// Messages that each node has handed over and that are not accepted yet, at most. Default 256.
+    pub callers: usize,
+    /// Time from one heartbeat to the next. Default 5 ms, a twentieth of what nodes do by themselves,
+    /// or a quantile of few heartbeats would take an hour.
+    pub pace: Duration,
+    /// How long and how often. Default 5 rounds of 5 s, of about 2,000 heartbeats each.
+    pub schedule: Schedule,
+}
+
+impl Default for ControlArgs {
+    fn default() -> Self {
+        Self {
+            sizes: vec![1 << 10, 64 << 10],
+            lost_percent: vec![0, 1],
+            callers: 256,
+            pace: Duration::from_millis(5),
+            schedule: Schedule { round: Duration::from_secs(5), ..Schedule::default() },
+        }
+    }
+}
+
+/// A quarter of the detection time, in microseconds: above it, heartbeats that wait one after the
+/// other could be taken for a silent node.
+const WANTED_US: f64 = 125_000.0;
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+const BASELINE_IS: &str = "the same nodes without data";
+
+impl ControlArgs {
+    fn check(&self) -> Result<(), BenchError> {
+        let refuse = |why: String| Err(BenchError::Settings(why));
+        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
+            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
+        }
+        if let Some(lost) = self.lost_percent.iter().find(|lost| **lost > 50) {
+            return refuse(format!("{lost} % lost leave too little to measure: choose 0 to 50"));
+        }
+        if self.callers == 0 || self.pace.is_zero() {
+            return refuse(
+                "at least one message must be on its way, and some time between two heartbeats".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Measures round trips of heartbeats between two nodes over QUIC, in this process and each on a
+/// thread of its own, while both multicast as fast as they can, beside the same nodes while idle.
+/// Heartbeats take the way that nodes' own take, through mesh and failure detector. Blocks the
+/// calling thread until all is measured; the work is done on threads of its own.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer. A node that takes the other
+/// for dead meanwhile is an error.
+pub fn control(
+    args: &ControlArgs,
+    observer: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Report, BenchError> {
+    args.check()?;
+    let machine = Machine::here();
+    let harness = Harness::new(args.schedule, args.lost_percent.len() * args.sizes.len(), observer)?;
+    let records = in_system(|| measure(args, harness))?;
+    let settings = format!(
+        "a thread per node, a heartbeat every {:?} each way, {} messages handed over at a time at each node",
+        args.pace, args.callers
+    );
+    Ok(Report { machine, schedule: args.schedule, settings, records })
+}
+
+async fn measure(args: &ControlArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {
+    for &lost in &args.lost_percent {
+        let faults = Faults::new(u64::from(lost), FaultTiming::default());
+        faults.set(None, None, Rule { datagrams_lost_percent: lost, ..Rule::default() });
+        let cluster = Arc::new(Cluster::start(2, Order::Uniform, (lost > 0).then_some(faults)).await?);
+        let measured = measure_pair(args, lost, &cluster, &mut harness).await;
+        cluster.stop().await;
+        measured?;
+    }
+    Ok(harness.into_records())
+}
+
+async fn measure_pair(
+    args: &ControlArgs,
+    lost: u8,
+    cluster: &Arc<Cluster>,
+    harness: &mut Harness<'_>,
+) -> Result<(), BenchError> {
+    for &bytes in &args.sizes {
+        let case = case(bytes, lost);
+        let measured = async {
+            let data = GroupFlow::new(cluster, cluster.members(), Load::new(bytes), args.callers).await?;
+            let mut loaded = Beats::new(Arc::clone(cluster), args.pace, Some(data));
+            let mut idle = Beats::new(Arc::clone(cluster), args.pace, None);
+            harness.compare(&case, &mut loaded, &mut idle).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(())
+}
+
+fn case(bytes: usize, lost: u8) -> Case {
+    let loss = if lost > 0 { format!(", {lost} % lost") } else { String::new() };
+    let reading = |share, wanted| (Reading::Quantile(share), wanted);
+    Case {
+        bench: "control",
+        name: format!("heartbeat beside {} messages{loss}", Size(bytes)),
+        baseline_is: BASELINE_IS,
+        readings: vec![
+            reading(0.5, None),
+            reading(0.99, None),
+            reading(0.999, Some(Bound::ValueBelow(WANTED_US))),
+            reading(1.0, None),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> ControlArgs {
+        ControlArgs {
+            sizes: vec![1 << 10],
+            schedule: Schedule {
+                warm_up: Duration::from_millis(5),
+                round: Duration::from_millis(40),
+                rounds: 1,
+            },
+            ..ControlArgs::default()
+        }
+    }
+
+    #[test]
+    fn heartbeats_come_back_beside_data_and_idle_with_loss_and_without() {
+        let mut measured = Vec::new();
+        let mut observer = |progress| {
+            if let Progress::Measured(record) = progress {
+                measured.push(record);
+            }
+        };
+        let report = control(&tiny(), &mut observer).expect("two nodes work");
+        assert_eq!(measured, report.records);
+        let cases: Vec<&str> = report.records.iter().map(|record| record.case.as_str()).collect();
+        assert_eq!(cases.len(), 8);
+        assert_eq!(cases[2], "heartbeat beside 1 KiB messages p99.9");
+        assert_eq!(cases[7], "heartbeat beside 1 KiB messages, 1 % lost max");
+        for record in &report.records {
+            assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
+            assert_eq!(record.holds.is_some(), record.case.ends_with("p99.9"));
+            serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");
+        }
+    }
+
+    #[test]
+    fn what_is_not_measured_is_refused() {
+        for refused in [
+            ControlArgs { sizes: vec![0], ..tiny() },
+            ControlArgs { lost_percent: vec![51], ..tiny() },
+            ControlArgs { callers: 0, ..tiny() },
+            ControlArgs { pace: Duration::ZERO, ..tiny() },
+        ] {
+            assert!(matches!(control(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
+        }
+    }
+}
