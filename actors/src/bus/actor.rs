@@ -1,4 +1,4 @@
-//! The bus of a node: carries out what [`Interest`] and the bindings of subjects decide.
+//! The bus of a node: carries out what [`Router`] and the bindings of subjects decide.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
-use quorate_protocols::bus::{Interest, Pattern, Route, Subject, Want};
+use quorate_protocols::bus::{LinkId, Route, Router, RouterEffect, Subject, SubscriptionId};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
@@ -36,16 +36,12 @@ pub(crate) struct BusActor {
     pub(super) addr: Option<Addr<Self>>,
     pub(super) me: Member,
     pub(super) mesh: Mesh,
-    pub(super) interest: Interest,
-    pub(super) locals: BTreeMap<u64, Local>,
-    pub(super) next_local: u64,
-    queue_turn: u64,
+    pub(super) router: Router,
+    pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
     pub(super) bindings: BTreeMap<GroupId, Binding>,
     pub(super) payload_bytes_max: usize,
-    inbox: Pattern,
     requests: BTreeMap<u64, oneshot::Sender<Result<Delivery, RequestError>>>,
-    next_request: u64,
     canary: Canary,
 }
 
@@ -65,26 +61,44 @@ impl BusActor {
         payload_bytes_max: usize,
         canary: Canary,
     ) -> Result<Self, SubscribeError> {
-        let inbox: Pattern = format!("_inbox.{}.{}.>", me.node, me.incarnation).parse()?;
-        let mut interest = Interest::new(me.node);
-        let want = Want { pattern: inbox.clone(), queue: None };
-        interest.subscribe(&want).map_err(|_| SubscribeError::TooMany)?;
         Ok(Self {
             addr: None,
             me,
             mesh,
-            interest,
+            router: Router::new(me)?,
             locals: BTreeMap::new(),
-            next_local: 0,
-            queue_turn: 0,
             peers: Peers::default(),
             bindings: BTreeMap::new(),
             payload_bytes_max,
-            inbox,
             requests: BTreeMap::new(),
-            next_request: 0,
             canary,
         })
+    }
+
+    /// Lets the core decide something, and carries out what it wants done.
+    pub(super) fn routing<T>(&mut self, act: impl FnOnce(&mut Router, &mut Vec<RouterEffect>) -> T) -> T {
+        let mut effects = Vec::new();
+        let decided = act(&mut self.router, &mut effects);
+        self.perform(effects);
+        decided
+    }
+
+    fn perform(&mut self, effects: Vec<RouterEffect>) {
+        let mut abandoned = Vec::new();
+        for effect in effects {
+            match effect {
+                RouterEffect::Announce { to, number, said } => {
+                    self.peers.send(to, &Talk::Announce { number, said }, Bytes::new());
+                }
+                RouterEffect::Heard { to, number } => {
+                    self.peers.send(to, &Talk::Heard(number), Bytes::new());
+                }
+                RouterEffect::Stands(id) => abandoned.extend((!self.peers.stands(id)).then_some(id)),
+            }
+        }
+        for id in abandoned {
+            self.unsubscribe(id); // whoever asked for it gave up before it stood
+        }
     }
 
     /// Passes a message on to whoever subscribes now.
@@ -96,7 +110,7 @@ impl BusActor {
         at: At,
         done: crate::group::Done,
     ) {
-        let route = self.interest.route(subject);
+        let route = self.router.route(subject);
         self.deal(route, subject, reply_to, payload, at, done);
     }
 
@@ -148,52 +162,34 @@ impl BusActor {
             at,
             missed: None,
         };
-        if self.inbox.matches(subject) {
-            return self.answer(delivery);
+        if let Some(request) = self.router.on_answer(subject) {
+            if let Some(asker) = request.and_then(|number| self.requests.remove(&number)) {
+                // It may have timed out.
+                let _ = asker.send(Ok(delivery));
+            }
+            return;
         }
-        for local in self.locals.values_mut().filter(|local| local.want.pattern.matches(subject)) {
-            if plain && local.want.queue.is_none() {
+        let selection = self.router.select(subject, plain, queues);
+        for id in selection.subscriptions {
+            if let Some(local) = self.locals.get_mut(&id) {
                 local.give(delivery.clone(), receipt);
             }
         }
-        for queue in queues {
-            let served = |local: &&mut Local| {
-                local.want.queue.as_ref() == Some(queue) && local.want.pattern.matches(subject)
-            };
-            let count = self.locals.values_mut().filter(served).count();
-            let turn = self.queue_turn.checked_rem(count as u64).unwrap_or(0);
-            self.queue_turn = self.queue_turn.wrapping_add(1);
-            match self.locals.values_mut().filter(served).nth(turn as usize) {
-                Some(local) => {
-                    local.give(delivery.clone(), receipt);
-                }
-                // The last subscriber of the queue here has just gone.
-                None => metrics::counter!("quorate_bus_queue_lost_total").increment(1),
-            }
-        }
-    }
-
-    fn answer(&mut self, delivery: Delivery) {
-        let number = delivery.subject.as_str().rsplit('.').next().and_then(|word| word.parse().ok());
-        if let Some(asker) = number.and_then(|number: u64| self.requests.remove(&number)) {
-            // It may have timed out.
-            let _ = asker.send(Ok(delivery));
+        if selection.lost > 0 {
+            // The last subscribers of these queue groups here have just gone.
+            metrics::counter!("quorate_bus_queue_lost_total").increment(selection.lost as u64);
         }
     }
 
     fn request(&mut self, Request { subject, payload, done }: Request) {
-        if self.interest.route(&subject).is_empty() {
-            let _ = done.send(Err(RequestError::NoResponders(subject)));
-            return;
-        }
-        self.next_request += 1;
-        if self.next_request.is_multiple_of(SWEEP_EVERY) {
-            self.requests.retain(|_, asker| !asker.is_closed());
-        }
-        let number = self.next_request;
-        let inbox = self.inbox.as_str().trim_end_matches('>');
-        match format!("{inbox}{number}").parse() {
-            Ok(reply_to) => {
+        match self.router.request(&subject) {
+            Ok(None) => drop(done.send(Err(RequestError::NoResponders(subject)))),
+            Ok(Some((number, reply_to))) => {
+                if number.is_multiple_of(SWEEP_EVERY) {
+                    for (abandoned, _) in self.requests.extract_if(.., |_, asker| asker.is_closed()) {
+                        self.router.give_up(abandoned);
+                    }
+                }
                 self.requests.insert(number, done);
                 self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done: unheard() });
             }
@@ -201,20 +197,19 @@ impl BusActor {
         }
     }
 
-    fn on_frame(&mut self, from: NodeId, frame: Frame) -> Result<(), Malformed> {
+    fn on_frame(&mut self, from: NodeId, link: LinkId, frame: Frame) -> Result<(), Malformed> {
         let (talk, payload) = Talk::read(frame)?;
         match talk {
             Talk::Announce { number, said } => {
-                self.interest.on_announcement(from, said).map_err(|_| Malformed("bus"))?;
-                self.peers.send(from, &Talk::Heard(number), Bytes::new());
+                self.routing(|router, out| router.on_announcement(from, link, number, said, out))
+                    .map_err(|_| Malformed("bus"))?;
             }
-            Talk::Heard(number) => {
-                self.peers.heard(from, number);
-                self.drop_abandoned();
-            }
+            Talk::Heard(number) => self.routing(|router, out| router.on_heard(from, link, number, out)),
             Talk::Carries(carried) => {
-                let bound = carried.into_iter().filter_map(|it| self.bind(it)).collect();
-                self.carried(from, &bound);
+                if self.router.is_linked(from, link) {
+                    let bound = carried.into_iter().filter_map(|it| self.bind(it)).collect();
+                    self.carried(from, &bound);
+                }
             }
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
@@ -227,17 +222,17 @@ impl BusActor {
 /// A peer is linked.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct PeerUp(pub(crate) NodeId);
+pub(crate) struct PeerUp(pub(crate) NodeId, pub(crate) LinkId);
 
 /// Its link is gone.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct PeerDown(pub(crate) NodeId);
+pub(crate) struct PeerDown(pub(crate) NodeId, pub(crate) LinkId);
 
-/// Frames of its bus.
+/// Frames of its bus, and the link that brought them. They may come after the news of its end.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "Result<(), Malformed>")]
-pub(crate) struct PeerFrames(pub(crate) NodeId, pub(crate) Vec<Frame>);
+pub(crate) struct PeerFrames(pub(crate) NodeId, pub(crate) LinkId, pub(crate) Vec<Frame>);
 
 /// This node's own publication to a group was delivered: queue groups get it from here.
 #[derive(Debug, actix::Message)]
@@ -258,20 +253,21 @@ impl Handler<Request> for BusActor {
 
 impl Handler<PeerUp> for BusActor {
     type Result = ();
-    fn handle(&mut self, PeerUp(node): PeerUp, _: &mut Self::Context) {
+    fn handle(&mut self, PeerUp(node, link): PeerUp, _: &mut Self::Context) {
         // It may be gone already; then that is said next.
         let Some(peer) = self.mesh.peer(node) else { return };
-        self.peers.up(node, peer.outbox(BUS_LANE), self.interest.whole(), self.carries());
+        self.peers.up(node, peer.outbox(BUS_LANE));
+        self.routing(|router, out| router.on_link(node, link, out));
+        self.peers.send(node, &Talk::Carries(self.carries()), Bytes::new());
     }
 }
 
 impl Handler<PeerDown> for BusActor {
     type Result = ();
-    fn handle(&mut self, PeerDown(node): PeerDown, _: &mut Self::Context) {
-        self.interest.forget(node);
-        self.carried(node, &BTreeSet::new());
+    fn handle(&mut self, PeerDown(node, link): PeerDown, _: &mut Self::Context) {
         self.peers.down(node);
-        self.drop_abandoned();
+        self.routing(|router, out| router.on_unlink(node, link, out));
+        self.carried(node, &BTreeSet::new());
     }
 }
 
@@ -279,21 +275,17 @@ impl Handler<PeerFrames> for BusActor {
     type Result = Result<(), Malformed>;
     fn handle(
         &mut self,
-        PeerFrames(from, frames): PeerFrames,
+        PeerFrames(from, link, frames): PeerFrames,
         _: &mut Self::Context,
     ) -> Result<(), Malformed> {
-        frames.into_iter().try_for_each(|frame| self.on_frame(from, frame))
+        frames.into_iter().try_for_each(|frame| self.on_frame(from, link, frame))
     }
 }
 
 impl Handler<HandOut> for BusActor {
     type Result = ();
     fn handle(&mut self, HandOut(delivery): HandOut, _: &mut Self::Context) {
-        let mut route = self.interest.route(&delivery.subject);
-        route.nodes.retain(|_, (plain, queues)| {
-            *plain = false;
-            !queues.is_empty()
-        });
+        let route = self.router.route_queues(&delivery.subject);
         let Delivery { subject, payload, reply_to, at, .. } = delivery;
         self.deal(route, &subject, reply_to.as_ref(), &payload, at, unheard());
     }

@@ -88,7 +88,7 @@ impl BusActor {
     fn publish_for(&mut self, command: PublishFor) {
         let PublishFor { publisher, number, settled, trail, again, must_reach, .. } = command;
         let PublishFor { subject, reply_to, payload, done, .. } = command;
-        if must_reach && self.interest.route(&subject).is_empty() {
+        if must_reach && !self.router.is_wanted(&subject) {
             return done.tell(Err(PublishError::NoResponders(subject)));
         }
         let Some(group) = self.binding(&subject) else {

@@ -12,6 +12,8 @@ mod peers;
 mod readers;
 mod subscription;
 mod talk;
+#[cfg(test)]
+mod tests;
 
 pub use delivery::{Delivery, Missed, NotThatType};
 pub use error::{PublishError, RequestError, SubscribeError};

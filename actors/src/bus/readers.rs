@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Pattern, Position, Want};
+use quorate_protocols::bus::{Pattern, Position, SubscriptionId, Want};
 use tokio::sync::oneshot;
 
 use super::{
@@ -26,15 +26,10 @@ impl BusActor {
     fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
         let Subscribe { pattern, options, feed, only, after, done } = command;
         let want = Want { pattern, queue: options.queue };
-        if only.is_none() {
-            match self.interest.subscribe(&want) {
-                Err(_) => return drop(done.send(Err(SubscribeError::TooMany))),
-                Ok(Some(news)) => self.peers.announce(&news),
-                Ok(None) => {}
-            }
-        }
-        let id = self.next_local;
-        self.next_local += 1;
+        let subscribed = self.routing(|router, out| router.subscribe(want.clone(), only.is_none(), out));
+        let Ok(id) = subscribed else {
+            return drop(done.send(Err(SubscribeError::TooMany)));
+        };
         let addr = ctx.address();
         // Rare: once each time that a reader was full and has read half of it.
         feed.on_room(move || addr.do_send(Pump(id)));
@@ -50,8 +45,8 @@ impl BusActor {
                     actor.unsubscribe(id);
                 }
             } else {
-                actor.peers.when_heard(done, subscribed);
-                actor.drop_abandoned();
+                actor.peers.wait(done, subscribed);
+                actor.routing(|router, out| router.await_standing(id, out));
             }
         }));
     }
@@ -94,20 +89,9 @@ impl BusActor {
         attaching
     }
 
-    /// Ends the subscriptions whose askers gave up before they stood.
-    pub(super) fn drop_abandoned(&mut self) {
-        for id in self.peers.take_abandoned() {
-            self.unsubscribe(id);
-        }
-    }
-
-    fn unsubscribe(&mut self, id: u64) {
+    pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
         let Some(local) = self.locals.remove(&id) else { return };
-        if local.only.is_none()
-            && let Some(news) = self.interest.unsubscribe(&local.want)
-        {
-            self.peers.announce(&news);
-        }
+        self.routing(|router, out| router.unsubscribe(id, out));
         local.readers.into_values().for_each(|(place, reader)| place.release(reader));
     }
 }

@@ -1,10 +1,10 @@
 //! The actor that starts, joins up and stops the others.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use quorate_membership::ClusterIdentity;
-use quorate_protocols::{Event, Input};
+use quorate_membership::{ClusterIdentity, NodeId};
+use quorate_protocols::{Event, Input, bus::LinkId};
 use quorate_transport::{
     CloseReason, Endpoint, Lane, LaneReceiver, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer, Role,
     Transport,
@@ -37,6 +37,9 @@ pub(crate) struct NodeActor {
     pub(super) clock: Clock,
     transport: Arc<dyn Transport>,
     pub(super) mesh: Mesh,
+    /// The links to nodes, and how many there ever were.
+    links: BTreeMap<NodeId, LinkId>,
+    links_total: u64,
     clients: usize,
     pub(super) groups: Directory,
     pub(super) bus: Addr<BusActor>,
@@ -122,6 +125,8 @@ impl NodeActor {
                 clock,
                 transport,
                 mesh,
+                links: BTreeMap::new(),
+                links_total: 0,
                 clients: 0,
                 groups,
                 bus: bus.clone(),
@@ -145,16 +150,20 @@ impl NodeActor {
             MeshEvent::Up(peer) if peer.info().role == Role::Node => {
                 let info = peer.info().clone();
                 tracing::info!(member = %info.member, addr = %info.addr, "linked");
-                let node = info.member.node;
+                let (node, link) = (info.member.node, LinkId::new(self.links_total));
+                self.links_total += 1;
+                self.links.insert(node, link);
                 self.membership.do_send(Linked(info));
-                self.bus.do_send(PeerUp(node));
+                self.bus.do_send(PeerUp(node, link));
             }
             MeshEvent::Up(_) => self.clients += 1,
             MeshEvent::Down { peer, error } if peer.info().role == Role::Node => {
                 let member = peer.info().member;
                 tracing::info!(%member, %error, "the link is gone");
                 self.membership.do_send(Unlinked(member.node));
-                self.bus.do_send(PeerDown(member.node));
+                if let Some(link) = self.links.remove(&member.node) {
+                    self.bus.do_send(PeerDown(member.node, link));
+                }
             }
             MeshEvent::Down { .. } => self.clients = self.clients.saturating_sub(1),
             MeshEvent::Datagram { peer, datagram } if peer.info().role == Role::Node => {
@@ -189,8 +198,8 @@ impl NodeActor {
                     peer.close(CloseReason::Violation(error.to_string()));
                 }
             });
-        } else {
-            actix::spawn(lanes::read(self.desk(), peer, lane, receiver));
+        } else if let Some(link) = self.links.get(&peer.info().member.node) {
+            actix::spawn(lanes::read(self.desk(), peer, *link, lane, receiver));
         }
     }
 

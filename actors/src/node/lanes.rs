@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::Addr;
 use quorate_membership::{GroupId, Member};
-use quorate_protocols::Message;
+use quorate_protocols::{Message, bus::LinkId};
 use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Mesh, Peer};
 
 use super::Directory;
@@ -24,7 +24,13 @@ pub(crate) struct Desk {
 
 /// Reads a lane of a node until it ends. While an actor has too much to do, the lane is not read,
 /// which holds its sender back.
-pub(crate) async fn read(desk: Desk, peer: Rc<Peer>, lane: Lane, mut receiver: Box<dyn LaneReceiver>) {
+pub(crate) async fn read(
+    desk: Desk,
+    peer: Rc<Peer>,
+    link: LinkId,
+    lane: Lane,
+    mut receiver: Box<dyn LaneReceiver>,
+) {
     let from = peer.info().member;
     let mut frames = Vec::new();
     loop {
@@ -35,7 +41,7 @@ pub(crate) async fn read(desk: Desk, peer: Rc<Peer>, lane: Lane, mut receiver: B
         }
         let batch = std::mem::take(&mut frames);
         let handed_on = match lane {
-            BUS_LANE => match desk.bus.send(PeerFrames(from.node, batch)).await {
+            BUS_LANE => match desk.bus.send(PeerFrames(from.node, link, batch)).await {
                 Ok(read) => read,
                 Err(_) => return,
             },

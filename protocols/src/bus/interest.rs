@@ -128,6 +128,11 @@ impl Interest {
         self.peers.remove(&peer);
     }
 
+    /// Whether anybody at all gets messages of a subject. Nobody's turn passes by asking.
+    pub fn is_wanted(&self, subject: &Subject) -> bool {
+        self.own.keys().chain(self.peers.values().flatten()).any(|want| want.pattern.matches(subject))
+    }
+
     /// Decides who gets the next message of a subject. Queue groups take turns.
     pub fn route(&mut self, subject: &Subject) -> Route {
         let mut route = Route::default();

@@ -15,5 +15,5 @@ pub use history::{Found, History};
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, PublisherId, Stamp};
 pub use position::Position;
-pub use router::{Router, RouterEffect, Selection, SubscriptionId};
+pub use router::{LinkId, Router, RouterEffect, Selection, SubscriptionId};
 pub use subject::{Pattern, Subject, SubjectError};

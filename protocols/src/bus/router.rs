@@ -3,7 +3,10 @@
 //! The shell tells it which peers are linked, what they say and what is subscribed here, and
 //! carries out its effects in order over one reliable lane per link.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use quorate_membership::{Member, NodeId};
 
@@ -11,6 +14,23 @@ use super::{Announcement, Interest, Pattern, Route, Subject, SubjectError, TooMa
 
 /// Names a subscription on this node.
 pub type SubscriptionId = u64;
+
+/// Names one link to a peer among all that this node ever has.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    /// The link with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}
 
 /// What the bus of a node wants done, in the order pushed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,7 +68,10 @@ pub struct Selection {
 ///
 /// A subscription stands once every linked peer has heard of it: what is published anywhere in
 /// reach from then on comes to it. Interest of a peer is forgotten with its link and told anew on
-/// the next.
+/// the next. What was read from a link may be taken in after news that it is gone, or that the next
+/// one stands: then it does not count, since nobody would take it back.
+///
+/// Invariant: (I1) what peers want is kept of linked peers only.
 #[derive(Debug)]
 pub struct Router {
     me: NodeId,
@@ -57,8 +80,7 @@ pub struct Router {
     next_subscription: SubscriptionId,
     /// Turns round the subscribers of a queue group on this node.
     turn: u64,
-    /// The linked peers, and the latest announcement that each has heard; zero for none.
-    linked: BTreeMap<NodeId, u64>,
+    linked: BTreeMap<NodeId, Linked>,
     /// The number of the latest announcement.
     announced: u64,
     /// Subscriptions that do not stand yet, and the announcement that each waits for.
@@ -68,6 +90,13 @@ pub struct Router {
     next_request: u64,
     stale_interest: bool,
     queue_twice: bool,
+}
+
+#[derive(Debug)]
+struct Linked {
+    link: LinkId,
+    /// The latest announcement that the peer has heard; zero for none.
+    heard: u64,
 }
 
 #[derive(Debug)]
@@ -113,14 +142,19 @@ impl Router {
         self
     }
 
-    /// A peer is linked: it is told all that is wanted here.
-    pub fn on_link(&mut self, peer: NodeId, out: &mut Vec<RouterEffect>) {
-        self.linked.insert(peer, 0);
+    /// A peer is linked: it is told all that is wanted here. A link that it had before is gone.
+    pub fn on_link(&mut self, peer: NodeId, link: LinkId, out: &mut Vec<RouterEffect>) {
+        if self.linked.insert(peer, Linked { link, heard: 0 }).is_some() {
+            self.interest.forget(peer);
+        }
         out.push(RouterEffect::Announce { to: peer, number: self.announced, said: self.interest.whole() });
     }
 
-    /// Its link is gone, and with it what it wanted.
-    pub fn on_unlink(&mut self, peer: NodeId, out: &mut Vec<RouterEffect>) {
+    /// A link is gone, and with it what the peer wanted, unless it has another already.
+    pub fn on_unlink(&mut self, peer: NodeId, link: LinkId, out: &mut Vec<RouterEffect>) {
+        if !self.is_linked(peer, link) {
+            return;
+        }
         self.linked.remove(&peer);
         if !self.stale_interest {
             self.interest.forget(peer);
@@ -128,29 +162,34 @@ impl Router {
         self.settle(out);
     }
 
-    /// A peer says what is wanted there.
+    /// Whether this is the link of a peer, so that what it says on it counts.
+    pub fn is_linked(&self, peer: NodeId, link: LinkId) -> bool {
+        self.linked.get(&peer).is_some_and(|linked| linked.link == link)
+    }
+
+    /// A peer has said on a link what is wanted there.
     ///
     /// # Errors
     /// [`TooManyWants`]; what it said before stands.
     pub fn on_announcement(
         &mut self,
         from: NodeId,
+        link: LinkId,
         number: u64,
         said: Announcement,
         out: &mut Vec<RouterEffect>,
     ) -> Result<(), TooManyWants> {
-        // What comes after the link is gone would never be forgotten.
-        if self.linked.contains_key(&from) {
+        if self.is_linked(from, link) {
             self.interest.on_announcement(from, said)?;
             out.push(RouterEffect::Heard { to: from, number });
         }
         Ok(())
     }
 
-    /// A peer has taken in all announcements up to this one.
-    pub fn on_heard(&mut self, from: NodeId, number: u64, out: &mut Vec<RouterEffect>) {
-        if let Some(heard) = self.linked.get_mut(&from) {
-            *heard = (*heard).max(number.min(self.announced));
+    /// A peer has said on a link that it has taken in all announcements up to this one.
+    pub fn on_heard(&mut self, from: NodeId, link: LinkId, number: u64, out: &mut Vec<RouterEffect>) {
+        if let Some(linked) = self.linked.get_mut(&from).filter(|linked| linked.link == link) {
+            linked.heard = linked.heard.max(number.min(self.announced));
         }
         self.settle(out);
     }
@@ -188,6 +227,11 @@ impl Router {
         if told && let Some(news) = self.interest.unsubscribe(&want) {
             self.announce(&news, out);
         }
+    }
+
+    /// Whether anybody at all gets messages of a subject.
+    pub fn is_wanted(&self, subject: &Subject) -> bool {
+        self.interest.is_wanted(subject)
     }
 
     /// Decides to which nodes the next message of a subject goes, this one included.
@@ -235,7 +279,7 @@ impl Router {
     /// # Errors
     /// [`SubjectError`] if there is no name for the answer, which does not happen.
     pub fn request(&mut self, subject: &Subject) -> Result<Option<(u64, Subject)>, SubjectError> {
-        if self.interest.route(subject).is_empty() {
+        if !self.is_wanted(subject) {
             return Ok(None);
         }
         let number = self.next_request + 1;
@@ -281,79 +325,11 @@ impl Router {
     }
 
     fn settle(&mut self, out: &mut Vec<RouterEffect>) {
-        let heard = self.linked.values().min().copied().unwrap_or(u64::MAX);
+        let heard = self.linked.values().map(|linked| linked.heard).min().unwrap_or(u64::MAX);
         let standing = self.rising.extract_if(.., |_, number| *number <= heard);
         out.extend(standing.map(|(id, _)| RouterEffect::Stands(id)));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use quorate_membership::Incarnation;
-
-    use super::*;
-
-    fn router() -> Router {
-        Router::new(Member::new(NodeId::new(1), Incarnation::new(1))).expect("a name")
-    }
-
-    fn want(pattern: &str, queue: Option<&str>) -> Want {
-        Want { pattern: pattern.parse().expect("a pattern"), queue: queue.map(str::to_owned) }
-    }
-
-    fn peer(node: u64) -> NodeId {
-        NodeId::new(node)
-    }
-
-    #[test]
-    fn a_subscription_stands_when_all_linked_peers_have_heard_of_it_or_are_gone() {
-        let (mut router, mut out) = (router(), Vec::new());
-        router.on_link(peer(2), &mut out);
-        router.on_link(peer(3), &mut out);
-        let id = router.subscribe(want("a.>", None), true, &mut out).expect("room");
-        out.clear();
-        router.await_standing(id, &mut out);
-        router.on_heard(peer(2), 1, &mut out);
-        router.on_heard(peer(2), 2, &mut out);
-        assert_eq!(out, [], "n3 has not heard");
-        router.on_unlink(peer(3), &mut out);
-        assert_eq!(out, [RouterEffect::Stands(id)]);
-    }
-
-    #[test]
-    fn what_a_peer_wanted_goes_with_its_link_and_does_not_come_back_late() {
-        let (mut router, mut out) = (router(), Vec::new());
-        let subject: Subject = "a.b".parse().expect("a subject");
-        router.on_link(peer(2), &mut out);
-        let said = Announcement::Whole(vec![want("a.*", None)]);
-        router.on_announcement(peer(2), 1, said.clone(), &mut out).expect("room");
-        assert!(router.route(&subject).nodes.contains_key(&peer(2)));
-        router.on_unlink(peer(2), &mut out);
-        router.on_announcement(peer(2), 1, said, &mut out).expect("room");
-        assert!(router.route(&subject).is_empty());
-    }
-
-    #[test]
-    fn each_queue_group_takes_turns_and_plain_subscribers_all_get_it() {
-        let (mut router, mut out) = (router(), Vec::new());
-        let mut add = |queue| router.subscribe(want("a.*", queue), true, &mut out).expect("room");
-        let (plain, one, two) = (add(None), add(Some("q")), add(Some("q")));
-        let subject = "a.b".parse().expect("a subject");
-        let queues = ["q".to_owned()];
-        assert_eq!(router.select(&subject, true, &queues).subscriptions, [plain, one]);
-        assert_eq!(router.select(&subject, false, &queues).subscriptions, [two]);
-        assert_eq!(router.select(&subject, false, &["other".to_owned()]).lost, 1);
-    }
-
-    #[test]
-    fn a_request_takes_its_first_answer_and_none_without_a_responder() {
-        let (mut router, mut out) = (router(), Vec::new());
-        let subject = "a.b".parse().expect("a subject");
-        assert_eq!(router.request(&subject), Ok(None));
-        router.subscribe(want("a.*", None), true, &mut out).expect("room");
-        let (number, reply_to) = router.request(&subject).expect("a name").expect("a responder");
-        assert_eq!(router.on_answer(&subject), None);
-        assert_eq!(router.on_answer(&reply_to), Some(Some(number)));
-        assert_eq!(router.on_answer(&reply_to), Some(None), "a second answer is nobody's");
-    }
-}
+mod tests;

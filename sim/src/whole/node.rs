@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quorate_membership::{ClusterIdentity, GroupId, Incarnation, Member, NodeId, Time, Timing};
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
-    bus::{History, Router, RouterEffect, SubscriptionId, Want},
+    bus::{History, LinkId, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
 
@@ -201,19 +201,17 @@ impl World {
         let now = self.now;
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         match what {
-            What::Frame { from, session, frame, .. } if parts.links.get(&from.node) == Some(&session) => {
-                self.on_frame(life, from, frame);
-            }
+            What::Frame { from, session, frame, .. } => self.on_frame(life, from, session, frame),
             What::Datagram { from, datagram, .. } => self.on_datagram(life, from, datagram),
             What::Linked { peer, session, .. } => {
                 parts.links.insert(peer.node, session);
                 self.presence(life, |it, now, out| it.on_linked(now, peer, Some(address(peer.node)), out));
-                self.router(life, |router, out| router.on_link(peer.node, out));
+                self.router(life, |router, out| router.on_link(peer.node, LinkId::new(session), out));
             }
             What::Unlinked { peer, session, .. } if parts.links.get(&peer.node) == Some(&session) => {
                 parts.links.remove(&peer.node);
                 parts.presence.on_unlinked(peer.node);
-                self.router(life, |router, out| router.on_unlink(peer.node, out));
+                self.router(life, |router, out| router.on_unlink(peer.node, LinkId::new(session), out));
             }
             What::GroupWake(_, group, at) if parts.group_wakes.get(&group) == Some(&at) => {
                 self.feed(life, group, vec![quorate_protocols::Input::Wake]);

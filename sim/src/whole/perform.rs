@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use quorate_membership::{GroupId, Member};
-use quorate_protocols::{Effect, Event, Fate, Input, PresenceEffect, bus::RouterEffect};
+use quorate_protocols::{
+    Effect, Event, Fate, Input, PresenceEffect,
+    bus::{LinkId, RouterEffect},
+};
 
 use super::{
     World,
@@ -64,7 +67,10 @@ impl World {
         }
     }
 
-    pub(super) fn on_frame(&mut self, life: Member, from: Member, frame: Frame) {
+    /// A frame has come. What comes late, from a link that is gone, is handed on like all else, as
+    /// a task that reads a lane would.
+    pub(super) fn on_frame(&mut self, life: Member, from: Member, session: u64, frame: Frame) {
+        let (peer, link) = (from.node, LinkId::new(session));
         match frame {
             Frame::Group(group, message) => {
                 let message = Arc::unwrap_or_clone(message);
@@ -72,11 +78,11 @@ impl World {
             }
             Frame::Announce(number, said) => {
                 let done =
-                    self.router(life, |router, out| router.on_announcement(from.node, number, said, out));
+                    self.router(life, |router, out| router.on_announcement(peer, link, number, said, out));
                 debug_assert!(done.is_none_or(|done| done.is_ok()), "nobody wants so much");
             }
             Frame::Heard(number) => {
-                self.router(life, |router, out| router.on_heard(from.node, number, out));
+                self.router(life, |router, out| router.on_heard(peer, link, number, out));
             }
             Frame::Message { subject, reply_to, payload, plain, queues } => {
                 self.give(life, &subject, reply_to.as_ref(), payload, plain, &queues);
