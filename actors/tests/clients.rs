@@ -4,6 +4,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
     Client, ClientConfig, ClientError, ClientSettings, GroupSettings, PublishError, RequestError,
@@ -231,5 +232,50 @@ async fn a_reader_that_goes_on_at_a_newcomer_gets_what_older_members_keep() {
     soon(bus.publish("log.a", "after")).await.unwrap();
     assert_eq!(texts(&mut subscription, 1).await, ["after"]);
     reader.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_client_that_publishes_too_much_at_once_is_told_so_and_goes_on() {
+    let world = World::start(3, log()).await;
+    founded(&world).await;
+    let client = client(&world, 101, &[1]).await.unwrap();
+    let bus = client.bus();
+    let long = Bytes::from(vec![0; (64 << 20) + 1]);
+    for subject in ["news", "log.app"] {
+        // What is behind it in the same queue goes out all the same.
+        let refused = soon(bus.begin(subject, long.clone())).await.unwrap();
+        let next = soon(bus.begin(subject, "next")).await.unwrap();
+        let error = soon(refused.acknowledged()).await.unwrap_err();
+        assert!(matches!(error, PublishError::TooLarge { limit, .. } if limit == 64 << 20), "{error}");
+        soon(next.acknowledged()).await.unwrap();
+    }
+    let error = soon(client.multicast("log", long.clone())).await.unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
+    let error = soon(bus.request("news", long, common::PATIENCE)).await.unwrap_err();
+    assert!(matches!(error, RequestError::Publish(PublishError::TooLarge { .. })), "{error}");
+    soon(client.multicast("log", "short")).await.unwrap();
+    client.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn what_is_too_long_for_a_node_alone_holds_up_nothing_that_its_client_publishes_behind_it() {
+    let mut world = World::start(0, log()).await;
+    world.payload_bytes_max = Some(1 << 10);
+    for node in 1..=3 {
+        world.add(node).await;
+    }
+    founded(&world).await;
+    let client = client(&world, 101, &[1]).await.unwrap();
+    let bus = client.bus();
+    let mut subscription = world.node(2).bus().subscribe("log.>", SubscribeOptions::default()).await.unwrap();
+    let long = bus.begin("log.app", vec![0; 2 << 10]).await.unwrap();
+    let next = bus.begin("log.app", "next").await.unwrap();
+    let error = soon(long.acknowledged()).await.unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { limit: 1024, .. }), "{error}");
+    soon(next.acknowledged()).await.unwrap();
+    assert_eq!(texts(&mut subscription, 1).await, ["next"]);
+    client.close().await;
     world.stop().await;
 }

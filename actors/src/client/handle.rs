@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     ClientConfig,
-    uplink::{AnswersFrom, Asked, Carriers, Multicast, Question, StopUplink, Uplink},
+    commands::{AnswersFrom, Asked, Carriers, Multicast, Question, StopUplink},
+    uplink::Uplink,
 };
 use crate::{
     bus::{Bus, PublishError},

@@ -1,7 +1,9 @@
 //! Using a node over a link: as a client, or as a node that does not carry a group itself.
 
+mod commands;
 mod config;
 mod handle;
+mod inbox;
 mod pending;
 mod reading;
 mod session;
@@ -11,5 +13,6 @@ mod uplink;
 pub use config::{ClientConfig, ClientSettings};
 pub use handle::{Client, ClientError};
 
+pub(crate) use commands::{AnswersFrom, Carriers, StopUplink};
 pub(crate) use session::{SessionDesk, serve};
-pub(crate) use uplink::{AnswersFrom, Carriers, StopUplink, Uplink};
+pub(crate) use uplink::Uplink;

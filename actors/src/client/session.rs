@@ -40,6 +40,7 @@ const OUTCOMES_MAX: usize = 4096;
 pub(crate) struct SessionDesk {
     pub(crate) node: Addr<NodeActor>,
     pub(crate) bus: Addr<BusActor>,
+    pub(crate) payload_bytes_max: usize,
 }
 
 type Outcomes = mpsc::UnboundedSender<(u64, Result<(), PublishError>)>;
@@ -149,6 +150,13 @@ impl Session {
             Ask::Publish { number, settled, again, must_reach, subject, reply_to } => {
                 let done = self.accept(number).await;
                 let publisher = self.publisher.ok_or(Malformed("client"))?;
+                let (bytes, limit) = (payload.len(), self.desk.payload_bytes_max);
+                if bytes > limit {
+                    // Told before it has a place among the client's publications to a group: those
+                    // behind it would wait for it.
+                    done.tell(Err(PublishError::TooLarge { bytes, limit }));
+                    return Ok(());
+                }
                 let trail = Arc::clone(&self.trail);
                 self.desk.bus.do_send(PublishFor {
                     publisher,

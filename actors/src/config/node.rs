@@ -10,7 +10,8 @@ use super::{
     spec::{is_name, size},
 };
 
-const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+/// The longest payload that any node takes, and the default.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
 /// A node, as it is written into a configuration file.
 ///

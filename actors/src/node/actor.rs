@@ -184,7 +184,11 @@ impl NodeActor {
             let group = self.groups.all().into_iter().map(|entry| entry.spec.id());
             let only = group.into_iter().find(|group| UseLanes::group(*group) == lanes);
             if is_client == (lanes == UseLanes::CLIENT) && is_client != only.is_some() {
-                let desk = SessionDesk { node: ctx.address(), bus: self.bus.clone() };
+                let desk = SessionDesk {
+                    node: ctx.address(),
+                    bus: self.bus.clone(),
+                    payload_bytes_max: self.config.payload_bytes_max(),
+                };
                 actix::spawn(client::serve(desk, peer, lanes, only, receiver));
             }
             // Otherwise the group does not run here any more, which the peer is about to hear.

@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) nodes: BTreeMap<u64, Node>,
     groups: Vec<GroupSettings>,
+    /// What nodes that are added are told of the longest payload.
+    pub(crate) payload_bytes_max: Option<usize>,
 }
 
 pub(crate) fn addr(node: u64) -> SocketAddr {
@@ -39,6 +41,7 @@ impl World {
             faults: Faults::new(1, FaultTiming::default()),
             nodes: BTreeMap::new(),
             groups,
+            payload_bytes_max: None,
         };
         for node in 1..=nodes {
             world.add(node).await;
@@ -51,6 +54,7 @@ impl World {
         settings.seeds = (1..=3).filter(|seed| *seed != number).map(addr).collect();
         settings.detect_within_ms = Some(300);
         settings.groups.clone_from(&self.groups);
+        settings.payload_bytes_max = self.payload_bytes_max;
         let config = NodeConfig::try_from(settings).unwrap();
         let life = config.begin_life().unwrap();
         let hello = config.hello(&life);
