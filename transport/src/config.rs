@@ -19,8 +19,8 @@ impl Default for FrameSettings {
         Self {
             header_bytes_max: 256 << 10,
             frame_bytes_max: 1 << 20,
-            payload_bytes_max: 64 << 20,
-            reassembly_bytes_max: 256 << 20,
+            payload_bytes_max: (64 << 20) + (64 << 10),
+            reassembly_bytes_max: (256 << 20) + (256 << 10),
         }
     }
 }
@@ -45,14 +45,15 @@ impl FrameConfig {
     }
 
     /// The most bytes that a frame's payload may have; more is refused at the sender. Default
-    /// 64 MiB: beyond it an application does better to send pieces that it can resume. At least
-    /// `frame_bytes_max`, below 4 GiB.
+    /// 64 MiB for an application's payload, beyond which it does better to send pieces that it can
+    /// resume, and 64 KiB for what the layers between put before it. At least `frame_bytes_max`, below
+    /// 4 GiB.
     pub fn payload_bytes_max(&self) -> usize {
         self.0.payload_bytes_max
     }
 
     /// The most bytes of cut-up frames that are put together at one time for one peer, all its
-    /// lanes together. Default 256 MiB, four of the longest frames. A lane that would exceed it
+    /// lanes together. Default about 256 MiB, four of the longest frames. A lane that would exceed it
     /// waits until another lane's frame is complete; higher values let more of them proceed at
     /// once. At least `payload_bytes_max`, below 4 GiB.
     pub fn reassembly_bytes_max(&self) -> usize {

@@ -12,6 +12,9 @@ use super::{
 
 /// The longest payload that any node takes, and the default.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+/// Room for the header of a publication, which precedes its payload inside a group: two subjects of
+/// 255 bytes, a stamp, and their lengths. Frames carry both together.
+pub(crate) const ENVELOPE_BYTES_MAX: usize = 1 << 10;
 
 /// A node, as it is written into a configuration file.
 ///
@@ -48,7 +51,7 @@ pub struct NodeSettings {
     /// lives of the node apart, and must not be set back while it is down.
     #[serde(default)]
     pub data: Option<PathBuf>,
-    /// The largest payload in bytes. Default 64 MiB.
+    /// The largest payload in bytes. Default 64 MiB, which is also the most: frames carry no more.
     #[serde(default)]
     pub payload_bytes_max: Option<usize>,
 }
@@ -148,7 +151,7 @@ impl TryFrom<NodeSettings> for NodeConfig {
             }
             groups.push(Arc::new(spec));
         }
-        let limits = (1 << 10, 1 << 30);
+        let limits = (1 << 10, PAYLOAD_BYTES_MAX);
         Ok(Self {
             node: NodeId::new(raw.node),
             cluster: raw.cluster,
@@ -184,6 +187,12 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_payload_fits_into_a_frame_with_the_longest_envelope() {
+        let frame = quorate_transport::FrameConfig::default().payload_bytes_max();
+        assert!(PAYLOAD_BYTES_MAX + ENVELOPE_BYTES_MAX <= frame);
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_by_the_name_of_its_field() {
         let group = |settings: GroupSettings| {
             let mut node = self::settings();
@@ -195,6 +204,7 @@ mod tests {
             (NodeSettings { cluster: "two words".into(), ..settings() }, "cluster: "),
             (NodeSettings { detect_within_ms: Some(1), ..settings() }, "detect_within_ms: "),
             (NodeSettings { payload_bytes_max: Some(1), ..settings() }, "payload_bytes_max: "),
+            (NodeSettings { payload_bytes_max: Some((64 << 20) + 1), ..settings() }, "payload_bytes_max: "),
             (group(GroupSettings::new("first", [1])), "groups.name: "),
             (group(GroupSettings::new("", [1])), "groups.name: "),
             (group(GroupSettings::new("g", [])), "groups.founders: "),

@@ -6,7 +6,7 @@ use quorate_membership::{GroupId, NodeId, Timing};
 use quorate_protocols::{GroupConfig, Order, SlowPolicy, bus::Pattern};
 use serde::{Deserialize, Serialize};
 
-use super::SettingsError;
+use super::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, SettingsError};
 use crate::group::group_id;
 
 const WINDOW_BYTES: usize = 8 << 20;
@@ -235,6 +235,7 @@ impl TryFrom<GroupSettings> for GroupSpec {
             GroupConfig::new(group_id(&group), raw.founders.into_iter().map(NodeId::new).collect());
         config.witnesses = raw.witnesses.into_iter().map(NodeId::new).collect();
         config.order = order;
+        config.message_bytes_max = PAYLOAD_BYTES_MAX + ENVELOPE_BYTES_MAX;
         config.window_bytes =
             size("groups.window_bytes", raw.window_bytes, WINDOW_BYTES, (64 << 10, 1 << 30))?;
         config.slow = match raw.slow.as_deref() {

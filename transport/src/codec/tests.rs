@@ -285,7 +285,7 @@ fn sides_with_other_limits_do_not_fit() {
     let longer = FrameConfig::try_from(longer).expect("it makes sense");
     let theirs = Greeting { limits: (&longer).into(), ..greeting() };
     let said = agree(&theirs, &greeting()).unwrap_err().to_string();
-    assert!(said.contains("`payload_bytes_max` is 67108864 at the peer and 68157440 here"), "{said}");
+    assert!(said.contains("`payload_bytes_max` is 67174400 at the peer and 68157440 here"), "{said}");
     // How much is put together at one time is everybody's own business.
     let roomy = FrameSettings { reassembly_bytes_max: 1 << 30, ..FrameSettings::default() };
     let roomy = FrameConfig::try_from(roomy).expect("it makes sense");

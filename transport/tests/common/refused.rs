@@ -273,6 +273,6 @@ pub(crate) async fn a_node_with_other_limits_of_frames_is_refused(kind: &dyn Kin
     let lenient = config().with_frames(large.try_into().unwrap());
     let refused = bind(kind, node(&world.ca, 3), lenient).connect(&to(&*world.listener)).await;
     let why = handshake_error(refused);
-    assert!(why.contains("`payload_bytes_max` is 67108864 at the peer and 104857600 here"), "{why}");
+    assert!(why.contains("`payload_bytes_max` is 67174400 at the peer and 104857600 here"), "{why}");
     world.refused_for("other_limits").await;
 }
