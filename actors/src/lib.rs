@@ -10,6 +10,7 @@ mod config;
 mod group;
 mod node;
 mod queue;
+mod room;
 mod wire;
 
 pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};

@@ -7,7 +7,10 @@ use std::time::Duration;
 use actix::prelude::*;
 use common::{World, soon};
 use futures_util::future::Either;
-use quorate::{Delivery, GroupSettings, Missed, Node, RequestError, SubscribeOptions, Subscription};
+use quorate::{
+    Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
+    Subscription,
+};
 use serde::{Deserialize, Serialize};
 
 async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
@@ -185,5 +188,38 @@ async fn an_actor_subscribes_to_typed_messages() {
     let reading = Reading { sensor: "roof".into(), celsius: -3.5 };
     node.bus().publish_typed("readings", &reading).await.unwrap();
     assert_eq!(soon(readings.recv()).await, Some(reading));
+    node.stop().await;
+}
+
+#[actix::test]
+async fn the_longest_payload_passes_on_bound_and_unbound_subjects_and_one_byte_more_is_refused() {
+    const LONGEST: usize = 64 << 20;
+    let world = World::start(3, vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")]).await;
+    for node in 1..=3 {
+        world.group(node, "log", &[1, 2, 3]).await;
+    }
+    linked(&world, &[1, 2, 3]).await;
+    let bus = world.node(1).bus();
+    for subject in ["news", "log.app"] {
+        let there = world.node(2).bus();
+        let mut subscription = there.subscribe(subject, SubscribeOptions::default()).await.unwrap();
+        let error = soon(bus.publish(subject, vec![0; LONGEST + 1])).await.unwrap_err();
+        assert!(matches!(error, PublishError::TooLarge { limit: LONGEST, .. }), "{error}");
+        soon(bus.publish(subject, vec![7; LONGEST])).await.unwrap();
+        let delivery = soon(subscription.next()).await.unwrap();
+        assert_eq!((delivery.payload.len(), delivery.missed), (LONGEST, None));
+    }
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_queue_group_needs_a_name_that_all_nodes_can_keep() {
+    let node = Node::alone("demo").await.unwrap();
+    let bus = node.bus();
+    for name in ["", "two words", &"q".repeat(65)] {
+        let refused = bus.subscribe("job", SubscribeOptions::default().queue(name)).await;
+        assert!(matches!(&refused, Err(SubscribeError::Queue(queue)) if queue == name), "{refused:?}");
+    }
+    bus.subscribe("job", SubscribeOptions::default().queue("workers")).await.unwrap();
     node.stop().await;
 }

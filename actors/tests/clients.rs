@@ -8,7 +8,8 @@ use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
     Client, ClientConfig, ClientError, ClientSettings, GroupSettings, PublishError, RequestError,
-    SubscribeOptions, Subscription,
+    SubscribeOptions, Subscription, Wait,
+    membership::NodeId,
     transport::{MemoryConfig, MemoryTransport, Role},
 };
 
@@ -276,6 +277,40 @@ async fn what_is_too_long_for_a_node_alone_holds_up_nothing_that_its_client_publ
     assert!(matches!(error, PublishError::TooLarge { limit: 1024, .. }), "{error}");
     soon(next.acknowledged()).await.unwrap();
     assert_eq!(texts(&mut subscription, 1).await, ["next"]);
+    client.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_group_whose_window_is_full_holds_up_nothing_else_that_a_client_asks() {
+    let settings = GroupSettings { window_bytes: Some(64 << 10), ..GroupSettings::new("g", [1, 2]) };
+    let world = World::start(2, vec![settings]).await;
+    world.group(1, "g", &[1, 2]).await;
+    let group = world.group(2, "g", &[1, 2]).await;
+    let mut events = group.events(common::MANY).await.unwrap();
+    let client = client(&world, 101, &[1]).await.unwrap();
+    let mut news = client.bus().subscribe("news", SubscribeOptions::default()).await.unwrap();
+    // Neither of the two is a majority: the group stands still until they hear each other.
+    world.faults.partition(&[NodeId::new(1)], &[NodeId::new(2)]);
+    let sends = (0..4_u8).map(|k| {
+        let client = client.clone();
+        actix::spawn(async move { client.multicast("g", vec![k; 60 << 10]).await })
+    });
+    let sends: Vec<_> = sends.collect();
+    soon(async {
+        let is_full = |it: &Wait| matches!(it, Wait::Window { submissions: 3, .. });
+        while !client.status().await.unwrap().groups[0].waits.iter().any(is_full) {}
+    })
+    .await;
+    soon(client.bus().publish("news", "a")).await.unwrap();
+    assert_eq!(texts(&mut news, 1).await, ["a"]);
+    world.faults.heal_all();
+    for send in sends {
+        soon(send).await.unwrap().unwrap();
+    }
+    let all = common::messages(&mut events, 4).await;
+    let firsts: Vec<u8> = all.iter().map(|text| text.as_bytes()[0]).collect();
+    assert_eq!(firsts, [0, 1, 2, 3], "in the order in which they were sent");
     client.close().await;
     world.stop().await;
 }

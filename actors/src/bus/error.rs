@@ -76,6 +76,11 @@ pub enum SubscribeError {
     /// The text is no pattern.
     #[error("not subscribed: {0}")]
     Pattern(String),
+    /// A queue group without a usable name.
+    #[error(
+        "not subscribed: `{0}` is no name of a queue: write 1 to 64 letters, digits, dots, dashes or underscores"
+    )]
+    Queue(String),
     /// Too many patterns.
     #[error("not subscribed: this node has too many subscriptions already")]
     TooMany,

@@ -6,19 +6,21 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_protocols::bus::{Pattern, Subject, SubjectError};
 use serde::Serialize;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     Delivery, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
     Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
 };
-use crate::{group::Done, queue::queue};
+use crate::{
+    group::Done,
+    queue::queue,
+    room::{Held, Room},
+};
 
 /// Bytes of one handle's publications that may wait to be acknowledged, those of its clones
 /// included.
-const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
-/// What a publication costs beside its payload.
-const OVERHEAD_BYTES: usize = 256;
+pub(crate) const IN_FLIGHT_BYTES_MAX: u32 = 8 << 20;
 
 /// The message bus: the same whether the node runs in this process or is reached over a link.
 ///
@@ -46,7 +48,7 @@ pub struct Bus {
     request: Recipient<Request>,
     subscribe: Recipient<Subscribe>,
     unsubscribe: Recipient<Unsubscribe>,
-    in_flight: Arc<Semaphore>,
+    in_flight: Room,
 }
 
 /// A publication on its way. Dropping this changes nothing about it.
@@ -105,7 +107,7 @@ impl Bus {
             request: actor.clone().recipient(),
             subscribe: actor.clone().recipient(),
             unsubscribe: actor.clone().recipient(),
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)),
+            in_flight: Room::new(IN_FLIGHT_BYTES_MAX),
         }
     }
 
@@ -158,17 +160,20 @@ impl Bus {
         self.publish(subject, payload).await
     }
 
+    /// Waits until one more payload of so many bytes may be on its way.
+    pub(crate) async fn room(&self, bytes: usize) -> Option<Held> {
+        self.in_flight.take(bytes).await
+    }
+
     async fn hand_over(
         &self,
         subject: Subject,
         reply_to: Option<Subject>,
         payload: Bytes,
     ) -> Result<Publishing, PublishError> {
-        let cost = (payload.len() + OVERHEAD_BYTES).min(IN_FLIGHT_BYTES_MAX) as u32;
-        let permit = Arc::clone(&self.in_flight).acquire_many_owned(cost).await;
-        let permit = permit.map_err(|_| PublishError::Stopped)?;
+        let held = self.room(payload.len()).await;
         let (asker, outcome) = oneshot::channel();
-        let done = Done::Once(asker, Some(permit));
+        let done = Done::Once(asker, held);
         let command = Publish { subject, reply_to, payload, done };
         self.publish.send(command).await.map_err(|_| PublishError::Stopped)?;
         Ok(Publishing(outcome))
@@ -205,6 +210,7 @@ impl Bus {
         options: SubscribeOptions,
     ) -> Result<Subscription, SubscribeError> {
         let pattern: Pattern = pattern.parse()?;
+        options.check()?;
         let (feed, reader) = queue(options.capacity, WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
         let command =

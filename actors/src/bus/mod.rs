@@ -26,5 +26,6 @@ pub(crate) use commands::{
     Forward, Publish, PublishFor, Request, Subscribe, Subscribed, Trail, Unsubscribe, unheard,
 };
 pub(crate) use envelope::{Envelope, Opened, open, wrap, wrap_raw};
+pub(crate) use handle::IN_FLIGHT_BYTES_MAX;
 pub(crate) use local::Local;
 pub(crate) use subscription::WAITING_BYTES_MAX;

@@ -9,8 +9,11 @@ use actix::prelude::*;
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, Missed, Unsubscribe};
-use crate::queue::{Reader, Slot};
+use super::{Delivery, Missed, SubscribeError, Unsubscribe};
+use crate::{
+    config::is_name,
+    queue::{Reader, Slot},
+};
 
 /// Bytes that may wait for one subscriber, besides one message that alone is larger. What is bound to
 /// a group waits in the group's history beyond that.
@@ -20,7 +23,8 @@ pub(crate) const WAITING_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SubscribeOptions {
     /// The queue group: of all its subscribers in the cluster one gets each message. Default: none,
-    /// every subscriber gets every message. On subjects that are bound to a group, queue groups get
+    /// every subscriber gets every message. A name has 1 to 64 letters, digits, dots, dashes or
+    /// underscores. On subjects that are bound to a group, queue groups get
     /// each message at most once: the member through which it was published hands it out.
     pub queue: Option<String>,
     /// Messages that may wait for the reader. Default 1024.
@@ -49,6 +53,14 @@ impl Default for SubscribeOptions {
 }
 
 impl SubscribeOptions {
+    /// Nodes keep the names of each other's queue groups, so they are short.
+    pub(crate) fn check(&self) -> Result<(), SubscribeError> {
+        match self.queue.as_ref().filter(|queue| !is_name(queue)) {
+            Some(queue) => Err(SubscribeError::Queue(queue.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Shares the messages with the other subscribers of this queue group.
     #[must_use]
     pub fn queue(mut self, name: impl Into<String>) -> Self {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     bus::{Bus, PublishError},
+    config::is_name,
     group::{Done, ViewRecord},
     node::Status,
     wire::UseLanes,
@@ -117,6 +118,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoGroup`] if it does not run there.
     pub async fn views(&self, group: &str) -> Result<Vec<ViewRecord>, ClientError> {
+        if !is_name(group) {
+            return Err(ClientError::NoGroup(group.to_owned()));
+        }
         let asked = Asked::Views(group.to_owned());
         self.ask(asked).await?.ok_or_else(|| ClientError::NoGroup(group.to_owned()))
     }
@@ -126,9 +130,14 @@ impl Client {
     /// # Errors
     /// [`PublishError`] says whether members may have it.
     pub async fn multicast(&self, group: &str, payload: impl Into<Bytes>) -> Result<(), PublishError> {
+        if !is_name(group) {
+            return Err(PublishError::Refused(format!("`{group}` is no name of a group")));
+        }
+        let payload = payload.into();
+        let held = self.bus.room(payload.len()).await;
         let (asker, outcome) = oneshot::channel();
-        let done = Done::Once(asker, None);
-        let multicast = Multicast { group: group.to_owned(), payload: payload.into(), done };
+        let done = Done::Once(asker, held);
+        let multicast = Multicast { group: group.to_owned(), payload, done };
         self.uplink.send(multicast).await.map_err(|_| PublishError::Stopped)?;
         outcome.await.unwrap_or(Err(PublishError::Stopped))
     }

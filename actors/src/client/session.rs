@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::PublisherId;
+use quorate_protocols::bus::{Pattern, Position, PublisherId};
 use quorate_transport::{CloseReason, LaneReceiver, Outbox, Peer, Role};
 use serde::Serialize;
 use tokio::{
@@ -17,17 +17,21 @@ use tokio::{
 use super::talk::{self, Ask, Tell};
 use crate::{
     bus::{
-        BusActor, Forward, PublishError, PublishFor, Subscribe, SubscribeError, Subscribed, Trail,
-        Unsubscribe, WAITING_BYTES_MAX,
+        BusActor, Forward, IN_FLIGHT_BYTES_MAX, PublishError, PublishFor, Subscribe, SubscribeError,
+        SubscribeOptions, Subscribed, Trail, Unsubscribe, WAITING_BYTES_MAX,
     },
-    group::Done,
+    group::{Done, Outcome},
     node::{AskGroup, AskNodeStatus, NodeActor},
     queue::{Reader, Slot, queue},
+    room::Room,
     wire::{Malformed, UseLanes},
 };
 
-/// Publications of one user that may be on their way; at the bound its lane is not read.
-const IN_FLIGHT_MAX: usize = 16_384;
+/// Bytes of a client's publications that may be on their way here. A client keeps to half of it by
+/// itself, so its other questions never wait; the lane of one that does not is not read.
+const CLIENT_BYTES_MAX: u32 = 2 * IN_FLIGHT_BYTES_MAX;
+/// The same for a node, which publishes for all that use it, on a lane that serves one group.
+const NODE_BYTES_MAX: u32 = 64 << 20;
 /// Subscriptions of one user.
 const SUBSCRIPTIONS_MAX: usize = 4096;
 /// Messages that may wait here for one subscription, beside those that its user has room for.
@@ -43,8 +47,6 @@ pub(crate) struct SessionDesk {
     pub(crate) payload_bytes_max: usize,
 }
 
-type Outcomes = mpsc::UnboundedSender<(u64, Result<(), PublishError>)>;
-
 struct Session {
     desk: SessionDesk,
     peer: Rc<Peer>,
@@ -52,16 +54,10 @@ struct Session {
     tell: Rc<Outbox>,
     publisher: Option<PublisherId>,
     trail: Trail,
-    /// Bounded by `IN_FLIGHT_MAX`.
-    outcomes: Outcomes,
-    in_flight: Rc<InFlight>,
+    /// Bounded by the room, which each outcome holds.
+    outcomes: mpsc::UnboundedSender<Outcome>,
+    room: Room,
     readings: BTreeMap<u64, Reading>,
-}
-
-#[derive(Default)]
-struct InFlight {
-    count: Cell<usize>,
-    fell: Notify,
 }
 
 /// A subscription that is served.
@@ -92,8 +88,9 @@ pub(crate) async fn serve(
 ) {
     let tell = peer.outbox(lanes.tell);
     let (outcomes, ended) = mpsc::unbounded_channel();
-    let in_flight = Rc::new(InFlight::default());
-    let telling = actix::spawn(tell_outcomes(Rc::clone(&tell), ended, Rc::clone(&in_flight)));
+    let telling = actix::spawn(tell_outcomes(Rc::clone(&tell), ended));
+    let is_client = peer.info().role == Role::Client;
+    let room = Room::new(if is_client { CLIENT_BYTES_MAX } else { NODE_BYTES_MAX });
     let mut session = Session {
         desk,
         peer,
@@ -102,7 +99,7 @@ pub(crate) async fn serve(
         publisher: None,
         trail: Trail::default(),
         outcomes,
-        in_flight,
+        room,
         readings: BTreeMap::new(),
     };
     let mut frames = Vec::new();
@@ -125,18 +122,12 @@ pub(crate) async fn serve(
 }
 
 /// Tells how publications ended, as many as have at a time.
-async fn tell_outcomes(
-    tell: Rc<Outbox>,
-    mut ended: mpsc::UnboundedReceiver<(u64, Result<(), PublishError>)>,
-    in_flight: Rc<InFlight>,
-) {
+async fn tell_outcomes(tell: Rc<Outbox>, mut ended: mpsc::UnboundedReceiver<Outcome>) {
     let mut batch = Vec::new();
     while ended.recv_many(&mut batch, OUTCOMES_MAX).await > 0 {
-        in_flight.count.set(in_flight.count.get().saturating_sub(batch.len()));
-        in_flight.fell.notify_one();
-        let Some(frame) = talk::frame(&Tell::Outcomes(std::mem::take(&mut batch)), Bytes::new()) else {
-            return;
-        };
+        // Their room is free again: of what is told, few bytes are left.
+        let outcomes = batch.drain(..).map(|(number, outcome, _)| (number, outcome)).collect();
+        let Some(frame) = talk::frame(&Tell::Outcomes(outcomes), Bytes::new()) else { return };
         if tell.push_waiting(frame).await.is_err() {
             return;
         }
@@ -148,7 +139,7 @@ impl Session {
         match ask {
             Ask::Begin { publisher } => self.begin(publisher),
             Ask::Publish { number, settled, again, must_reach, subject, reply_to } => {
-                let done = self.accept(number).await;
+                let done = self.accept(number, &payload).await;
                 let publisher = self.publisher.ok_or(Malformed("client"))?;
                 let (bytes, limit) = (payload.len(), self.desk.payload_bytes_max);
                 if bytes > limit {
@@ -174,32 +165,13 @@ impl Session {
             }
             Ask::Forward { number, stamp, subject, reply_to } => {
                 let group = self.only.ok_or(Malformed("client"))?;
-                let done = self.accept(number).await;
+                let done = self.accept(number, &payload).await;
                 let stamp = Some(stamp);
                 self.desk.bus.do_send(Forward { group, stamp, subject, reply_to, payload, done });
                 Ok(())
             }
             Ask::Subscribe { id, pattern, options, after } => {
-                if self.readings.len() >= SUBSCRIPTIONS_MAX {
-                    self.tell(&Tell::Subscribed { id, result: Err(SubscribeError::TooMany) });
-                    return Ok(());
-                }
-                let credit =
-                    Rc::new(Credit { left: Cell::new(options.capacity as u64), more: Notify::new() });
-                let (feed, reader) = queue(options.capacity.min(WAITING_MAX), WAITING_BYTES_MAX);
-                let (done, subscribed) = oneshot::channel();
-                let (feed, only) = (Arc::new(feed), self.only);
-                let command = Subscribe { pattern, options, feed, only, after, done };
-                self.desk.bus.do_send(command);
-                let reading = read(
-                    self.desk.bus.clone(),
-                    Rc::clone(&self.tell),
-                    id,
-                    subscribed,
-                    reader,
-                    Rc::clone(&credit),
-                );
-                self.readings.insert(id, Reading { credit, task: actix::spawn(reading) });
+                self.subscribe(id, pattern, options, after);
                 Ok(())
             }
             Ask::Credit { id, more } => {
@@ -230,20 +202,43 @@ impl Session {
                 Ok(())
             }
             Ask::Send { number, group } => {
-                let done = self.accept(number).await;
-                match self.desk.node.send(AskGroup(group.clone())).await.ok().flatten() {
-                    None => done.tell(Err(PublishError::Refused(format!("the node has no group `{group}`")))),
-                    Some(group) => {
-                        let outcome = group.send(payload).await;
-                        actix::spawn(async move {
-                            done.tell(match outcome {
-                                Ok(sent) => sent.uniform().await.map_err(PublishError::from),
-                                Err(error) => Err(error.into()),
-                            });
-                        });
-                    }
-                }
+                let done = self.accept(number, &payload).await;
+                self.multicast(&group, payload, done).await;
                 Ok(())
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        id: u64,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        after: Vec<(GroupId, Position)>,
+    ) {
+        let is_full = self.readings.len() >= SUBSCRIPTIONS_MAX;
+        if let Err(error) = if is_full { Err(SubscribeError::TooMany) } else { options.check() } {
+            return self.tell(&Tell::Subscribed { id, result: Err(error) });
+        }
+        let credit = Rc::new(Credit { left: Cell::new(options.capacity as u64), more: Notify::new() });
+        let (feed, reader) = queue(options.capacity.min(WAITING_MAX), WAITING_BYTES_MAX);
+        let (done, subscribed) = oneshot::channel();
+        let (feed, only) = (Arc::new(feed), self.only);
+        self.desk.bus.do_send(Subscribe { pattern, options, feed, only, after, done });
+        let (bus, tell) = (self.desk.bus.clone(), Rc::clone(&self.tell));
+        let reading = read(bus, tell, id, subscribed, reader, Rc::clone(&credit));
+        self.readings.insert(id, Reading { credit, task: actix::spawn(reading) });
+    }
+
+    async fn multicast(&self, group: &str, payload: Bytes, done: Done) {
+        let Some(group) = self.desk.node.send(AskGroup(group.to_owned())).await.ok().flatten() else {
+            return done.tell(Err(PublishError::Refused(format!("the node has no group `{group}`"))));
+        };
+        // A group whose window is full must not hold up what else is asked.
+        match group.hand_over(payload, true).await {
+            Err(error) => done.tell(Err(error.into())),
+            Ok(sent) => {
+                actix::spawn(async move { done.tell(sent.uniform().await.map_err(Into::into)) });
             }
         }
     }
@@ -261,12 +256,8 @@ impl Session {
     }
 
     /// Waits until one more publication may be on its way.
-    async fn accept(&self, number: u64) -> Done {
-        while self.in_flight.count.get() >= IN_FLIGHT_MAX {
-            self.in_flight.fell.notified().await;
-        }
-        self.in_flight.count.set(self.in_flight.count.get() + 1);
-        Done::Many(number, self.outcomes.clone())
+    async fn accept(&self, number: u64, payload: &Bytes) -> Done {
+        Done::Many(number, self.outcomes.clone(), self.room.take(payload.len()).await)
     }
 
     fn answer<T: Serialize>(&self, number: u64, value: Option<&T>) {

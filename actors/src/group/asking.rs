@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::{
     Group, SendError, Sent, Stopped,
-    replication::{Asker, Replication},
+    replication::Replication,
     sent::{Progress, Stage},
+    waiting::Asker,
 };
 
 /// What has come back for a request to a group.

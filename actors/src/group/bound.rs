@@ -16,8 +16,11 @@ use crate::{
 
 /// Newcomers ask for the marks of a view soon after it began, so few are kept.
 const SNAPSHOTS_MAX: usize = 8;
-/// Messages that may wait until a newcomer knows the marks.
-const UNDECIDED_MAX: usize = 1 << 20;
+/// Bytes of messages that may wait until a newcomer knows the marks.
+const UNDECIDED_BYTES_MAX: usize = 64 << 20;
+/// What an entry of the history takes beside its texts and its payload: its fields, the counts of two
+/// shared texts, and the slack of a queue that grows by doubling.
+const ENTRY_BYTES: usize = 256;
 
 #[derive(Debug)]
 struct Entry {
@@ -61,6 +64,9 @@ pub(crate) struct Bound {
     /// The view whose first marks this newcomer still has to learn, and whom to ask.
     wanted: Option<(ViewId, Vec<Member>)>,
     undecided: Vec<Undecided>,
+    undecided_bytes: usize,
+    /// Whether more has come than may wait, and that is still to be said.
+    overwhelmed: bool,
     /// Whether messages of the group were missed since the last view.
     outside: bool,
     /// Own submissions that were dropped because one before them was missing.
@@ -83,6 +89,8 @@ impl Bound {
             next_snapshot: 0,
             wanted: None,
             undecided: Vec::new(),
+            undecided_bytes: 0,
+            overwhelmed: false,
             outside: true,
             gaps: BTreeSet::new(),
             last_number: 0,
@@ -120,7 +128,15 @@ impl Bound {
     pub(crate) fn on_removed(&mut self) {
         self.outside = true;
         self.wanted = None;
-        self.undecided.clear();
+        self.undecided = Vec::new();
+        self.undecided_bytes = 0;
+        self.overwhelmed = false;
+    }
+
+    /// Whether more has come than may wait for the marks: without it this newcomer would deliver what
+    /// others drop, so it has to leave. Said once.
+    pub(crate) const fn take_overwhelmed(&mut self) -> bool {
+        std::mem::replace(&mut self.overwhelmed, false)
     }
 
     pub(crate) fn on_view(&mut self, view: &View) {
@@ -165,11 +181,13 @@ impl Bound {
 
     /// The marks have come: decides about all that has been delivered meanwhile.
     pub(crate) fn learn(&mut self, view: ViewId, marks: Marks) -> bool {
-        if self.wanted.as_ref().is_none_or(|(wanted, _)| *wanted != view) {
+        let is_wanted = self.wanted.as_ref().is_some_and(|(wanted, _)| *wanted == view);
+        if !is_wanted || self.undecided_bytes > UNDECIDED_BYTES_MAX {
             return false;
         }
         self.wanted = None;
         self.marks = marks;
+        self.undecided_bytes = 0;
         for late in std::mem::take(&mut self.undecided) {
             self.decide(late);
         }
@@ -186,24 +204,27 @@ impl Bound {
     pub(crate) fn on_published(&mut self, sender: Member, envelope: Envelope, payload: Bytes) -> bool {
         let Some(position) = self.history.advance() else { return false };
         let message = Undecided { position, sender, envelope, payload };
-        if self.wanted.is_some() {
-            if self.undecided.len() < UNDECIDED_MAX {
-                self.undecided.push(message);
-                return true;
-            }
-            tracing::warn!(group = %self.group, "no member tells the marks; a message may come twice");
-            self.wanted = None;
+        if self.wanted.is_none() {
+            return self.decide(message);
         }
-        self.decide(message)
+        if self.undecided_bytes <= UNDECIDED_BYTES_MAX {
+            self.undecided_bytes += message.envelope.weight() + message.payload.len();
+            self.undecided.push(message);
+            if self.undecided_bytes > UNDECIDED_BYTES_MAX {
+                self.undecided = Vec::new();
+                self.overwhelmed = true;
+            }
+        }
+        true
     }
 
     fn decide(&mut self, message: Undecided) -> bool {
-        let Undecided { position, sender, envelope: Envelope { stamp, subject, reply_to }, payload } =
-            message;
+        let Undecided { position, sender, envelope, payload } = message;
+        let bytes = envelope.weight() + payload.len();
+        let Envelope { stamp, subject, reply_to } = envelope;
         let admission = self.marks.admit(&stamp);
         match admission {
             Admission::New => {
-                let bytes = payload.len() + subject.as_str().len();
                 self.history.keep_at(position, Entry { subject, reply_to, payload }, bytes);
             }
             Admission::Duplicate => metrics::counter!("quorate_bus_duplicates_total").increment(1),
@@ -271,6 +292,14 @@ impl Bound {
     }
 }
 
+impl Envelope {
+    /// Bytes that a message takes here beside its payload.
+    fn weight(&self) -> usize {
+        let reply_to = self.reply_to.as_ref().map_or(0, |subject| subject.as_str().len());
+        self.subject.as_str().len() + reply_to + ENTRY_BYTES
+    }
+}
+
 impl Tail {
     /// Returns whether anybody still reads.
     fn pump(&mut self, group: GroupId, history: &History<Entry>) -> bool {
@@ -307,5 +336,85 @@ impl Tail {
             }
             self.cursor += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use quorate_membership::{Incarnation, NodeId};
+
+    use super::*;
+    use crate::{
+        bus::SubscribeOptions,
+        queue::{Reader, Slot, queue},
+    };
+
+    const fn member(node: u64) -> Member {
+        Member::new(NodeId::new(node), Incarnation::new(1))
+    }
+
+    fn view(epoch: u64, changes: Vec<(Member, Change)>) -> View {
+        View {
+            id: ViewId { lineage: 7, epoch },
+            members: vec![member(1), member(2)],
+            witnesses: Vec::new(),
+            learners: Vec::new(),
+            changes,
+            sides: Vec::new(),
+        }
+    }
+
+    fn envelope(number: u64) -> Envelope {
+        let publisher = PublisherId { member: member(2), session: 0 };
+        let stamp = Stamp { publisher, number, previous: number - 1, settled: 0 };
+        Envelope { stamp, subject: "a".parse().unwrap(), reply_to: None }
+    }
+
+    fn tail(bound: &mut Bound, after: Option<Position>) -> Reader<Delivery> {
+        let (feed, reader) = queue(1 << 20, 1 << 30);
+        let overflow = SubscribeOptions::default().backpressure().overflow;
+        bound.add_tail(">".parse().unwrap(), overflow, Arc::new(feed), after);
+        reader
+    }
+
+    #[test]
+    fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
+        let mut bound = Bound::new(GroupId::new(1), member(1), 64 << 10);
+        bound.on_view(&view(1, vec![]));
+        let from = bound.position();
+        for number in 1..=10_000 {
+            bound.on_published(member(2), envelope(number), Bytes::from_static(b"line"));
+        }
+        let mut reader = tail(&mut bound, from);
+        assert_eq!(
+            futures_util::StreamExt::next(&mut reader).now_or_never(),
+            Some(Some(Slot::Missed(u64::MAX)))
+        );
+        let mut kept = 0;
+        while futures_util::StreamExt::next(&mut reader).now_or_never().is_some() {
+            kept += 1;
+        }
+        assert_eq!(kept, (64 << 10) / (ENTRY_BYTES + 1 + 4));
+    }
+
+    #[test]
+    fn a_newcomer_that_nobody_tells_the_marks_keeps_a_bounded_number_of_bytes_and_gives_up_once() {
+        let mut bound = Bound::new(GroupId::new(1), member(1), 64 << 10);
+        bound.on_view(&view(2, vec![(member(1), Change::Joined)]));
+        assert!(bound.is_undecided());
+        let payload = Bytes::from(vec![0; 1 << 20]);
+        for number in 1..64 {
+            bound.on_published(member(2), envelope(number), payload.clone());
+        }
+        assert!(!bound.take_overwhelmed());
+        assert_eq!(bound.undecided.len(), 63);
+        for number in 64..100 {
+            bound.on_published(member(2), envelope(number), payload.clone());
+        }
+        assert!(bound.take_overwhelmed());
+        assert!(!bound.take_overwhelmed());
+        assert!(bound.undecided.is_empty());
+        assert!(!bound.learn(ViewId { lineage: 7, epoch: 2 }, Marks::default()), "it has dropped some");
     }
 }

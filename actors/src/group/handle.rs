@@ -92,10 +92,17 @@ impl Group {
     }
 
     async fn submit(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
+        let sent = self.hand_over(payload, wait).await?;
+        sent.0.wait(Stage::Accepted).await?;
+        Ok(sent)
+    }
+
+    /// Hands the group a message to send, in the order of these calls, as soon as its window allows,
+    /// and does not wait for that.
+    pub(crate) async fn hand_over(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
         let progress = Progress::new();
         let submit = Submit { payload, progress: Arc::clone(&progress), wait };
         self.addr.send(submit).await.map_err(|_| SendError::Stopped)?;
-        progress.wait(Stage::Accepted).await?;
         Ok(Sent(progress))
     }
 

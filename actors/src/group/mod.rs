@@ -14,6 +14,7 @@ mod replication;
 mod sent;
 mod state;
 mod status;
+mod waiting;
 
 pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
@@ -25,7 +26,8 @@ pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 pub(crate) use codec::{Packet, decode};
 pub(crate) use handle::group_id;
 pub(crate) use outlet::{Outgoing, Outlet};
-pub(crate) use publish::{Covers, Done, Publication, PublishBound, Resubscribe, Untail};
+pub(crate) use publish::{Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Untail};
 pub(crate) use replication::{Feed, Marked, MarksWanted, Received, Replication, Stop};
 pub(crate) use state::{Keeper, keeper};
 pub(crate) use status::AskStatus;
+pub(crate) use waiting::Asker;

@@ -10,8 +10,9 @@ use super::{
     GroupEvent, Outgoing, SendError,
     asking::Step,
     codec,
-    replication::{Asker, Replication},
+    replication::{Feed, Replication},
     sent::Stage,
+    waiting::Asker,
 };
 use crate::{node::GroupLeft, wire};
 
@@ -71,7 +72,15 @@ impl Replication {
             self.node.do_send(GroupLeft(self.spec.id())); // once
         }
         let is_view = matches!(event, Event::View(_));
-        let Some(event) = self.unwrapped(event) else { return };
+        let unwrapped = self.unwrapped(event);
+        if self.bound.as_mut().is_some_and(super::bound::Bound::take_overwhelmed) {
+            tracing::error!(
+                group = self.spec.name(),
+                "no member tells the marks in time: this node leaves; join again"
+            );
+            ctx.notify(Feed(Input::Leave));
+        }
+        let Some(event) = unwrapped else { return };
         let event = GroupEvent::of(event, self.clock.now());
         self.readers.retain(|reader| reader.tell(&event));
         self.tell_keeper(event, ctx);

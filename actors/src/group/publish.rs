@@ -8,13 +8,17 @@ use quorate_protocols::{
     Event,
     bus::{Pattern, Position, PublisherId, Stamp, Subject},
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::replication::{Asker, Replication};
+use super::{Asker, replication::Replication};
 use crate::{
     bus::{Delivery, Envelope, HandOut, Opened, Overflow, PublishError, open, wrap, wrap_raw},
     queue::Feed,
+    room::Held,
 };
+
+/// How one of many publications ended, and the room that it took.
+pub(crate) type Outcome = (u64, Result<(), PublishError>, Option<Held>);
 
 /// Whom to tell how a publication ended.
 #[derive(Debug)]
@@ -22,10 +26,10 @@ pub(crate) enum Done {
     /// The publisher's room for messages in flight is given back with the outcome.
     Once(
         oneshot::Sender<Result<(), PublishError>>,
-        #[expect(dead_code, reason = "only its end matters")] Option<OwnedSemaphorePermit>,
+        #[expect(dead_code, reason = "only its end matters")] Option<Held>,
     ),
-    /// One of many, by its number.
-    Many(u64, mpsc::UnboundedSender<(u64, Result<(), PublishError>)>),
+    /// One of many, by its number. The room goes on with the outcome until that is told.
+    Many(u64, mpsc::UnboundedSender<Outcome>, Option<Held>),
 }
 
 impl Done {
@@ -33,7 +37,7 @@ impl Done {
         // Whoever no longer waits does not care.
         match self {
             Self::Once(asker, _) => drop(asker.send(outcome)),
-            Self::Many(number, askers) => drop(askers.send((number, outcome))),
+            Self::Many(number, askers, held) => drop(askers.send((number, outcome, held))),
         }
     }
 }
@@ -155,7 +159,7 @@ impl Replication {
             Ok(wrapped) => {
                 let Stamp { publisher, number, .. } = stamp;
                 let publication = Publication { publisher, number, wrapped, done };
-                self.waiting.push_back(Asker::Publisher(publication));
+                self.waiting.push(Asker::Publisher(publication));
                 self.admit_soon(ctx);
             }
             Err(error) => {
@@ -171,7 +175,7 @@ impl Replication {
         let Publication { publisher, number, .. } = publication;
         let again = !arrived || bound.take_gap(publisher, number);
         if again && !self.group.has_left() {
-            self.waiting.push_back(Asker::Publisher(publication));
+            self.waiting.push(Asker::Publisher(publication));
             self.admit_due = true;
             return;
         }

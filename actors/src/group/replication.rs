@@ -1,10 +1,6 @@
 //! One group at one node, as an actor: the only place that touches the group's core.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -13,12 +9,13 @@ use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
 use tokio::sync::mpsc;
 
 use super::{
-    Keeper, Outlet, Publication, SendError,
+    Asker, Keeper, Outlet, Publication, SendError,
     asking::Step,
     bound::Bound,
     events::EventFeed,
     record::Records,
     sent::{Progress, Stage},
+    waiting::Waiting,
 };
 use crate::{
     bus::{HandOut, PublishError},
@@ -29,16 +26,6 @@ use crate::{
 
 /// Inputs that may wait for the actor.
 const MAILBOX_MAX: usize = 1024;
-/// Submissions of the application that may wait for the window to open.
-pub(crate) const WAITING_MAX: usize = 65_536;
-
-/// Whoever waits for the outcome of a submission.
-#[derive(Debug)]
-pub(crate) enum Asker {
-    Sender(Bytes, Arc<Progress>),
-    Publisher(Publication),
-}
-
 /// The group's actor. Effects are carried out in `perform.rs`.
 pub(crate) struct Replication {
     pub(crate) group: protocols::Group,
@@ -51,7 +38,7 @@ pub(crate) struct Replication {
     pub(crate) askers: BTreeMap<Ticket, Asker>,
     /// Who collects answers; the core bounds how many do.
     pub(crate) collecting: BTreeMap<Ticket, mpsc::UnboundedSender<Step>>,
-    pub(crate) waiting: VecDeque<Asker>,
+    pub(crate) waiting: Waiting,
     pub(crate) payload_bytes_max: usize,
     pub(crate) bound: Option<Bound>,
     /// Where queue groups get what this node has published to the group.
@@ -87,26 +74,11 @@ impl Actor for Replication {
 
 impl Drop for Replication {
     fn drop(&mut self) {
-        for asker in std::mem::take(&mut self.askers).into_values().chain(self.waiting.drain(..)) {
+        for asker in std::mem::take(&mut self.askers).into_values() {
             asker.fail(&SendError::Stopped);
         }
+        self.waiting.fail_all(&SendError::Stopped);
         self.undecided.drain(..).for_each(|it| it.done.tell(Err(PublishError::Stopped)));
-    }
-}
-
-impl Asker {
-    pub(crate) fn fail(self, why: &SendError) {
-        match self {
-            Self::Sender(_, progress) => progress.fail(why.clone()),
-            Self::Publisher(publication) => publication.done.tell(Err(why.clone().into())),
-        }
-    }
-
-    fn payload(&self) -> &Bytes {
-        match self {
-            Self::Sender(payload, _) => payload,
-            Self::Publisher(publication) => &publication.wrapped,
-        }
     }
 }
 
@@ -136,7 +108,7 @@ impl Replication {
             keeper,
             askers: BTreeMap::new(),
             collecting: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             payload_bytes_max,
             undecided: Vec::new(),
             pump_due: false,
@@ -208,7 +180,7 @@ impl Replication {
     /// Submits what waits, oldest first, as far as the window allows.
     pub(crate) fn admit(&mut self, ctx: &mut Context<Self>) {
         self.admit_due = false;
-        while let Some(asker) = self.waiting.pop_front() {
+        while let Some(asker) = self.waiting.pop() {
             let ticket = self.ticket();
             let mut effects = Vec::new();
             let input = Input::Submit { ticket, payload: asker.payload().clone() };
@@ -222,7 +194,7 @@ impl Replication {
                     self.flush_soon(ctx);
                 }
                 Err(Refusal::WouldBlock { waiting, .. }) if waiting > 0 => {
-                    self.waiting.push_front(asker);
+                    self.waiting.push_back_to_front(asker);
                     self.full_since.get_or_insert_with(|| self.clock.now());
                     return;
                 }
@@ -305,7 +277,7 @@ impl Handler<Submit> for Replication {
         if bytes > limit {
             return progress.fail(SendError::TooLarge { bytes, limit });
         }
-        if self.waiting.len() >= WAITING_MAX {
+        if !self.waiting.has_room(bytes) {
             return progress.fail(SendError::Busy(self.waiting.len()));
         }
         let payload = self.wrapped(payload);
@@ -313,7 +285,7 @@ impl Handler<Submit> for Replication {
             let waiting = self.spec.config().window_bytes - self.group.room();
             return progress.fail(SendError::WouldBlock { waiting });
         }
-        self.waiting.push_back(Asker::Sender(payload, progress));
+        self.waiting.push(Asker::Sender(payload, progress));
         self.admit(ctx);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_membership::NodeId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Pattern, Subject};
 
@@ -12,8 +12,23 @@ use super::{Pattern, Subject};
 pub struct Want {
     /// The subjects.
     pub pattern: Pattern,
-    /// The queue group: of all its subscribers in the cluster one gets each message.
+    /// The queue group: of all its subscribers in the cluster one gets each message. Its name has at
+    /// most [`Self::QUEUE_BYTES_MAX`] bytes; a longer one is not read.
+    #[serde(default, deserialize_with = "short")]
     pub queue: Option<String>,
+}
+
+impl Want {
+    /// Longest name of a queue group, since each node keeps those of all others.
+    pub const QUEUE_BYTES_MAX: usize = 64;
+}
+
+fn short<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(from)?;
+    match name.as_ref().map(String::len).filter(|bytes| *bytes > Want::QUEUE_BYTES_MAX) {
+        Some(bytes) => Err(de::Error::custom(format_args!("a name of a queue group with {bytes} bytes"))),
+        None => Ok(name),
+    }
 }
 
 /// What nodes tell each other about their wants.
@@ -190,6 +205,17 @@ mod tests {
         assert!(interest.route(&subject("d")).is_empty());
         interest.forget(C);
         assert!(interest.route(&subject("c")).is_empty());
+    }
+
+    #[test]
+    fn a_want_with_an_endless_name_of_a_queue_is_not_read() {
+        let read = |queue: &str| {
+            let bytes = rmp_serde::to_vec(&want("job", Some(queue))).unwrap();
+            rmp_serde::from_slice::<Want>(&bytes)
+        };
+        let name = "q".repeat(Want::QUEUE_BYTES_MAX);
+        assert_eq!(read(&name).unwrap(), want("job", Some(&name)));
+        assert!(read(&format!("{name}q")).is_err());
     }
 
     #[test]
