@@ -22,6 +22,9 @@ pub enum Fault {
     Partition(Vec<NodeId>),
     /// What members multicast reaches the node a second late.
     Slow(NodeId),
+    /// What members multicast flows to the node at so many hundredths of the rate, where links have
+    /// [rates](crate::Rates).
+    Throttle(NodeId, u32),
     /// Of a hundred messages so many are lost, and as many arrive twice.
     Loss(u32),
     /// Of a hundred messages so many arrive again up to five seconds later.
@@ -47,6 +50,7 @@ impl fmt::Display for Fault {
                 side.iter().try_for_each(|node| write!(f, " {node}"))
             }
             Self::Slow(node) => write!(f, "slow {node}"),
+            Self::Throttle(node, percent) => write!(f, "multicasts to {node} at {percent} %"),
             Self::Loss(percent) => write!(f, "lose {percent} %"),
             Self::Late(percent) => write!(f, "repeat {percent} % late"),
             Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),

@@ -21,21 +21,30 @@ pub struct Seen {
 
 /// All events of a run in the order in which they came.
 #[derive(Clone, Debug, Default)]
-pub struct History(Vec<Seen>);
+pub struct History {
+    events: Vec<Seen>,
+    skips_messages: bool,
+}
 
 impl History {
+    pub(crate) fn without_messages() -> Self {
+        Self { skips_messages: true, ..Self::default() }
+    }
+
     pub(crate) fn note(&mut self, seen: Seen) {
-        self.0.push(seen);
+        if !(self.skips_messages && matches!(seen.event, Event::Message { .. })) {
+            self.events.push(seen);
+        }
     }
 
     /// Everything that anybody saw.
     pub fn all(&self) -> &[Seen] {
-        &self.0
+        &self.events
     }
 
     /// What this node saw from one moment up to another, in all of its lives.
     pub fn of(&self, node: NodeId, from: Time, to: Time) -> impl Iterator<Item = &Seen> {
-        self.0.iter().filter(move |seen| seen.by.node == node && seen.at >= from && seen.at < to)
+        self.events.iter().filter(move |seen| seen.by.node == node && seen.at >= from && seen.at < to)
     }
 
     /// The views that this node entered from one moment up to another.
@@ -49,7 +58,7 @@ impl History {
 
     /// The different views that anybody entered from a moment on.
     pub fn views(&self, from: Time) -> BTreeSet<ViewId> {
-        let late = self.0.iter().filter(|seen| seen.at >= from);
+        let late = self.events.iter().filter(|seen| seen.at >= from);
         let views = late.filter_map(|seen| match &seen.event {
             Event::View(view) => Some(view.id),
             _ => None,
@@ -64,7 +73,7 @@ impl History {
 
     /// The first such event that this node saw from a moment on.
     pub fn first(&self, node: NodeId, from: Time, such: impl Fn(&Event) -> bool) -> Option<&Seen> {
-        let mut of_node = self.0.iter().filter(|seen| seen.by.node == node && seen.at >= from);
+        let mut of_node = self.events.iter().filter(|seen| seen.by.node == node && seen.at >= from);
         of_node.find(|seen| such(&seen.event))
     }
 }

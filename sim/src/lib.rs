@@ -22,4 +22,4 @@ pub use history::{History, Seen};
 pub use run::{Outcome, Settings, observe, run};
 pub use shrink::shrink;
 pub use whole::{WholeBreach, WholeOutcome, WholeSettings, WholeTally, run_whole};
-pub use world::{Tally, World};
+pub use world::{Rates, Tally, World};

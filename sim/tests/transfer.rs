@@ -4,21 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Run, ms, n, play};
+use common::{Run, longest_silence, ms, n, play};
 use quorate_membership::{GroupId, Time, View};
 use quorate_protocols::{Event, GroupConfig, Order, Restore};
 use quorate_sim::{Aim, Fault, Schedule, Settings, Step, Strike, World, run};
-
-/// The longest time within these milliseconds in which a node delivered nothing.
-fn longest_silence(world: World, node: u64, from: u64, to: u64) -> Duration {
-    let history = world.into_history();
-    let of_node = history.of(n(node), ms(from), ms(to));
-    let heard = of_node.filter(|seen| matches!(seen.event, Event::Message { .. })).map(|seen| seen.at);
-    let mut moments: Vec<Time> = vec![ms(from)];
-    moments.extend(heard);
-    moments.push(ms(to));
-    moments.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
-}
 
 /// Five nodes of which the fifth crashes and, back again, gets a state of 4 MiB in small chunks.
 fn joining(seed: u64, schedule: Schedule) -> World {
@@ -52,10 +41,14 @@ fn s6_a_joiner_that_dies_while_it_gets_its_state_stops_nobody_and_leaves_nothing
         let mut lives = joining(seed, Schedule::quiet());
         lives.run_until(ms(7000));
         assert_eq!(lives.checker().violation(), None, "seed {seed}");
-        let (usual, silence) = (longest_silence(lives, 1, 3000, 7000), longest_silence(dies, 1, 3000, 7000));
+        let (usual, silence) = (silence_of(lives), silence_of(dies));
         // The death of a member would cost the detection time, half a second, in uniform order.
         assert!(silence <= usual + Duration::from_millis(50), "{silence:?} for {usual:?}, seed {seed}");
     }
+}
+
+fn silence_of(world: World) -> Duration {
+    longest_silence(&world.into_history(), 1, ms(3000), ms(7000))
 }
 
 /// When the second life of n5 was given the first and the last of its state.

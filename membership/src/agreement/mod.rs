@@ -82,6 +82,8 @@ pub enum Breach {
     ContributeUnactivated,
     /// A newcomer counts as a holder of the cut before it has said so.
     CountLearners,
+    /// A learner calls itself ready before it has its state.
+    ReadyTooEarly,
     /// A member that merges with another side leaves out what only others of its side delivered.
     MergeWithoutCut,
     /// The transitional set has everybody in the new view, wherever they come from.

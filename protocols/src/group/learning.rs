@@ -1,6 +1,6 @@
 //! Learners: they receive the stream and count for nothing, until they have caught up.
 
-use quorate_membership::{Member, NodeId, Seq, View};
+use quorate_membership::{Member, NodeId, Seq, View, agreement::Breach};
 
 use super::{Body, Effects, Fate, Group, Refusal};
 
@@ -12,7 +12,8 @@ impl Group {
     /// A learner says how far it has come, and whether it could be a data member.
     pub(super) fn tell_progress(&mut self, out: &mut Effects) {
         let Some(stream) = self.stream.as_ref().filter(|_| self.is_learner()) else { return };
-        let ready = stream.gaps().is_empty() && !self.transfers.is_filling();
+        let early = self.config.breach == Some(Breach::ReadyTooEarly);
+        let ready = early || stream.gaps().is_empty() && !self.transfers.is_filling();
         let body = Body::Learning { received: stream.holdings(), ready };
         let members: Vec<NodeId> = self
             .view

@@ -2,7 +2,7 @@
 
 use quorate_membership::{Seq, majority};
 
-use super::{Frame, Stream, nth_highest};
+use super::{Stream, nth_highest};
 
 impl Stream {
     /// Per sender, what a majority of the data members other than `rank` has: who lacks some of it
@@ -20,7 +20,7 @@ impl Stream {
     /// Bytes held here of what lies after `received` and not after `through`.
     pub(crate) fn bytes_between(&self, received: &[Seq], through: &[Seq]) -> usize {
         let spans = self.logs.iter().zip(received.iter().zip(through));
-        spans.flat_map(|(log, (from, to))| log.held(from.next(), *to)).map(Frame::payload_bytes).sum()
+        spans.map(|(log, (from, to))| log.bytes_between(*from, *to)).sum()
     }
 
     /// What a learner says that it has received.

@@ -14,12 +14,15 @@ const AHEAD_BYTES_MAX: usize = 64 << 20;
 /// One sender's frames.
 ///
 /// Invariants: `frames` holds exactly the positions after `freed` up to `received`; `bytes` and
-/// `ahead_bytes` count the payloads in `frames` and in `ahead`.
+/// `ahead_bytes` count the payloads in `frames` and in `ahead`; `ends` has for each of `frames` the
+/// bytes of all payloads up to its end, `freed_bytes` for those before them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SenderLog {
     freed: Seq,
     received: Seq,
     frames: VecDeque<Frame>,
+    ends: VecDeque<u64>,
+    freed_bytes: u64,
     ahead: BTreeMap<Seq, Frame>,
     ahead_bytes: usize,
     bytes: usize,
@@ -93,6 +96,7 @@ impl SenderLog {
         self.received = frame.seq;
         self.clock = self.clock.max(frame.clock);
         self.bytes += frame.payload_bytes();
+        self.ends.push_back(self.freed_bytes + self.bytes as u64);
         self.frames.push_back(frame);
         if self.announced.0 <= self.received {
             self.clock = self.clock.max(self.announced.1);
@@ -120,6 +124,17 @@ impl SenderLog {
         frames.take_while(move |frame| frame.seq <= through)
     }
 
+    /// Bytes of the frames that are still here, after `received` and not after `through`. However many
+    /// these are, it takes no longer: somebody may be far behind.
+    pub(crate) fn bytes_between(&self, received: Seq, through: Seq) -> usize {
+        let end = |seq: Seq| {
+            let count = seq.min(self.received).get().saturating_sub(self.freed.get());
+            let last = usize::try_from(count).ok().and_then(|count| self.ends.get(count.checked_sub(1)?));
+            last.copied().unwrap_or(self.freed_bytes)
+        };
+        end(through).saturating_sub(end(received)) as usize
+    }
+
     /// Forgets the oldest frames, through `through` at most, until `bytes` remain.
     pub(crate) fn shrink(&mut self, through: Seq, bytes: usize) {
         while self.bytes > bytes && self.freed < through {
@@ -133,6 +148,7 @@ impl SenderLog {
             let Some(frame) = self.frames.pop_front() else { break };
             self.freed = frame.seq;
             self.bytes -= frame.payload_bytes();
+            self.freed_bytes = self.ends.pop_front().unwrap_or(self.freed_bytes);
         }
     }
 }
@@ -159,5 +175,25 @@ mod tests {
         assert!(log.insert(frame(1, &payload)), "the hole itself is closed");
         assert_eq!((log.received(), log.bytes()), (Seq::new(65), 65 << 20));
         assert!(log.insert(frame(67, &payload)), "there is room ahead of the next one");
+    }
+
+    #[test]
+    fn what_somebody_lacks_is_counted_as_summing_up_would() {
+        let mut log = SenderLog::default();
+        for seq in 1..=20 {
+            log.insert(frame(seq, &Bytes::from(vec![0; seq as usize * 3 % 7])));
+        }
+        for freed in [0, 1, 7, 20] {
+            log.free(Seq::new(freed));
+            for (received, through) in (0..25).flat_map(|a| (0..25).map(move |b| (Seq::new(a), Seq::new(b))))
+            {
+                let sum: usize = log.held(received.next(), through).map(Frame::payload_bytes).sum();
+                assert_eq!(
+                    log.bytes_between(received, through),
+                    sum,
+                    "{received} to {through}, {freed} freed"
+                );
+            }
+        }
     }
 }

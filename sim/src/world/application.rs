@@ -29,8 +29,8 @@ impl World {
         if self.now > self.submissions_until {
             return;
         }
-        let pause = self.rng.random_range(1_000..40_000);
-        self.at(Duration::from_micros(pause), What::Submit(node));
+        let pause = Duration::from_micros(self.rng.random_range(1_000..40_000));
+        self.at(pause * self.pauses, What::Submit(node));
         if self.greets || self.config.witnesses.contains(&node) {
             return;
         }
@@ -44,7 +44,9 @@ impl World {
         for _ in 0..count {
             self.tally.submitted += 1;
             let ticket = Ticket(self.tally.submitted);
-            let payload = Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes());
+            let mut payload = self.tally.submitted.to_be_bytes().to_vec();
+            payload.resize(payload.len().max(self.message_bytes_min), 0);
+            let payload = Bytes::from(payload);
             let kind = self.rng.random_range(0..20);
             let members = state.group.as_ref().and_then(Group::view).map_or(&[][..], |view| &view.members);
             let to = members.choose(&mut self.rng).copied();

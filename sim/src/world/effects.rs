@@ -34,6 +34,7 @@ impl World {
                     return true;
                 }
                 let Some(payload) = state.tickets.remove(&ticket) else { return true };
+                state.uniform += u64::from(fate == Fate::Uniform);
                 let now = self.exact(life.node);
                 self.checker.on_fate(now, life, &payload, fate);
                 if fate == Fate::Lost && self.retries && self.checker.is_multicast(&payload) {
@@ -141,7 +142,10 @@ impl World {
                     self.checker.on_reachable(life, member);
                     news.push(Input::Reachable(member));
                 }
-                DetectorEffect::Unreachable { node } => news.push(Input::Unreachable(node)),
+                DetectorEffect::Unreachable { node } => {
+                    self.tally.suspicions += 1;
+                    news.push(Input::Unreachable(node));
+                }
                 DetectorEffect::Superseded { old, new } => {
                     self.checker.on_superseded(life, old, new);
                     news.push(Input::Unreachable(old.node));

@@ -2,6 +2,7 @@
 
 mod application;
 mod effects;
+mod lanes;
 mod network;
 mod node;
 mod state;
@@ -20,6 +21,8 @@ use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Checker, Fault, History, Schedule, queue::Queue};
+pub use lanes::Rates;
+use lanes::{Lane, Lanes};
 use node::{Clock, Node};
 pub(crate) use state::State;
 use strike::Hit;
@@ -42,14 +45,18 @@ pub struct World {
     /// The latest attempt of each coordinator.
     ballots: BTreeMap<NodeId, Ballot>,
     submissions_until: Time,
+    lanes: Lanes,
     checker: Checker,
     tally: Tally,
     history: Option<History>,
     /// Whether applications send on hearing of a view only, and whether they send again what was lost.
     greets: bool,
     retries: bool,
-    /// How long states are at least, in bytes.
+    /// How long states and multicast messages are at least, in bytes.
     state_bytes_min: usize,
+    message_bytes_min: usize,
+    /// How many times as long as usual applications pause between messages.
+    pauses: u32,
     trace: bool,
 }
 
@@ -70,11 +77,14 @@ impl World {
             hit_number: 0,
             ballots: BTreeMap::new(),
             submissions_until,
+            lanes: Lanes::default(),
             tally: Tally::default(),
             history: None,
             greets: false,
             retries: false,
             state_bytes_min: 0,
+            message_bytes_min: 0,
+            pauses: 1,
             trace: false,
         };
         let all: Vec<NodeId> = world.config.founders.iter().chain(&world.config.witnesses).copied().collect();
@@ -106,14 +116,50 @@ impl World {
         self.state_bytes_min = bytes;
     }
 
+    /// Makes the messages that are multicast at least so many bytes long.
+    pub const fn pad_messages(&mut self, bytes: usize) {
+        self.message_bytes_min = bytes;
+    }
+
+    /// Makes applications pause so many times as long as usual between messages, for long runs.
+    pub const fn slow_down(&mut self, times: u32) {
+        self.pauses = times;
+    }
+
+    /// Lets every link carry no more than this from now on.
+    pub const fn limit(&mut self, rates: Rates) {
+        self.lanes.limit(rates);
+    }
+
+    /// The longest that so many of a thousand heartbeats and control messages took to arrive, since
+    /// [`Self::limit`].
+    pub fn control_took(&self, per_mille: usize) -> Duration {
+        self.lanes.took(Lane::Control, per_mille)
+    }
+
+    /// The same of multicast messages.
+    pub fn data_took(&self, per_mille: usize) -> Duration {
+        self.lanes.took(Lane::Data, per_mille)
+    }
+
     /// Bytes of state that a node keeps for newcomers.
     pub fn kept_state_bytes(&self, node: NodeId) -> usize {
         self.nodes.get(&node).and_then(|node| node.group.as_ref()).map_or(0, Group::snapshot_bytes)
     }
 
+    /// Messages of a node that it was told are uniform.
+    pub fn uniform_of(&self, node: NodeId) -> u64 {
+        self.nodes.get(&node).map_or(0, |node| node.uniform)
+    }
+
     /// Keeps what the applications see, for tests that look at it afterwards.
     pub fn record(&mut self) {
         self.history = Some(History::default());
+    }
+
+    /// The same without messages, for long runs.
+    pub fn record_views(&mut self) {
+        self.history = Some(History::without_messages());
     }
 
     /// What the applications saw since [`Self::record`].
@@ -195,6 +241,7 @@ impl World {
             detector,
             group: Some(Group::new(self.config.clone(), life, now)),
             pauses: before.as_ref().map_or(0, |n| n.pauses),
+            uniform: before.as_ref().map_or(0, |n| n.uniform),
             waiting: before.map(|n| n.waiting).unwrap_or_default(),
             tickets: BTreeMap::new(),
             asked: BTreeSet::new(),

@@ -6,7 +6,11 @@ use quorate_membership::{Beat, Member, NodeId};
 use quorate_protocols::{Body, Message};
 use rand::RngExt;
 
-use super::{World, what::What};
+use super::{
+    World,
+    lanes::{self, Lane},
+    what::What,
+};
 use crate::Fault;
 
 impl World {
@@ -15,17 +19,31 @@ impl World {
         self.tally.sent += 1;
         let multicast = matches!(message.body, Body::Data { .. } | Body::Refill { .. });
         let slow = self.strength(|fault| u32::from(multicast && *fault == Fault::Slow(to)));
+        let lane = Lane::of(message);
+        let Some(wait) = self.wait(from.node, to, lane, lanes::length(message)) else { return };
         for delay in self.arrivals(from.node, to) {
-            let delay = delay + Duration::from_secs(slow.into());
+            let delay = delay + wait + Duration::from_secs(slow.into());
+            self.lanes.note(lane, delay);
             self.at(delay, What::Arrive { from, to, message: Arc::clone(message) });
         }
     }
 
     /// Carries a heartbeat, which is a datagram of its own.
     pub(super) fn carry_beat(&mut self, from: Member, to: NodeId, beat: Beat) {
+        let Some(wait) = self.wait(from.node, to, Lane::Control, lanes::BEAT_BYTES) else { return };
         for delay in self.arrivals(from.node, to) {
-            self.at(delay, What::Beat { from, to, beat });
+            self.lanes.note(Lane::Control, delay + wait);
+            self.at(delay + wait, What::Beat { from, to, beat });
         }
+    }
+
+    /// How long this waits on its lane; `None` if it is dropped, since too much waits there.
+    fn wait(&mut self, from: NodeId, to: NodeId, lane: Lane, bytes: u64) -> Option<Duration> {
+        let throttle = |fault: &Fault| {
+            if let Fault::Throttle(node, percent) = fault { (*node == to).then_some(*percent) } else { None }
+        };
+        let percent = self.active.iter().filter_map(|index| throttle(&self.schedule.0[*index].2)).min();
+        self.lanes.wait(self.now, (from, to, lane), bytes, percent.unwrap_or(100))
     }
 
     /// After which delays copies arrive; empty if the message is lost.

@@ -57,6 +57,8 @@ pub(super) struct Node {
     pub(super) waiting: Vec<What>,
     /// Submissions whose fate is open.
     pub(super) tickets: BTreeMap<Ticket, Bytes>,
+    /// Messages of this node, in all of its lives, that it was told are uniform.
+    pub(super) uniform: u64,
     /// Requests whose answers are still collected.
     pub(super) asked: BTreeSet<Ticket>,
     /// What the group and the detector asked to be woken at, by the node's own clock.

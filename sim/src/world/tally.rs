@@ -29,6 +29,8 @@ pub struct Tally {
     pub steps: u64,
     /// Messages between nodes.
     pub sent: u64,
+    /// Nodes that a failure detector no longer heard.
+    pub suspicions: u64,
     /// Different views.
     pub views: u64,
     /// A digest of everything that happened, in order: equal for equal runs.
@@ -51,6 +53,7 @@ impl AddAssign for Tally {
             attempts,
             steps,
             sent,
+            suspicions,
             views,
             digest,
         } = other;
@@ -66,6 +69,7 @@ impl AddAssign for Tally {
         self.attempts += attempts;
         self.steps += steps;
         self.sent += sent;
+        self.suspicions += suspicions;
         self.views += views;
         self.digest ^= digest;
     }

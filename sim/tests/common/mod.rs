@@ -181,3 +181,10 @@ impl Run {
 pub(crate) fn nodes(view: &View) -> Vec<u64> {
     view.acceptors().map(|member| member.node.get()).collect()
 }
+
+/// The longest time from one moment to another in which a node delivered nothing.
+pub(crate) fn longest_silence(history: &History, node: u64, from: Time, to: Time) -> Duration {
+    let heard = history.of(n(node), from, to).filter(|seen| matches!(seen.event, Event::Message { .. }));
+    let moments: Vec<Time> = [from].into_iter().chain(heard.map(|seen| seen.at)).chain([to]).collect();
+    moments.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+}
