@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cert;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod node;

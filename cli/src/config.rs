@@ -34,9 +34,9 @@ founders = ["n1", "n2", "n3"]  # the same list at every node
 subjects = ["log.>"]           # subjects whose messages come in the group's order
 "#;
 
-/// The part of help texts that shows a configuration.
-pub(crate) fn help() -> String {
-    let mut text = String::from("A configuration:");
+/// What follows in the help text of a command: an example, and a configuration.
+pub(crate) fn help(example: &str) -> String {
+    let mut text = format!("Example: {example}\n\nA configuration:");
     for line in EXAMPLE.lines() {
         text.push_str("\n  ");
         text.push_str(line);

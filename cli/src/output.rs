@@ -20,8 +20,8 @@ impl Output {
     }
 
     /// Writes text as it is.
-    pub(crate) fn raw(&mut self, text: &str) -> Result<(), Failure> {
-        self.0.write_all(text.as_bytes()).map_err(closed)
+    pub(crate) fn raw(&mut self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
+        self.0.write_all(text.as_ref()).map_err(closed)
     }
 
     /// Writes a value as one line of JSON.

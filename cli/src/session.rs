@@ -29,13 +29,13 @@ pub(crate) struct Reach {
     /// Where to read which cluster to use [default: a file that `quorate up` writes].
     #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE", hide_env_values = true)]
     pub(crate) profile: Option<PathBuf>,
-    /// Use the node at this address instead of those of the profile; may be given several times.
+    /// Use the node at this address; may be given several times [default: those of the profile].
     #[arg(long, value_name = "ADDR")]
     connect: Vec<SocketAddr>,
-    /// Use the client certificate in this folder instead of that of the profile.
+    /// Use the client certificate in this folder [default: that of the profile].
     #[arg(long, value_name = "DIR")]
     credentials: Option<PathBuf>,
-    /// How long to wait for the cluster, and for each answer of it.
+    /// How long to wait for the cluster, and for each answer of it, such as 500ms or 30s.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span::parse)]
     pub(crate) timeout: Duration,
 }

@@ -13,6 +13,11 @@ use crate::{Failure, output, output::Output, span};
 
 /// Measure on this machine, beside a baseline in the same run.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate bench transport
+  quorate bench multicast
+  quorate bench control")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -27,8 +32,9 @@ enum What {
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench transport --transports quic --sizes 1024")]
 struct Transport {
-    /// Which transports [default: all].
+    /// Which transports: quic, tcp or memory [default: all].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     transports: Vec<TransportKind>,
     /// Bytes of the frames whose throughput is measured [default: 64,1024,16384,65536].
@@ -40,6 +46,7 @@ struct Transport {
 
 /// Measure groups over QUIC: throughput of multicast messages and their latency, beside bare quinn.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench multicast --members 3,5 --senders all --json")]
 struct Multicast {
     /// Members of a group, all of them in this process [default: 3].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -59,6 +66,7 @@ struct Multicast {
 
 /// Measure heartbeats between two nodes while both send as fast as they can, beside the same idle.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench control --sizes 65536 --lost 0")]
 struct Control {
     /// Bytes of the messages that both nodes send meanwhile [default: 1024,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -72,10 +80,10 @@ struct Control {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// How often each side is measured.
+    /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts.
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms, and 5s for control].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
     /// Print the figures as JSON, one per line, as soon as they are known.

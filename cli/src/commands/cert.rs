@@ -25,7 +25,8 @@ use crate::{
 Example: the credentials of a node and of a client
   quorate cert init --cluster prod
   quorate cert issue --node n1
-  quorate cert issue --client reports")]
+  quorate cert issue --client reports
+  quorate cert revoke --node n1           (when its key is lost)")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -33,14 +34,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make the authority of a new cluster: `ca.pem` and `ca.key`.
     Init(Init),
-    /// Make the credentials of a node or a client: a folder to copy to where it runs.
     Issue(Issue),
     Revoke(Revoke),
 }
 
+/// Make the authority of a new cluster: `ca.pem` and `ca.key`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate cert init --cluster prod --out safe")]
 struct Init {
     /// Name of the cluster: letters a-z, digits and hyphens.
     #[arg(long, value_name = "NAME", default_value = "quorate")]
@@ -48,7 +49,7 @@ struct Init {
     /// Folder to write into.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
-    /// How long the authority is valid.
+    /// How many days the authority is valid, 1 to 36500.
     #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
     /// Print the result as JSON.
@@ -56,7 +57,14 @@ struct Init {
     json: bool,
 }
 
+/// Make the credentials of a node or a client: a folder to copy to where it runs.
+///
+/// What is issued is noted in `issued.jsonl` beside the authority's key, so that it can be revoked.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate cert issue --node n1 --days 90
+  quorate cert issue --client reports --ca safe --out reports")]
 #[command(group(clap::ArgGroup::new("holder").required(true).args(["node", "client"])))]
 struct Issue {
     /// Credentials for the node with this number, such as n1; each number for one node only.
@@ -71,7 +79,7 @@ struct Issue {
     /// Folder to write into; without it a folder in that of the authority.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How long the certificate is valid.
+    /// How many days the certificate is valid, 1 to 36500.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
     /// Print the result as JSON.
@@ -85,6 +93,10 @@ struct Issue {
 /// folders of credentials below it. It has an effect at the nodes that have it: copy it beside the
 /// certificate of each node, and have the node read it with `kill -HUP`, or restart it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate cert revoke --node n1
+  quorate cert revoke --certificate n1/node.pem --ca safe")]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["node", "client", "serial", "certificate"])))]
 struct Revoke {
     /// All certificates that were issued to the node with this number, such as n1.

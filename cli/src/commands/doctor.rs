@@ -31,7 +31,7 @@ const DAYS_ENOUGH: u64 = 14;
 ///
 /// Nothing is changed, and nothing is started. The exit code is 1 if the node could not start.
 #[derive(Debug, clap::Args)]
-#[command(after_help = config::help())]
+#[command(after_help = config::help("quorate doctor --config n1.toml"))]
 pub(crate) struct Args {
     /// The node's configuration.
     #[arg(long, value_name = "FILE", default_value = "node.toml")]

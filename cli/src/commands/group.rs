@@ -21,6 +21,11 @@ use super::status;
 
 /// List groups, show the history of their views, or take part in one.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate group ls
+  quorate group views log
+  quorate group join log")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -42,8 +47,8 @@ enum What {
 #[command(after_help = "\
 Examples:
   quorate group join log
-  quorate group join chat --node n101 --founders n101,n102     (and the same in another
-  quorate group join chat --node n102 --founders n101,n102      terminal for the other)")]
+  quorate group join chat --node n101 --founders n101,n102     (in one terminal)
+  quorate group join chat --node n102 --founders n101,n102     (in another)")]
 struct Join {
     /// The group: one that the cluster runs, or a new one with --founders.
     name: String,
@@ -54,13 +59,15 @@ struct Join {
     /// For a new group: each side of a partition goes on, and sides merge when they hear each other.
     #[arg(long, requires = "founders")]
     partitionable: bool,
-    /// The nodes that found a new group: the same list at each of them.
+    /// The nodes that found a new group: the same list at each of them [default: the group is one
+    /// that the cluster runs].
     #[arg(long, value_name = "NODES", value_delimiter = ',')]
     founders: Vec<NodeId>,
     /// The number of this node [default: one that is drawn, or that of --node-credentials].
     #[arg(long, value_name = "NODE")]
     node: Option<NodeId>,
-    /// Folder of a node's certificate, for clusters that `quorate up` does not run.
+    /// Folder of a node's certificate, for clusters that `quorate up` does not run [default: one is
+    /// issued for the occasion].
     #[arg(long, value_name = "DIR", conflicts_with = "node")]
     node_credentials: Option<PathBuf>,
     /// Print deliveries and views as JSON, one object per line.
@@ -72,6 +79,7 @@ struct Join {
 
 /// List the groups that a node runs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate group ls --json")]
 struct Ls {
     /// Print them as JSON.
     #[arg(long)]
@@ -82,6 +90,7 @@ struct Ls {
 
 /// Show the history of a group's views: who, when and why.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate group views log")]
 struct Views {
     /// The group.
     name: String,

@@ -21,7 +21,7 @@ use crate::{
 /// the list of revoked certificates again; if something is wrong with them it says so and keeps those
 /// it has.
 #[derive(Debug, clap::Args)]
-#[command(after_help = config::help())]
+#[command(after_help = config::help("quorate node --config n1.toml"))]
 pub(crate) struct Args {
     /// The node's configuration.
     #[arg(long, value_name = "FILE", default_value = "node.toml")]

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     subject: Subject,
     /// The message; without it each line of standard input is one.
     message: Option<String>,
-    /// Messages that may be on their way before the first of them is acknowledged.
+    /// Messages that may be on their way before the first of them is acknowledged, 1 to 1000000.
     #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     in_flight: u32,
     /// Print a summary as JSON on standard output, instead of one for people on standard error.

@@ -25,21 +25,21 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate reply upper --exec \"tr a-z A-Z\"")]
 pub(crate) struct Args {
-    /// Which subjects.
+    /// Which subjects: words with dots between them, `*` and `>` among them.
     pattern: Pattern,
-    /// The command.
+    /// The command, a line for `sh`.
     #[arg(long, value_name = "COMMAND")]
     exec: String,
     /// Share the requests with the other repliers of this queue group.
     #[arg(long, value_name = "NAME", default_value = "reply")]
     queue: String,
-    /// Requests that are worked on at the same time.
+    /// Requests that are worked on at the same time, 1 to 1024.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     jobs: u32,
-    /// How long the command may run.
+    /// How long the command may run, such as 500ms or 1m; then it is killed.
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span::parse)]
     exec_within: Duration,
-    /// End after so many requests.
+    /// End after so many requests [default: go on].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]

@@ -19,11 +19,16 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// It is the picture that one node has: the first of the profile that answers, or the one given by
 /// --connect.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  quorate status
+  quorate status --watch --every 500ms
+  quorate status --json --connect 127.0.0.1:4611")]
 pub(crate) struct Args {
     /// Keep it on screen, until Ctrl-C.
     #[arg(long)]
     watch: bool,
-    /// How often to look again.
+    /// How often to look again, such as 500ms or 2s.
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span::parse, requires = "watch")]
     every: Duration,
     /// Print it as JSON, one object per look.

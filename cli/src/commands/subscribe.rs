@@ -27,15 +27,17 @@ Examples:
   quorate sub 'sensor.*.temperature' --json
   quorate sub jobs --queue workers")]
 pub(crate) struct Args {
-    /// Which subjects.
+    /// Which subjects: words with dots between them, `*` and `>` among them.
     pattern: Pattern,
-    /// End after so many messages.
+    /// End after so many messages [default: go on].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Share the messages with the other subscribers of this queue group: each goes to one of them.
+    /// Share the messages with the other subscribers of this queue group: each goes to one of them
+    /// [default: every subscriber gets all].
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
-    /// End when nothing has come for so long; the exit code is 3 if --count was not reached.
+    /// End when nothing has come for so long, such as 2s; the exit code is 3 if --count was not reached
+    /// [default: wait for ever].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     idle: Option<Duration>,
     /// Print each message as JSON, with its subject and its place in the group's order.

@@ -41,7 +41,7 @@ Examples:
   quorate up --nodes 5 --processes --data cluster
   quorate up --metrics 127.0.0.1:9100")]
 pub(crate) struct Args {
-    /// How many nodes.
+    /// How many nodes, 1 to 64.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     nodes: u16,
     /// Folder for certificates, configurations and data, kept at the end [default: a temporary one].
@@ -54,11 +54,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 4610)]
     port: u16,
     /// Serve figures for Prometheus at this address, such as 127.0.0.1:9100; with --processes the
-    /// nodes after the first take the ports after it.
+    /// nodes after the first take the ports after it [default: none are served].
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
     /// Where to tell clients about the cluster [default: a file in the user's state folder].
-    #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE")]
+    #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE", hide_env_values = true)]
     profile: Option<PathBuf>,
 }
 
