@@ -19,6 +19,11 @@ impl Output {
         self.0.write_all(bytes.as_ref()).and_then(|()| self.0.write_all(b"\n")).map_err(closed)
     }
 
+    /// Writes lines.
+    pub(crate) fn lines(&mut self, lines: impl IntoIterator<Item = String>) -> Result<(), Failure> {
+        lines.into_iter().try_for_each(|line| self.line(line))
+    }
+
     /// Writes text as it is.
     pub(crate) fn raw(&mut self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
         self.0.write_all(text.as_ref()).map_err(closed)
@@ -35,6 +40,21 @@ impl Output {
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.0.flush().map_err(closed)
     }
+}
+
+/// Prints a result: as one line of JSON for programs, or in words for people.
+pub(crate) fn tell(
+    json: bool,
+    result: &impl Serialize,
+    words: impl FnOnce(&mut Output) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut output = Output::new();
+    if json {
+        output.json(result)?;
+    } else {
+        words(&mut output)?;
+    }
+    output.flush()
 }
 
 fn closed(error: io::Error) -> Failure {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use quorate::{
-    Bus, Client, ClientConfig, ClientError, ClientSettings,
+    Bus, Client, ClientConfig, ClientError, ClientSettings, Status,
     transport::{ConnectionConfig, ConnectionSettings, CredentialFiles, Credentials, QuicTransport},
 };
 
@@ -93,6 +93,19 @@ impl Session {
         let transport = QuicTransport::bind(credentials, config.hello(), connection()?)?;
         let client = Client::connect(config, Arc::new(transport)).await.map_err(explain)?;
         Ok(Self { client, timeout: reach.timeout })
+    }
+
+    /// Connects, asks for the status of the node that answers, and leaves again.
+    pub(crate) async fn status_once(reach: &Reach) -> Result<Status, Failure> {
+        let session = Self::open(reach).await?;
+        let status = session.status().await;
+        session.close().await;
+        status
+    }
+
+    /// The status of the node that is used.
+    pub(crate) async fn status(&self) -> Result<Status, Failure> {
+        self.ask("the status", async |client| client.status().await).await
     }
 
     /// The message bus of the cluster.

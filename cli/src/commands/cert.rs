@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     Failure,
     authority::{Authority, Revoked, Which, hand_out},
-    output::Output,
+    output,
 };
 
 /// Make the certificates by which nodes and clients know each other.
@@ -203,15 +203,11 @@ pub(crate) fn days_left(validity: Validity) -> u64 {
 }
 
 fn tell(made: &Made<'_>, files: &str, json: bool) -> Result<(), Failure> {
-    let mut output = Output::new();
-    if json {
-        output.json(made)?;
-    } else {
+    output::tell(json, made, |output| {
         let (identity, days) = (&made.identity, made.valid_days);
         output.line(format!("{identity}, valid for {days} days"))?;
-        output.line(format!("  {}: {files}", made.folder.display()))?;
-    }
-    output.flush()
+        output.line(format!("  {}: {files}", made.folder.display()))
+    })
 }
 
 /// What was revoked, for programs.
@@ -232,22 +228,18 @@ struct Certificate<'a> {
 
 fn tell_revoked(revoked: &Revoked, json: bool) -> Result<(), Failure> {
     let Revoked { certificates, path, listed, folders } = revoked;
-    let mut output = Output::new();
-    if json {
-        let certificates = certificates
-            .iter()
-            .map(|(serial, holder)| Certificate { serial: serial.to_string(), identity: holder.as_deref() });
-        let revoked = certificates.collect();
-        output.json(&Told { revoked, list: path, revoked_total: *listed, folders })?;
-        return output.flush();
-    }
-    for (serial, holder) in certificates {
-        let holder = holder.as_deref().unwrap_or("a certificate");
-        output.line(format!("{holder} is revoked, serial number {serial}"))?;
-    }
-    let here: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    let here = if here.is_empty() { String::new() } else { format!("; also in {}", here.join(", ")) };
-    output.line(format!("  {}: {listed} revoked in all{here}", path.display()))?;
-    output.line("  copy it beside the certificate of each node, then `kill -HUP` the node")?;
-    output.flush()
+    let shown = certificates
+        .iter()
+        .map(|(serial, holder)| Certificate { serial: serial.to_string(), identity: holder.as_deref() });
+    let told = Told { revoked: shown.collect(), list: path, revoked_total: *listed, folders };
+    output::tell(json, &told, |output| {
+        for Certificate { serial, identity } in &told.revoked {
+            let holder = identity.unwrap_or("a certificate");
+            output.line(format!("{holder} is revoked, serial number {serial}"))?;
+        }
+        let here: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let here = if here.is_empty() { String::new() } else { format!("; also in {}", here.join(", ")) };
+        output.line(format!("  {}: {listed} revoked in all{here}", path.display()))?;
+        output.line("  copy it beside the certificate of each node, then `kill -HUP` the node")
+    })
 }

@@ -17,8 +17,8 @@ use crate::{
     commands::cert::days_left,
     config::{self, NodeFile},
     failure::one_line,
-    metrics, output,
-    output::Output,
+    metrics,
+    output::{self, Output},
     span,
 };
 
@@ -84,13 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     findings.extend(file.metrics.map(|addr| finding("metrics", metrics(addr))));
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     let report = Report { findings, timeouts: timeouts(&file.timing) };
-    let mut output = Output::new();
-    if args.json {
-        output.json(&report)?;
-    } else {
-        print(&report, &file.timing, &mut output)?;
-    }
-    output.flush()?;
+    output::tell(args.json, &report, |output| print(&report, &file.timing, output))?;
     match failed {
         0 => Ok(()),
         1 => Err(Failure::Failed("the node cannot start: mend what failed above".into())),
@@ -236,9 +230,7 @@ fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Fa
             [finding.check.to_owned(), verdict.to_owned(), finding.text.clone()]
         })
         .collect();
-    for line in output::table(&rows) {
-        output.line(line)?;
-    }
+    output.lines(output::table(&rows))?;
     output.line(format!("\ntime-outs, derived from detect_within = {}:", span::show(timing.detect())))?;
     let rows: Vec<_> = report
         .timeouts
@@ -248,8 +240,5 @@ fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Fa
             [format!("  {}", derived.name), span, derived.reason.clone()]
         })
         .collect();
-    for line in output::table(&rows) {
-        output.line(line)?;
-    }
-    Ok(())
+    output.lines(output::table(&rows))
 }

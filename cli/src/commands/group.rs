@@ -111,18 +111,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn ls(args: &Ls) -> Result<(), Failure> {
-    let session = Session::open(&args.reach).await?;
-    let status = session.ask("the list of groups", async |client| client.status().await).await?;
-    session.close().await;
-    let mut output = Output::new();
-    if args.json {
-        output.json(&status.groups)?;
-    } else {
-        for line in status::groups(&status.groups) {
-            output.line(line)?;
-        }
-    }
-    output.flush()
+    let groups = Session::status_once(&args.reach).await?.groups;
+    output::tell(args.json, &groups, |output| output.lines(status::groups(&groups)))
 }
 
 async fn views(args: &Views) -> Result<(), Failure> {
@@ -137,9 +127,7 @@ async fn views(args: &Views) -> Result<(), Failure> {
     } else {
         let mut rows = vec![["view, by rank", "when", "why"].map(str::to_owned)];
         rows.extend(views.iter().map(row));
-        for line in output::table(&rows) {
-            output.line(line)?;
-        }
+        output.lines(output::table(&rows))?;
     }
     output.flush()
 }

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut ticks = tokio::time::interval(args.every);
     loop {
         ticks.tick().await;
-        let status = session.ask("the status", async |client| client.status().await).await?;
+        let status = session.status().await?;
         if args.json {
             output.json(&status)?;
         } else {
@@ -74,17 +74,12 @@ fn show(status: &Status, output: &mut Output) -> Result<(), Failure> {
     }));
     nodes.sort_by_key(|(node, _)| *node);
     rows.extend(nodes.into_iter().map(|(_, row)| row));
-    for line in output::table(&rows) {
-        output.line(line)?;
-    }
+    output.lines(output::table(&rows))?;
     output.line("")?;
     if status.groups.is_empty() {
         return output.line("no groups at this node");
     }
-    for line in groups(&status.groups) {
-        output.line(line)?;
-    }
-    Ok(())
+    output.lines(groups(&status.groups))
 }
 
 /// What the failure detector says; a link says little, since it outlives its peer for a while.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Failure,
-    output::Output,
+    output::{self, Output},
     session::{Reach, Session},
     span,
 };
@@ -47,9 +47,7 @@ struct Reason {
 
 /// Carries out `quorate why`.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let session = Session::open(&args.reach).await?;
-    let status = session.ask("the status", async |client| client.status().await).await?;
-    session.close().await;
+    let status = Session::status_once(&args.reach).await?;
     let group = find(&status, &args.name)?;
     let why = Why {
         group: &group.name,
@@ -57,13 +55,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         view: group.view.as_ref().map(ToString::to_string),
         waits: group.waits.iter().map(reason).collect(),
     };
-    let mut output = Output::new();
-    if args.json {
-        output.json(&why)?;
-    } else {
-        show(&why, &mut output)?;
-    }
-    output.flush()
+    output::tell(args.json, &why, |output| show(&why, output))
 }
 
 /// The group of this name at a node.

@@ -83,9 +83,7 @@ fn credentials(args: &Join, profile: &Profile) -> Result<Credentials, Failure> {
 
 /// What the group is like: as a node of the cluster knows it, or as it is to be founded.
 async fn settings(args: &Join) -> Result<(GroupSettings, Timing), Failure> {
-    let session = Session::open(&args.reach).await?;
-    let status = session.ask("the status", async |client| client.status().await).await?;
-    session.close().await;
+    let status = Session::status_once(&args.reach).await?;
     let timing = Timing::detect_within(std::time::Duration::from_millis(status.detect_within_ms))
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let known = status.groups.iter().find(|group| group.name == args.name);
