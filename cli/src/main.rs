@@ -11,6 +11,7 @@ mod local;
 mod metrics;
 mod output;
 mod profile;
+mod progress;
 mod serving;
 mod session;
 mod signals;

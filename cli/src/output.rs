@@ -1,6 +1,6 @@
 //! Standard output that others read: whole lines, quiet when nobody reads any more.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
 
@@ -62,11 +62,6 @@ fn closed(error: io::Error) -> Failure {
         io::ErrorKind::BrokenPipe => Failure::OutputClosed,
         _ => Failure::Io("cannot write to standard output", error),
     }
-}
-
-/// Whether people look at standard error, so that progress may be drawn there.
-pub(crate) fn draws_progress() -> bool {
-    io::stderr().is_terminal()
 }
 
 /// A table with aligned columns, the first row being its head.

@@ -30,6 +30,39 @@ fn a_local_cluster_tells_clients_where_it_is_and_stops_cleanly() {
 }
 
 #[test]
+fn a_cluster_is_ready_when_all_nodes_are_in_one_view_and_says_how_long_that_took() {
+    let place = Place::new();
+    let up = place.start("up --port 0 --json --processes");
+    let json = |line: &str| -> serde_json::Value { serde_json::from_str(line).expect("a line of JSON") };
+    let ready = json(&up.line());
+    assert_eq!((&ready["event"], &ready["group"]), (&"ready".into(), &"log".into()), "{ready}");
+    assert!(ready["ready_ms"].as_f64() > Some(0.0), "{ready}");
+    let nodes = ready["nodes"].as_array().expect("its nodes are listed");
+    assert_eq!(nodes.len(), 3);
+    let mut views = Vec::new();
+    for node in nodes {
+        assert!(node["process"].is_u64(), "{node}");
+        let addr = node["addr"].as_str().expect("its address is listed");
+        let status = json(&place.ok(&format!("status --json --connect {addr}")));
+        let view = &status["groups"][0]["view"];
+        assert_eq!(view["members"].as_array().map(Vec::len), Some(3), "{status}");
+        views.push(view["id"].to_string());
+    }
+    views.dedup();
+    assert_eq!(views.len(), 1, "all are in one view: {views:?}");
+    let victim = nodes[2]["process"].as_u64().unwrap();
+    signal(victim.try_into().unwrap(), "KILL");
+    // The end of a process and the view without it are told by different parties.
+    let mut told = up.wait_for("n3 unreachable");
+    assert_eq!(json(told.last().unwrap())["event"], "view");
+    let ended = |told: &[String]| told.iter().map(|line| json(line)).find(|told| told["event"] == "ended");
+    if ended(&told).is_none() {
+        told.extend(up.wait_for("ended"));
+    }
+    assert_eq!(ended(&told).unwrap()["node"], "n3");
+}
+
+#[test]
 fn a_second_local_cluster_says_that_one_is_running() {
     let place = Place::new();
     let up = place.up("--nodes 1");

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
     BenchError, ControlArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
 };
 
-use crate::{Failure, output, output::Output, span};
+use crate::{Failure, output::Output, progress, span};
 
 /// Measure on this machine, beside a baseline in the same run.
 #[derive(Debug, clap::Args)]
@@ -143,10 +143,7 @@ fn measure(
     common: &Common,
     benchmark: impl FnOnce(Observer<'_>) -> Result<Report, BenchError>,
 ) -> Result<(), Failure> {
-    let bar = if output::draws_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
+    let bar = progress::drawn(ProgressBar::new(0), "{bar:30} {pos}/{len} {msg}");
     let mut output = Output::new();
     let mut written = Ok(());
     let report = benchmark(&mut |progress| match progress {

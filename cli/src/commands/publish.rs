@@ -8,14 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use quorate::{Bus, PublishError, Publishing, Subject};
 use serde::Serialize;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     Failure, input,
-    output::{self, Output},
+    output::Output,
+    progress,
     session::{Reach, Session},
     span,
 };
@@ -127,17 +128,16 @@ async fn settle(
 
 /// A bar over the bytes of a file, or a count of messages if nobody knows how many will come.
 fn bar() -> ProgressBar {
-    if !output::draws_progress() || stdin().is_terminal() {
+    if stdin().is_terminal() {
         return ProgressBar::hidden();
     }
     let file = stdin().as_fd().try_clone_to_owned().ok().and_then(|fd| File::from(fd).metadata().ok());
-    let (bar, template) = match file.filter(std::fs::Metadata::is_file) {
-        Some(file) => (ProgressBar::new(file.len()), "{wide_bar} {bytes}/{total_bytes}, {msg} acknowledged"),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {msg} acknowledged"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+    match file.filter(std::fs::Metadata::is_file) {
+        Some(file) => {
+            let template = "{wide_bar} {bytes}/{total_bytes}, {msg} acknowledged";
+            progress::drawn(ProgressBar::new(file.len()), template)
+        }
+        None => progress::drawn(ProgressBar::new_spinner(), "{spinner} {bytes}, {msg} acknowledged"),
     }
 }
 

@@ -212,6 +212,16 @@ impl Drop for Running {
     }
 }
 
+/// Waits until something is so.
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        // Files and processes tell nobody when they change.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Sends a signal to a process that the test has started.
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();

@@ -1,0 +1,114 @@
+//! What is drawn while work is long: on a terminal, and nowhere else.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::{
+    fs::File,
+    io::Read,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+};
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use support::{PATIENCE, Place};
+
+/// The screen side of a terminal.
+struct Screen(Receiver<Vec<u8>>);
+
+impl Screen {
+    /// Makes a terminal, and the end of it that a command writes to.
+    fn new() -> (Self, Stdio) {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let screen = openpt(flags).expect("there are terminals");
+        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it may be used");
+        let terminal = ioctl_tiocgptpeer(&screen, flags).expect("it has another end");
+        let (tell, shown) = channel();
+        std::thread::spawn(move || {
+            let mut screen = File::from(screen);
+            let mut buffer = [0; 4096];
+            // It fails when nobody has the other end any more.
+            while let Ok(read @ 1..) = screen.read(&mut buffer) {
+                if tell.send(buffer[..read].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        (Self(shown), terminal.into())
+    }
+
+    /// Waits until a text has been shown.
+    fn wait_for(&self, text: &str) {
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains(text) {
+            let more = self.0.recv_timeout(PATIENCE);
+            let so_far = String::from_utf8_lossy(&shown).into_owned();
+            shown.extend(more.unwrap_or_else(|_| panic!("`{text}` is not shown in {so_far:?}")));
+        }
+    }
+}
+
+/// A command that is ended with the test.
+struct Shown(Child);
+
+impl Shown {
+    fn succeeds(&mut self) {
+        assert!(self.0.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // Usually it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command with standard error at a terminal, and waits until it shows a text.
+fn shows(command: &mut Command, text: &str) -> Shown {
+    let (screen, terminal) = Screen::new();
+    let child = command.stdout(Stdio::null()).stderr(terminal).spawn().expect("the command can be started");
+    // The command keeps its end of the terminal, and must not keep it open for ever.
+    command.stderr(Stdio::null());
+    let shown = Shown(child);
+    screen.wait_for(text);
+    shown
+}
+
+/// Lines enough that their acknowledgements take a moment.
+fn lines() -> String {
+    "a line like the others\n".repeat(2_000)
+}
+
+#[test]
+fn a_cluster_that_starts_and_a_file_that_is_published_show_how_far_they_are() {
+    let place = Place::new();
+    let mut up = shows(&mut place.command("up --port 0 --json"), "of 3 nodes are in the group");
+    let profile = place.path().join(".local/state/quorate/profile.toml");
+    support::eventually("the cluster is ready", || profile.exists());
+
+    place.write("lines", &lines());
+    let file = File::open(place.path().join("lines")).unwrap();
+    let mut publish = shows(place.command("pub log.app").stdin(file), "acknowledged");
+    publish.succeeds();
+
+    let file = File::open(place.path().join("lines")).unwrap();
+    let said = place.command("pub log.app").stdin(file).output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.starts_with("2000 of 2000 messages acknowledged in "), "nothing is drawn: {said:?}");
+    assert_eq!(said.lines().count(), 1, "nothing is drawn: {said:?}");
+    support::signal(up.0.id(), "INT");
+    up.succeeds();
+}
+
+#[test]
+fn a_benchmark_shows_which_case_it_measures() {
+    let place = Place::new();
+    let bench = "bench transport --transports memory --sizes 64 --rounds 1 --round 20ms";
+    let mut measuring = shows(&mut place.command(bench), "memory");
+    measuring.succeeds();
+    let ended = place.run(bench);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "nothing is drawn");
+}
