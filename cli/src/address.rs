@@ -36,9 +36,21 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
+/// Reads an address with a port.
+pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| format!("`{text}` is not an address with a port: write for example 127.0.0.1:4610");
+    text.parse().map_err(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_no_address() {
+        assert_eq!(parse("[::1]:4610"), Ok(([0, 0, 0, 0, 0, 0, 0, 1], 4610).into()));
+        assert!(parse("localhost:4610").unwrap_err().starts_with("`localhost:4610` is not an address"));
+    }
 
     #[test]
     fn each_reason_comes_with_what_helps() {

@@ -1,13 +1,15 @@
 //! What can be written on the command line.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     Failure,
-    commands::{bench, cert, completions, doctor, group, node, publish, reply, request, status, subscribe, up, why},
+    commands::{
+        bench, cert, completions, doctor, group, node, publish, reply, request, status, subscribe, up, why,
+    },
 };
 
 const AFTER: &str = "\
@@ -24,15 +26,19 @@ Exit codes:
   2  the arguments are wrong
   3  nobody answers on the subject, or nothing came in time";
 
-/// What is logged unless something else is wanted.
-const USUAL_LOG: &str = "warn";
+/// What a node logs unless something else is wanted.
+const NODE_LOG: &str = "warn";
+/// What others log: their one line says what a node would log on the way to it. That a key can be
+/// read by others is said by all.
+const CLIENT_LOG: &str = "error,quorate_transport::credentials=warn";
 
 /// Group communication: run nodes, use the bus, look inside, measure.
 #[derive(Debug, Parser)]
 #[command(name = "quorate", version, after_help = AFTER, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Args {
-    /// What to log on standard error, such as info or quorate=debug [default: warn].
+    /// What to log on standard error, such as info or quorate=debug [default: warn for nodes, error for
+    /// other commands].
     #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
     #[arg(display_order = 900)]
     log: Option<String>,
@@ -61,7 +67,7 @@ pub(crate) enum Command {
 impl Args {
     /// Starts the log. A filter that cannot be read is replaced by the default and said.
     pub(crate) fn start_log(&self) {
-        let usual = USUAL_LOG;
+        let usual = if self.command.runs_nodes() { NODE_LOG } else { CLIENT_LOG };
         let filter = match self.log.as_deref().map(EnvFilter::try_new) {
             None => EnvFilter::new(usual),
             Some(Ok(filter)) => filter,
@@ -80,6 +86,14 @@ impl Args {
 }
 
 impl Command {
+    fn runs_nodes(&self) -> bool {
+        match self {
+            Self::Up(_) | Self::Node(_) => true,
+            Self::Group(args) => args.runs_a_node(),
+            _ => false,
+        }
+    }
+
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<(), Failure> {
         // A benchmark brings its own threads, and must not share them with anything.
@@ -106,6 +120,27 @@ impl Command {
             Self::Completions(args) => completions::run(&args),
         }
     }
+}
+
+/// Answers arguments that ask for nothing that can be done: with the help that was asked for, or with
+/// one line that says what is wrong.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if help || !error.use_stderr() {
+        // Whoever wanted to read it has gone.
+        let _ = error.print();
+    } else {
+        eprintln!("quorate: {}", usage_line(&error.render().to_string()));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What is wrong with the arguments, of the page that clap writes about it.
+fn usage_line(page: &str) -> String {
+    let lines = page.lines().map(str::trim).filter(|line| !line.is_empty());
+    let told = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let text = told.collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
+    format!("{} (--help shows more)", text.trim_start_matches("error: "))
 }
 
 #[cfg(test)]
@@ -190,7 +225,8 @@ mod tests {
                         .get_groups()
                         .any(|group| group.is_required_set() && group.get_args().any(|id| id == arg.get_id()))
             };
-            let said = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
+            let said =
+                |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
             for arg in command.get_arguments().filter(said) {
                 let (id, help) = (arg.get_id(), help(arg));
                 assert!(help.len() > 5, "`{name}`: {id} has no sentence");
@@ -207,7 +243,10 @@ mod tests {
 
     #[test]
     fn lines_are_split_as_a_shell_does() {
-        assert_eq!(words("quorate sub 'a.> b' --x \"\" c > file"), ["quorate", "sub", "a.> b", "--x", "", "c"]);
+        assert_eq!(
+            words("quorate sub 'a.> b' --x \"\" c > file"),
+            ["quorate", "sub", "a.> b", "--x", "", "c"]
+        );
         assert_eq!(words("quorate up    (a remark)"), ["quorate", "up"]);
     }
 }

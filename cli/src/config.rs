@@ -17,7 +17,7 @@ use quorate::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::span;
+use crate::{address, span};
 
 /// What a configuration may look like.
 const EXAMPLE: &str = r#"listen = "127.0.0.1:4610"      # where other nodes and clients reach this one
@@ -75,7 +75,7 @@ pub(crate) enum ConfigError {
     #[error("{} does not exist: write one (`quorate doctor --help` shows an example), or name another with --config", .0.display())]
     Missing(PathBuf),
     /// The file cannot be read.
-    #[error("cannot read {}", .0.display())]
+    #[error("cannot read {}, name another file with --config", .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
     /// Something in it is wrong.
     #[error("{}:{line}: {what}", path.display())]
@@ -198,13 +198,7 @@ impl Source<'_> {
     }
 
     fn address(&self, text: &Text) -> Result<SocketAddr, ConfigError> {
-        text.as_ref().parse().map_err(|_| {
-            let what = format!(
-                "`{}` is not an address with a port: write for example \"127.0.0.1:4610\"",
-                text.as_ref()
-            );
-            self.wrong(text.span(), what)
-        })
+        address::parse(text.as_ref()).map_err(|what| self.wrong(text.span(), what))
     }
 
     fn listen(&self, text: &Text) -> Result<SocketAddr, ConfigError> {

@@ -24,7 +24,10 @@ use clap::Parser;
 use crate::{args::Args, failure::Failure};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return args::refuse(&error),
+    };
     args.start_log();
     match args.command.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,13 +29,13 @@ pub(crate) enum ProfileError {
     #[error("no cluster is known here: start one with `quorate up`, or name a profile with --profile")]
     NoneKnown,
     /// There is none where it was said to be.
-    #[error("{} does not exist: is the cluster running that writes it?", .0.display())]
+    #[error("{} does not exist: is the cluster running that writes it? name another with --profile otherwise", .0.display())]
     Missing(PathBuf),
     /// The file cannot be read or written.
-    #[error("cannot use {}", .0.display())]
+    #[error("cannot use {}, name another with --profile", .0.display())]
     Unusable(PathBuf, #[source] io::Error),
     /// The file is not a profile.
-    #[error("{} is not a profile: {why}", path.display())]
+    #[error("{} is not a profile ({why}): name another with --profile", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

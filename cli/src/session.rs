@@ -13,7 +13,7 @@ use quorate::{
 };
 
 use crate::{
-    Failure,
+    Failure, address,
     profile::{Profile, ProfileError},
     span,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE", hide_env_values = true)]
     pub(crate) profile: Option<PathBuf>,
     /// Use the node at this address; may be given several times [default: those of the profile].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     connect: Vec<SocketAddr>,
     /// Use the client certificate in this folder [default: that of the profile].
     #[arg(long, value_name = "DIR")]
@@ -143,7 +143,8 @@ fn explain(error: ClientError) -> Failure {
         ClientError::Unreachable { endpoints, within, why } => {
             let endpoints: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
             Failure::Failed(format!(
-                "no node answers at {} within {} ({why}): is the cluster running? `quorate up` starts one here",
+                "no node answers at {} within {} ({why}): is the cluster running (`quorate up` starts one here), \
+                 and are the credentials of the same cluster?",
                 endpoints.join(", "),
                 span::show(within)
             ))

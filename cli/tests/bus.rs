@@ -202,5 +202,5 @@ fn a_cluster_that_does_not_run_is_said_to_be_out_of_reach() {
     let line =
         place.fails(&format!("status --connect {addr} --credentials certs/reports --timeout 500ms"), 1);
     assert!(line.starts_with(&format!("quorate: no node answers at {addr} within 500 ms")), "{line}");
-    assert!(line.ends_with("is the cluster running? `quorate up` starts one here"), "{line}");
+    assert!(line.ends_with("and are the credentials of the same cluster?"), "{line}");
 }

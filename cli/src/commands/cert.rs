@@ -7,7 +7,7 @@ use std::{
 
 use clap::Subcommand;
 use quorate::membership::NodeId;
-use quorate::transport::{CredentialFiles, Serial, Validity};
+use quorate::transport::{ClusterName, CredentialFiles, Serial, Validity};
 use serde::Serialize;
 
 use crate::{
@@ -45,7 +45,7 @@ enum What {
 struct Init {
     /// Name of the cluster: letters a-z, digits and hyphens.
     #[arg(long, value_name = "NAME", default_value = "quorate")]
-    cluster: String,
+    cluster: ClusterName,
     /// Folder to write into.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn init(args: &Init) -> Result<(), Failure> {
-    let authority = Authority::create(&args.cluster, Validity::days(args.days), &args.out)?;
+    let authority = Authority::create(args.cluster.as_str(), Validity::days(args.days), &args.out)?;
     let made = Made {
         serial: None,
         identity: format!("authority of cluster {}", authority.cluster()),

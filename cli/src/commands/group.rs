@@ -77,6 +77,13 @@ struct Join {
     reach: Reach,
 }
 
+impl Args {
+    /// Whether this is a node while it runs.
+    pub(crate) fn runs_a_node(&self) -> bool {
+        matches!(self.what, What::Join(_))
+    }
+}
+
 /// List the groups that a node runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate group ls --json")]

@@ -16,7 +16,7 @@ use report::Report;
 use tokio::sync::mpsc;
 
 use crate::{
-    Failure,
+    Failure, address,
     local::{Claim, GROUP, Layout},
     metrics,
     output::Output,
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     port: u16,
     /// Serve figures for Prometheus at this address, such as 127.0.0.1:9100; with --processes the
     /// nodes after the first take the ports after it [default: none are served].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     metrics: Option<SocketAddr>,
     /// Where to tell clients about the cluster [default: a file in the user's state folder].
     #[arg(long, value_name = "FILE", env = "QUORATE_PROFILE", hide_env_values = true)]

@@ -58,10 +58,10 @@ impl Layout {
         let addresses = addresses(nodes, port)?;
         let (folder, temporary) = if let Some(folder) = folder {
             let whole = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
-            (whole.map_err(|error| unwritable(folder, error))?, None)
+            (whole.map_err(|error| unwritable(folder, &error))?, None)
         } else {
             let made = tempfile::Builder::new().prefix("quorate-").tempdir();
-            let made = made.map_err(|error| unwritable(&std::env::temp_dir(), error))?;
+            let made = made.map_err(|error| unwritable(&std::env::temp_dir(), &error))?;
             (made.path().to_owned(), Some(made))
         };
         let layout = Self { folder, addresses, metrics, temporary };
@@ -149,17 +149,20 @@ impl Layout {
             quoted(self.nodes().map(|node| node.to_string()).collect()),
         );
         let path = self.config(node);
-        fs::write(&path, text).map_err(|error| unwritable(&path, error))
+        fs::write(&path, text).map_err(|error| unwritable(&path, &error))
     }
 }
 
-fn unwritable(path: &Path, source: io::Error) -> Failure {
+fn unwritable(path: &Path, source: &io::Error) -> Failure {
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Failed(format!(
             "no permission to write {}: change its owner or mode, or choose another folder with --data",
             path.display()
         )),
-        _ => Failure::File { doing: "cannot write", path: path.to_owned(), source },
+        _ => Failure::Failed(format!(
+            "cannot write {}: {source}: choose another folder with --data",
+            path.display()
+        )),
     }
 }
 

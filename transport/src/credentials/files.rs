@@ -106,7 +106,7 @@ pub(super) fn write_new(files: &[(&Path, &String, Secrecy)]) -> Result<(), Crede
         }
     }
     for (path, text, secrecy) in missing {
-        write(path, text, secrecy).map_err(|error| io_error(path, error))?;
+        write(path, text, secrecy).map_err(|error| write_error(path, error))?;
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), CredentialError> {
     let replaced = write(&aside, text, Secrecy::Public).and_then(|()| fs::rename(&aside, path));
     replaced.map_err(|error| {
         let _ = fs::remove_file(&aside);
-        io_error(path, error)
+        write_error(path, error)
     })
 }
 
@@ -159,6 +159,14 @@ fn warn_if_others_read(path: &Path) {
 
 #[cfg(not(unix))]
 fn warn_if_others_read(_path: &Path) {}
+
+/// A file that is to be made need not be there: if something is missing, then what it is made in.
+fn write_error(path: &Path, source: io::Error) -> CredentialError {
+    match source.kind() {
+        io::ErrorKind::NotFound => CredentialError::Io { place: path.display().to_string(), source },
+        _ => io_error(path, source),
+    }
+}
 
 pub(super) fn io_error(path: &Path, source: io::Error) -> CredentialError {
     let place = path.display().to_string();

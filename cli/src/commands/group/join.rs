@@ -49,7 +49,7 @@ pub(super) async fn run(args: &Join) -> Result<(), Failure> {
     let profile = args.reach.profile()?;
     let credentials = credentials(args, &profile)?;
     credentials.check(SystemTime::now())?;
-    let (settings, timing) = settings(args).await?;
+    let (settings, timing) = settings(args, credentials.identity().node).await?;
     let node = start(credentials, &profile, timing).await?;
     let me = node.member().node;
     let group = node.join(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
@@ -82,8 +82,14 @@ fn credentials(args: &Join, profile: &Profile) -> Result<Credentials, Failure> {
 }
 
 /// What the group is like: as a node of the cluster knows it, or as it is to be founded.
-async fn settings(args: &Join) -> Result<(GroupSettings, Timing), Failure> {
+async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), Failure> {
     let status = Session::status_once(&args.reach).await?;
+    // Two nodes of one number would push each other out of the cluster.
+    if status.member.node == node || status.peers.iter().any(|peer| peer.node == node && peer.reachable) {
+        return Err(Failure::Failed(format!(
+            "{node} is running already: choose another number with --node, or credentials of another node"
+        )));
+    }
     let timing = Timing::detect_within(std::time::Duration::from_millis(status.detect_within_ms))
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let known = status.groups.iter().find(|group| group.name == args.name);
