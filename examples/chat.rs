@@ -6,24 +6,16 @@
 //! Prints: `n2 reads: [chat.alice] anyone here? [chat.bob] yes`
 //! Prints: `n3 reads: [chat.alice] anyone here? [chat.bob] yes`
 
-use std::{error::Error, net::SocketAddr, sync::Arc};
+use std::{error::Error, net::SocketAddr};
 
-use quorate::{
-    GroupSettings, Node, NodeConfig, NodeSettings, SubscribeOptions,
-    transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role},
-};
+use quorate::{GroupSettings, Node, NodeSettings, StartError, SubscribeOptions, transport::MemoryNetwork};
 
 /// Starts a node that founds the group together with the others; node 1 is where they meet.
-async fn start(network: &MemoryNetwork, number: u64) -> Result<Node, Box<dyn Error>> {
+async fn start(network: &MemoryNetwork, number: u64) -> Result<Node, StartError> {
     let addr = |number: u64| SocketAddr::from(([127, 0, 0, 1], 7000 + number as u16));
-    let mut settings = NodeSettings::new(number, "demo", addr(number));
-    settings.seeds.push(addr(1));
-    settings.groups.push(GroupSettings::new("chat", [1, 2, 3]).bind("chat.>"));
-    let config = NodeConfig::try_from(settings)?;
-    let life = config.begin_life()?;
-    let (node, hello) = (config.node(), config.hello(&life));
-    let transport = MemoryTransport::new(network, node, Role::Node, hello, MemoryConfig::default())?;
-    Ok(Node::start(config, life, Arc::new(transport)).await?)
+    let settings = NodeSettings::new(number, "demo", addr(number)).seed(addr(1));
+    let group = GroupSettings::new("chat", [1, 2, 3]).bind("chat.>");
+    Node::in_memory(settings.group(group), network).await
 }
 
 #[actix::main]

@@ -17,9 +17,7 @@ struct Add {
 }
 
 async fn ask(bus: &Bus, left: i64, right: i64) -> Result<i64, RequestError> {
-    let question = serde_json::to_vec(&Add { left, right }).expect("numbers serialise");
-    let answer = bus.request("sum", question, Duration::from_secs(5)).await?;
-    Ok(serde_json::from_slice(&answer.payload).expect("the answer is a number"))
+    bus.request_typed("sum", &Add { left, right }, Duration::from_secs(5)).await
 }
 
 #[actix::main]
@@ -33,8 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (replier, mut questions) = (bus.clone(), bus.subscribe("sum", SubscribeOptions::default()).await?);
     actix::spawn(async move {
         while let Some(question) = questions.next().await {
-            let Ok(Add { left, right }) = serde_json::from_slice(&question.payload) else { continue };
-            let _ = replier.reply(&question, (left + right).to_string()).await;
+            let Ok(Add { left, right }) = question.decode() else { continue };
+            let _ = replier.reply_typed(&question, &(left + right)).await;
         }
     });
     println!("2 + 40 = {}", ask(&bus, 2, 40).await?);

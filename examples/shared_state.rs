@@ -4,12 +4,11 @@
 //!
 //! Prints: `n4 joins and is given {"apples": "3", "pears": "7"}`
 
-use std::{collections::BTreeMap, error::Error, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, error::Error, net::SocketAddr};
 
 use quorate::{
-    Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings, StateOptions,
-    protocols::Event,
-    transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role},
+    Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeSettings, StateOptions, protocols::Event,
+    transport::MemoryNetwork,
 };
 use serde_json::{from_slice, to_vec};
 
@@ -18,12 +17,8 @@ type Member = (Node, Group, GroupEvents);
 
 async fn start(network: &MemoryNetwork, number: u64) -> Result<Member, Box<dyn Error>> {
     let addr = |number: u64| SocketAddr::from(([127, 0, 0, 1], 7000 + number as u16));
-    let settings = NodeSettings::new(number, "demo", addr(number));
-    let config = NodeConfig::try_from(NodeSettings { seeds: vec![addr(1)], ..settings })?;
-    let life = config.begin_life()?;
-    let (id, hello) = (config.node(), config.hello(&life));
-    let transport = MemoryTransport::new(network, id, Role::Node, hello, MemoryConfig::default())?;
-    let node = Node::start(config, life, Arc::new(transport)).await?;
+    let settings = NodeSettings::new(number, "demo", addr(number)).seed(addr(1));
+    let node = Node::in_memory(settings, network).await?;
     let shared = GroupSettings::new("shared", [1, 2, 3]).with_state();
     let (group, events) = node.join_with_state(shared, StateOptions::default()).await?;
     Ok((node, group, events))

@@ -26,9 +26,20 @@ impl Room {
     /// Waits for room for a payload of so many bytes, in the order of these calls. One that is longer
     /// than the room waits until it has all of it.
     pub(crate) async fn take(&self, payload: usize) -> Option<Held> {
-        let wanted = (payload + OVERHEAD_BYTES).min(self.bytes_max as usize) as u32;
         // Nobody closes it.
-        Arc::clone(&self.free).acquire_many_owned(wanted).await.ok()
+        Arc::clone(&self.free).acquire_many_owned(self.wanted(payload)).await.ok()
+    }
+}
+
+impl Room {
+    /// Takes room for a payload of so many bytes, if there is any now.
+    pub(crate) fn try_take(&self, payload: usize) -> Option<Held> {
+        Arc::clone(&self.free).try_acquire_many_owned(self.wanted(payload)).ok()
+    }
+
+    const fn wanted(&self, payload: usize) -> u32 {
+        let bytes = payload + OVERHEAD_BYTES;
+        if bytes < self.bytes_max as usize { bytes as u32 } else { self.bytes_max }
     }
 }
 
@@ -51,6 +62,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut fifth = pin!(room.take(0));
         assert!(fifth.as_mut().poll(&mut context).is_pending());
+        assert!(room.try_take(0).is_none());
         held.pop();
         assert!(fifth.as_mut().poll(&mut context).is_ready());
         drop(held);

@@ -223,3 +223,79 @@ async fn a_queue_group_needs_a_name_that_all_nodes_can_keep() {
     bus.subscribe("job", SubscribeOptions::default().queue("workers")).await.unwrap();
     node.stop().await;
 }
+
+#[actix::test]
+async fn one_subscriber_of_a_queue_group_gets_each_message_on_a_bound_subject() {
+    let world = World::start(3, vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")]).await;
+    for node in 1..=3 {
+        world.group(node, "log", &[1, 2, 3]).await;
+    }
+    linked(&world, &[1, 2, 3]).await;
+    let (mut workers, mut plain) = (Vec::new(), Vec::new());
+    for node in [1, 2] {
+        let options = SubscribeOptions::default().queue("workers");
+        workers.push(world.node(node).bus().subscribe("log.>", options).await.unwrap());
+        plain.push(world.node(node).bus().subscribe("log.>", SubscribeOptions::default()).await.unwrap());
+    }
+    let mut expected = Vec::new();
+    for k in 0..20 {
+        expected.push(format!("{k:02}"));
+        soon(world.node(3).bus().publish("log.app", expected[k].clone())).await.unwrap();
+    }
+    let (mut shared, mut by) = (Vec::new(), [0, 0]);
+    while shared.len() < expected.len() {
+        let nexts = workers.iter_mut().map(|worker| Box::pin(worker.next()));
+        let (delivery, worker, _) = soon(futures_util::future::select_all(nexts)).await;
+        by[worker] += 1;
+        shared.push(String::from_utf8(delivery.unwrap().payload.to_vec()).unwrap());
+    }
+    shared.sort();
+    assert_eq!(shared, expected);
+    assert_eq!(by, [10, 10], "they take turns");
+    for subscription in &mut plain {
+        assert_eq!(texts(subscription, 20).await, expected, "who is in no queue group gets all of them");
+    }
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_typed_request_is_answered_by_type_and_an_answer_of_another_type_is_told_from_none() {
+    let node = Node::alone("demo").await.unwrap();
+    let bus = node.bus();
+    let mut questions = bus.subscribe("warmer", SubscribeOptions::default()).await.unwrap();
+    let replier = bus.clone();
+    actix::spawn(async move {
+        while let Some(question) = questions.next().await {
+            let Reading { sensor, celsius } = question.decode().unwrap();
+            let warmer = Reading { sensor, celsius: celsius + 1.0 };
+            replier.reply_typed(&question, &warmer).await.unwrap();
+        }
+    });
+    let reading = Reading { sensor: "roof".into(), celsius: -3.5 };
+    let answer: Reading = soon(bus.request_typed("warmer", &reading, common::PATIENCE)).await.unwrap();
+    assert_eq!(answer, Reading { sensor: "roof".into(), celsius: -2.5 });
+    let other = soon(bus.request_typed::<u64>("warmer", &reading, common::PATIENCE)).await;
+    assert!(matches!(other, Err(RequestError::Unreadable { .. })), "{other:?}");
+    node.stop().await;
+}
+
+#[actix::test]
+async fn requests_that_nobody_answers_take_room_and_do_not_gather_without_bound() {
+    let node = Node::alone("demo").await.unwrap();
+    let bus = node.bus();
+    // Whoever subscribes here reads nothing, so what is asked waits in its queue and beyond it.
+    let options = SubscribeOptions::default().backpressure().capacity(1);
+    let silent = bus.subscribe("silent", options).await.unwrap();
+    let short = Duration::from_millis(20);
+    for _ in 0..8 {
+        let refused = bus.request("silent", vec![0; 2 << 20], short).await;
+        assert!(matches!(refused, Err(RequestError::TimedOut { .. })), "{refused:?}");
+    }
+    // One was taken and some wait; with them the room is full, for publications, too.
+    let mut full = Box::pin(bus.publish("elsewhere", vec![0; 7 << 20]));
+    let now = futures_util::future::select(&mut full, std::future::ready(()));
+    assert!(matches!(now.await, Either::Right(_)), "there is no room for it");
+    drop(silent);
+    soon(full).await.unwrap();
+    node.stop().await;
+}

@@ -2,15 +2,13 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
-    Client, ClientConfig, ClientError, ClientSettings, GroupSettings, PublishError, RequestError,
-    SubscribeOptions, Subscription, Wait,
-    membership::NodeId,
-    transport::{MemoryConfig, MemoryTransport, Role},
+    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeOptions,
+    Subscription, Wait, membership::NodeId,
 };
 
 fn log() -> Vec<GroupSettings> {
@@ -21,15 +19,7 @@ fn log() -> Vec<GroupSettings> {
 async fn client(world: &World, number: u64, nodes: &[u64]) -> Result<Client, ClientError> {
     let mut settings = ClientSettings::new(number, "test", nodes.iter().map(|node| addr(*node)).collect());
     settings.connect_within_ms = Some(2000);
-    let config = ClientConfig::try_from(settings).unwrap();
-    let transport = MemoryTransport::new(
-        &world.network,
-        config.member().node,
-        Role::Client,
-        config.hello(),
-        MemoryConfig::default(),
-    );
-    Client::connect(config, Arc::new(transport.unwrap())).await
+    Client::in_memory(settings, &world.network).await
 }
 
 async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {

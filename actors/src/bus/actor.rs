@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     node::Canary,
+    room::Held,
     wire::{BUS_LANE, Malformed},
 };
 
@@ -88,11 +89,9 @@ impl BusActor {
         for effect in effects {
             match effect {
                 RouterEffect::Announce { to, number, said } => {
-                    self.peers.send(to, &Talk::Announce { number, said }, Bytes::new());
+                    self.peers.say(to, &Talk::Announce { number, said });
                 }
-                RouterEffect::Heard { to, number } => {
-                    self.peers.send(to, &Talk::Heard(number), Bytes::new());
-                }
+                RouterEffect::Heard { to, number } => self.peers.say(to, &Talk::Heard(number)),
                 RouterEffect::Stands(id) => abandoned.extend((!self.peers.stands(id)).then_some(id)),
             }
         }
@@ -131,14 +130,17 @@ impl BusActor {
             }
             let (subject, reply_to) = (subject.clone(), reply_to.cloned());
             let talk = Talk::Message { subject, reply_to, plain, queues, at };
-            let Some(lane) = self.peers.send(node, &talk, payload.clone()) else { continue };
-            if lane.is_crowded() {
+            match self.peers.send(node, &talk, payload.clone()) {
                 // The message is on its way, but its publisher waits until there is room again.
-                let receipt = Rc::clone(&receipt);
-                actix::spawn(async move {
-                    lane.eased().await;
-                    drop(receipt);
-                });
+                Ok(Some(lane)) if lane.is_crowded() => {
+                    let receipt = Rc::clone(&receipt);
+                    actix::spawn(async move {
+                        lane.eased().await;
+                        drop(receipt);
+                    });
+                }
+                Ok(_) => {}
+                Err(error) => receipt.refuse(error),
             }
         }
     }
@@ -181,7 +183,7 @@ impl BusActor {
         }
     }
 
-    fn request(&mut self, Request { subject, payload, done }: Request) {
+    fn request(&mut self, Request { subject, payload, done, held }: Request) {
         match self.router.request(&subject) {
             Ok(None) => drop(done.send(Err(RequestError::NoResponders(subject)))),
             Ok(Some((number, reply_to))) => {
@@ -191,7 +193,8 @@ impl BusActor {
                     }
                 }
                 self.requests.insert(number, done);
-                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done: unheard() });
+                let done = unheard(held);
+                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done });
             }
             Err(error) => drop(done.send(Err(PublishError::from(error).into()))),
         }
@@ -237,7 +240,7 @@ pub(crate) struct PeerFrames(pub(crate) NodeId, pub(crate) LinkId, pub(crate) Ve
 /// This node's own publication to a group was delivered: queue groups get it from here.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct HandOut(pub(crate) Delivery);
+pub(crate) struct HandOut(pub(crate) Delivery, pub(crate) Held);
 
 /// Stops at once.
 #[derive(Debug, actix::Message)]
@@ -258,7 +261,7 @@ impl Handler<PeerUp> for BusActor {
         let Some(peer) = self.mesh.peer(node) else { return };
         self.peers.up(node, peer.outbox(BUS_LANE));
         self.routing(|router, out| router.on_link(node, link, out));
-        self.peers.send(node, &Talk::Carries(self.carries()), Bytes::new());
+        self.peers.say(node, &Talk::Carries(self.carries()));
     }
 }
 
@@ -284,10 +287,10 @@ impl Handler<PeerFrames> for BusActor {
 
 impl Handler<HandOut> for BusActor {
     type Result = ();
-    fn handle(&mut self, HandOut(delivery): HandOut, _: &mut Self::Context) {
+    fn handle(&mut self, HandOut(delivery, held): HandOut, _: &mut Self::Context) {
         let route = self.router.route_queues(&delivery.subject);
         let Delivery { subject, payload, reply_to, at, .. } = delivery;
-        self.deal(route, &subject, reply_to.as_ref(), &payload, at, unheard());
+        self.deal(route, &subject, reply_to.as_ref(), &payload, at, unheard(Some(held)));
     }
 }
 

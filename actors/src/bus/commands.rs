@@ -11,7 +11,7 @@ use quorate_protocols::bus::{Pattern, Position, PublisherId, Stamp, Subject};
 use tokio::sync::oneshot;
 
 use super::{Delivery, PublishError, RequestError, SubscribeError, SubscribeOptions};
-use crate::{group::Done, queue::Feed};
+use crate::{group::Done, queue::Feed, room::Held};
 
 /// Publishes.
 #[derive(Debug, actix::Message)]
@@ -63,6 +63,8 @@ pub(crate) struct Request {
     pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
     pub(crate) done: oneshot::Sender<Result<Delivery, RequestError>>,
+    /// What its payload takes of its asker's room, as long as that is kept somewhere here.
+    pub(crate) held: Option<Held>,
 }
 
 /// Subscribes; answers once all nodes in reach know.
@@ -92,7 +94,7 @@ pub(crate) struct Subscribed {
 #[rtype(result = "()")]
 pub(crate) struct Unsubscribe(pub(crate) u64);
 
-/// Where a publication's outcome is not waited for.
-pub(crate) fn unheard() -> Done {
-    Done::Once(oneshot::channel::<Result<(), PublishError>>().0, None)
+/// Where a publication's outcome is not waited for; what it takes of somebody's room is given back.
+pub(crate) fn unheard(held: Option<Held>) -> Done {
+    Done::Once(oneshot::channel::<Result<(), PublishError>>().0, held)
 }

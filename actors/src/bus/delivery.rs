@@ -5,6 +5,8 @@ use quorate_membership::GroupId;
 use quorate_protocols::bus::{Position, Subject};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::PublishError;
+
 /// A message on its way to a subscriber.
 #[derive(Clone, Debug, Eq, PartialEq, actix::Message)]
 #[rtype(result = "()")]
@@ -51,7 +53,8 @@ pub struct NotThatType {
 }
 
 impl Delivery {
-    /// Reads a payload that [`Bus::publish_typed`](crate::Bus::publish_typed) has written.
+    /// Reads a payload that [`Bus::publish_typed`](crate::Bus::publish_typed) or
+    /// [`Bus::request_typed`](crate::Bus::request_typed) has written.
     ///
     /// # Errors
     /// [`NotThatType`].
@@ -70,6 +73,7 @@ impl Delivery {
 }
 
 /// Writes a value as a payload.
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, rmp_serde::encode::Error> {
-    rmp_serde::to_vec_named(value).map(Bytes::from)
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, PublishError> {
+    let written = rmp_serde::to_vec_named(value).map(Bytes::from);
+    written.map_err(|why| PublishError::Unencodable(why.to_string()))
 }

@@ -113,6 +113,14 @@ pub enum RequestError {
         /// How long was waited.
         within: Duration,
     },
+    /// The answer is not what was expected; the request was acted on.
+    #[error("the answer on `{subject}` cannot be read: {why}")]
+    Unreadable {
+        /// The subject of the request.
+        subject: Subject,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The request was not published.
     #[error(transparent)]
     Publish(#[from] PublishError),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_protocols::bus::{Pattern, Subject, SubjectError};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
@@ -145,8 +145,7 @@ impl Bus {
         subject: impl ToSubject,
         value: &T,
     ) -> Result<(), PublishError> {
-        let payload = delivery::encode(value).map_err(|why| PublishError::Unencodable(why.to_string()))?;
-        self.publish(subject, payload).await
+        self.publish(subject, delivery::encode(value)?).await
     }
 
     /// Answers a request.
@@ -158,6 +157,14 @@ impl Bus {
             return Err(PublishError::Refused(format!("the message on `{}` expects no answer", to.subject)));
         };
         self.publish(subject, payload).await
+    }
+
+    /// Answers a request with a value; see [`Self::request_typed`].
+    ///
+    /// # Errors
+    /// As [`Self::reply`].
+    pub async fn reply_typed(&self, to: &Delivery, value: &impl Serialize) -> Result<(), PublishError> {
+        self.reply(to, delivery::encode(value)?).await
     }
 
     /// Waits until one more payload of so many bytes may be on its way.
@@ -189,14 +196,31 @@ impl Bus {
         payload: impl Into<Bytes>,
         within: Duration,
     ) -> Result<Delivery, RequestError> {
-        let subject = subject.to_subject()?;
-        let (done, answer) = oneshot::channel();
-        let command = Request { subject: subject.clone(), payload: payload.into(), done };
+        let (subject, payload) = (subject.to_subject()?, payload.into());
         let asking = async {
+            let held = self.room(payload.len()).await;
+            let (done, answer) = oneshot::channel();
+            let command = Request { subject: subject.clone(), payload, done, held };
             self.request.send(command).await.map_err(|_| PublishError::Stopped)?;
             answer.await.unwrap_or(Err(PublishError::Stopped.into()))
         };
-        tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::TimedOut { subject, within }))
+        let answer = tokio::time::timeout(within, asking).await;
+        answer.unwrap_or(Err(RequestError::TimedOut { subject, within }))
+    }
+
+    /// Publishes a value and waits for the first answer to it, which [`Self::reply_typed`] has written.
+    ///
+    /// # Errors
+    /// As [`Self::request`], and [`RequestError::Unreadable`] if the answer is of another type.
+    pub async fn request_typed<T: DeserializeOwned>(
+        &self,
+        subject: impl ToSubject,
+        value: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, RequestError> {
+        let subject = subject.to_subject()?;
+        let answer = self.request(&subject, delivery::encode(value)?, within).await?;
+        answer.decode().map_err(|why| RequestError::Unreadable { subject, why: why.to_string() })
     }
 
     /// Subscribes to what a pattern selects. Once this returns, all nodes in reach know: what

@@ -1,6 +1,7 @@
 //! The subscribers on this node.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, VecDeque},
     rc::Rc,
     sync::Arc,
@@ -9,7 +10,7 @@ use std::{
 use quorate_membership::GroupId;
 use quorate_protocols::bus::Want;
 
-use super::{Delivery, Overflow, bindings::Place};
+use super::{Delivery, Overflow, PublishError, bindings::Place};
 use crate::{
     group::Done,
     queue::{Feed, Offer},
@@ -20,18 +21,26 @@ const SPILL_BYTES_MAX: usize = 32 << 20;
 
 /// Acknowledges a publication once everybody who had to wait has got it.
 #[derive(Debug)]
-pub(crate) struct Receipt(Option<Done>);
+pub(crate) struct Receipt {
+    done: Option<Done>,
+    refused: OnceCell<PublishError>,
+}
 
 impl Receipt {
     pub(crate) fn new(done: Done) -> Rc<Self> {
-        Rc::new(Self(Some(done)))
+        Rc::new(Self { done: Some(done), refused: OnceCell::new() })
+    }
+
+    /// Some of those who should get it cannot. Of several reasons the first is told.
+    pub(crate) fn refuse(&self, why: PublishError) {
+        self.refused.get_or_init(|| why);
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(done) = self.0.take() {
-            done.tell(Ok(()));
+        if let Some(done) = self.done.take() {
+            done.tell(self.refused.take().map_or(Ok(()), Err));
         }
     }
 }

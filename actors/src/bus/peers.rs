@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, rc::Rc};
 use bytes::Bytes;
 use quorate_membership::NodeId;
 use quorate_protocols::bus::SubscriptionId;
-use quorate_transport::Outbox;
+use quorate_transport::{Outbox, OutboxError, SendError};
 use tokio::sync::oneshot;
 
-use super::{SubscribeError, commands::Subscribed, talk::Talk};
+use super::{PublishError, SubscribeError, commands::Subscribed, talk::Talk};
 
 type Waiting = (oneshot::Sender<Result<Subscribed, SubscribeError>>, Subscribed);
 
@@ -30,7 +30,7 @@ impl Peers {
 
     pub(crate) fn tell_all(&self, talk: &Talk) {
         for node in self.linked.keys() {
-            self.send(*node, talk, Bytes::new());
+            self.say(*node, talk);
         }
     }
 
@@ -49,13 +49,35 @@ impl Peers {
         waiting.is_some_and(|(done, subscribed)| done.send(Ok(subscribed)).is_ok())
     }
 
-    /// Sends to one peer and returns its lane, unless it is not linked.
-    pub(crate) fn send(&self, to: NodeId, talk: &Talk, payload: Bytes) -> Option<Rc<Outbox>> {
-        let lane = self.linked.get(&to)?;
-        if let Err(error) = lane.push_over(talk.frame(payload)?) {
-            tracing::debug!(%to, %error, "not sent");
-            return None;
+    /// Tells one peer something of the buses' own.
+    pub(crate) fn say(&self, to: NodeId, talk: &Talk) {
+        if let Err(error) = self.send(to, talk, Bytes::new()) {
+            tracing::error!(%to, %error, "not told");
         }
-        Some(Rc::clone(lane))
+    }
+
+    /// Sends to one peer and returns its lane, unless it is not linked.
+    ///
+    /// # Errors
+    /// Why no link could carry it.
+    pub(crate) fn send(
+        &self,
+        to: NodeId,
+        talk: &Talk,
+        payload: Bytes,
+    ) -> Result<Option<Rc<Outbox>>, PublishError> {
+        let Some(lane) = self.linked.get(&to) else { return Ok(None) };
+        let frame = talk.frame(payload).map_err(|error| PublishError::Unencodable(error.to_string()))?;
+        match lane.push_over(frame) {
+            Ok(()) => Ok(Some(Rc::clone(lane))),
+            Err(OutboxError::TooLarge(SendError::TooLarge { bytes, limit })) => {
+                Err(PublishError::TooLarge { bytes, limit })
+            }
+            Err(OutboxError::TooLarge(error)) => Err(PublishError::Refused(error.to_string())),
+            Err(error) => {
+                tracing::debug!(%to, %error, "not sent");
+                Ok(None)
+            }
+        }
     }
 }

@@ -1,23 +1,26 @@
 //! A client, as an application holds it.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId};
 use quorate_protocols::bus::PublisherId;
-use quorate_transport::{CloseReason, Endpoint, Mesh, MeshConfig, MeshEvent, Transport};
+use quorate_transport::{
+    CloseReason, Endpoint, Hello, MemoryConfig, MemoryNetwork, MemoryTransport, Mesh, MeshConfig, MeshEvent,
+    Role, Transport,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    ClientConfig,
+    ClientConfig, ClientSettings,
     commands::{AnswersFrom, Asked, Carriers, Multicast, Question, StopUplink},
     uplink::Uplink,
 };
 use crate::{
     bus::{Bus, PublishError},
-    config::is_name,
+    config::{SettingsError, is_name},
     group::{Done, ViewRecord},
     node::Status,
     wire::UseLanes,
@@ -30,6 +33,12 @@ const HEAD_START: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The transport was not opened, for the reason that it gave.
+    #[error("the transport was not opened: {0}")]
+    Transport(String),
     /// No node answered.
     #[error("no node answered at {endpoints:?} within {within:?}: {why}")]
     Unreachable {
@@ -63,6 +72,32 @@ pub struct Client {
 }
 
 impl Client {
+    /// Begins a life of a client, opens a transport for it with what the client says of itself, and
+    /// connects over that transport. Returns once a node has answered.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what `transport` says is [`ClientError::Transport`].
+    pub async fn open<T: Transport, E: Display>(
+        settings: ClientSettings,
+        transport: impl FnOnce(Hello) -> Result<T, E>,
+    ) -> Result<Self, ClientError> {
+        let config = ClientConfig::try_from(settings)?;
+        let transport = transport(config.hello()).map_err(|why| ClientError::Transport(why.to_string()))?;
+        Self::connect(config, Arc::new(transport)).await
+    }
+
+    /// Connects to nodes of the same process, as [`Node::in_memory`](crate::Node::in_memory) starts
+    /// them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn in_memory(settings: ClientSettings, network: &MemoryNetwork) -> Result<Self, ClientError> {
+        let client = NodeId::new(settings.client);
+        let memory =
+            |hello| MemoryTransport::new(network, client, Role::Client, hello, MemoryConfig::default());
+        Self::open(settings, memory).await
+    }
+
     /// Connects over a transport that was opened with [`ClientConfig::hello`] and the role of a
     /// client. Returns once a node has answered.
     ///

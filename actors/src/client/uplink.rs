@@ -212,14 +212,14 @@ impl Uplink {
         pending.done.tell(outcome);
     }
 
-    pub(super) fn request(&mut self, Request { subject, payload, done }: Request) {
+    pub(super) fn request(&mut self, Request { subject, payload, done, held }: Request) {
         let Some(inbox) = &mut self.inbox else { return };
         if let Err(error) = Self::check(&payload) {
             return drop(done.send(Err(error.into())));
         }
         match inbox.next() {
             Ok((request, reply_to)) => {
-                let unheard = crate::bus::unheard();
+                let unheard = crate::bus::unheard(held);
                 let publication = self.pendings.add(subject, Some(reply_to), payload, true, unheard);
                 inbox.wait(request, publication, done);
                 self.publish(publication, false);

@@ -21,8 +21,9 @@ pub(crate) const ENVELOPE_BYTES_MAX: usize = 1 << 10;
 /// ```
 /// use quorate::{GroupSettings, NodeConfig, NodeSettings};
 ///
-/// let mut settings = NodeSettings::new(1, "demo", "127.0.0.1:7001".parse()?);
-/// settings.groups.push(GroupSettings::new("log", [1, 2, 3]).bind("log.>"));
+/// let settings = NodeSettings::new(1, "demo", "127.0.0.1:7001".parse()?)
+///     .seed("127.0.0.1:7002".parse()?)
+///     .group(GroupSettings::new("log", [1, 2, 3]).bind("log.>"));
 /// let config = NodeConfig::try_from(settings)?;
 /// assert_eq!(config.groups()[0].name(), "log");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -82,6 +83,27 @@ impl NodeSettings {
             data: None,
             payload_bytes_max: None,
         }
+    }
+
+    /// Adds where another node accepts links.
+    #[must_use]
+    pub fn seed(mut self, addr: SocketAddr) -> Self {
+        self.seeds.push(addr);
+        self
+    }
+
+    /// Declares a group.
+    #[must_use]
+    pub fn group(mut self, group: GroupSettings) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Sets the time after which a silent node is suspected, in whole milliseconds.
+    #[must_use]
+    pub const fn detect_within(mut self, span: Duration) -> Self {
+        self.detect_within_ms = Some(span.as_millis() as u64);
+        self
     }
 }
 

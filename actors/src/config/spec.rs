@@ -113,6 +113,29 @@ impl GroupSettings {
         self
     }
 
+    /// Adds founding nodes that vote on views and hold no data.
+    #[must_use]
+    pub fn witnesses(mut self, nodes: impl IntoIterator<Item = u64>) -> Self {
+        self.witnesses.extend(nodes);
+        self
+    }
+
+    /// Sets what happens to a member that holds the others back, and after what time, in whole
+    /// milliseconds.
+    #[must_use]
+    pub fn slow(mut self, policy: SlowPolicy, lag_for: Duration) -> Self {
+        self.slow = Some(format!("{policy:?}").to_lowercase());
+        self.lag_for_ms = Some(lag_for.as_millis() as u64);
+        self
+    }
+
+    /// Sets how many bytes of one member's messages others may still lack.
+    #[must_use]
+    pub const fn window(mut self, bytes: usize) -> Self {
+        self.window_bytes = Some(bytes);
+        self
+    }
+
     /// Sets the order of delivery.
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
@@ -267,5 +290,23 @@ impl TryFrom<GroupSettings> for GroupSpec {
         let history_bytes =
             size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
         Ok(Self { name: group, config, subjects, history_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_by_type_is_what_the_group_gets() {
+        for policy in [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict] {
+            let settings = GroupSettings::new("g", [1, 2]).witnesses([3]).window(1 << 20);
+            let settings = settings.slow(policy, Duration::from_secs(7)).order(Order::Causal);
+            let spec = GroupSpec::try_from(settings).unwrap();
+            let config = spec.config();
+            assert_eq!((config.slow, config.lag_for), (policy, Duration::from_secs(7)));
+            assert_eq!((config.window_bytes, config.order), (1 << 20, Order::Causal));
+            assert!(spec.is_witness(NodeId::new(3)));
+        }
     }
 }

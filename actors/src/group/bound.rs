@@ -12,12 +12,15 @@ use quorate_protocols::bus::{Admission, History, Marks, Pattern, Position, Publi
 use crate::{
     bus::{Delivery, Envelope, Missed, Overflow},
     queue::{Feed, Offer},
+    room::Room,
 };
 
 /// Newcomers ask for the marks of a view soon after it began, so few are kept.
 const SNAPSHOTS_MAX: usize = 8;
 /// Bytes of messages that may wait until a newcomer knows the marks.
 const UNDECIDED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of messages that may be on their way to subscribers of queue groups.
+const HANDING_OUT_BYTES_MAX: u32 = 64 << 20;
 /// What an entry of the history takes beside its texts and its payload: its fields, the counts of two
 /// shared texts, and the slack of a queue that grows by doubling.
 const ENTRY_BYTES: usize = 256;
@@ -67,6 +70,9 @@ pub(crate) struct Bound {
     undecided_bytes: usize,
     /// Whether more has come than may wait, and that is still to be said.
     overwhelmed: bool,
+    /// Room for what is handed out to queue groups. They get each message at most once, so what
+    /// exceeds it is left out.
+    pub(super) handing_out: Room,
     /// Whether messages of the group were missed since the last view.
     outside: bool,
     /// Own submissions that were dropped because one before them was missing.
@@ -91,6 +97,7 @@ impl Bound {
             undecided: Vec::new(),
             undecided_bytes: 0,
             overwhelmed: false,
+            handing_out: Room::new(HANDING_OUT_BYTES_MAX),
             outside: true,
             gaps: BTreeSet::new(),
             last_number: 0,

@@ -123,14 +123,16 @@ impl Replication {
                         && let Some(bus) = &self.bus
                     {
                         let at = bound.position().map(|position| (self.spec.id(), position));
-                        // Bounded by the group's window.
-                        bus.do_send(HandOut(Delivery {
-                            subject,
-                            payload: payload.clone(),
-                            reply_to,
-                            at,
-                            missed: None,
-                        }));
+                        match bound.handing_out.try_take(payload.len()) {
+                            Some(held) => {
+                                let payload = payload.clone();
+                                bus.do_send(HandOut(
+                                    Delivery { subject, payload, reply_to, at, missed: None },
+                                    held,
+                                ));
+                            }
+                            None => metrics::counter!("quorate_bus_queue_lost_total").increment(1),
+                        }
                     }
                 }
                 None => {

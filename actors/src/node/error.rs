@@ -1,5 +1,7 @@
 //! What can go wrong with a node as a whole.
 
+use std::error::Error;
+
 use quorate_membership::Member;
 
 use crate::config::{LifeError, SettingsError};
@@ -14,14 +16,9 @@ pub enum StartError {
     /// The node cannot begin a life.
     #[error(transparent)]
     Life(#[from] LifeError),
-    /// The transport belongs to another life of the node, so peers would not believe it.
-    #[error("the transport was opened for {transport}, the node starts as {node}: open it for this life")]
-    OtherLife {
-        /// Who the transport says it is.
-        transport: Member,
-        /// Who the node is.
-        node: Member,
-    },
+    /// The transport was not opened, for the reason that it gave.
+    #[error("the transport was not opened: {0}")]
+    Transport(#[source] Box<dyn Error + Send + Sync>),
     /// It was called outside an actix system.
     #[error("a node starts inside an actix system: call it from `#[actix::main]` or an arbiter")]
     NoSystem,

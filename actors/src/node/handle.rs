@@ -1,10 +1,10 @@
 //! A node, as an application holds it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use quorate_membership::{Member, NodeId};
-use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Role, Transport};
+use quorate_transport::{Hello, MemoryConfig, MemoryNetwork, MemoryTransport, Role, Transport};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -32,8 +32,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node on the current arbiter, over a transport that was opened for the same life.
-    /// The groups that it founds start with it.
+    /// Starts a node on the current arbiter, over a transport that was opened with what the node says
+    /// of itself in the same life ([`NodeConfig::hello`]); peers heed no other. [`Self::open`] does all
+    /// of it. The groups that it founds start with it.
     ///
     /// # Errors
     /// [`StartError`] outside an actix system.
@@ -48,6 +49,55 @@ impl Node {
         Ok(Self { addr: started.node, bus: Bus::over(&started.bus), member, stopped: started.stopped })
     }
 
+    /// Begins a life of a node, opens a transport for it with what the node says of itself, and starts
+    /// the node over that transport.
+    ///
+    /// ```
+    /// use quorate::{
+    ///     Node, NodeSettings,
+    ///     membership::NodeId,
+    ///     transport::{ClusterCa, ConnectionConfig, QuicTransport, Validity},
+    /// };
+    ///
+    /// # actix::System::new().block_on(async {
+    /// let ca = ClusterCa::create("demo", Validity::days(1))?;
+    /// let credentials = ca.issue_node(NodeId::new(1), Validity::days(1))?;
+    /// let settings = NodeSettings::new(1, "demo", "127.0.0.1:0".parse()?);
+    /// let quic = |hello| QuicTransport::bind(credentials, hello, ConnectionConfig::default());
+    /// let node = Node::open(settings, quic).await?;
+    /// node.stop().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`]; what `transport` says is [`StartError::Transport`].
+    pub async fn open<T, E>(
+        settings: NodeSettings,
+        transport: impl FnOnce(Hello) -> Result<T, E>,
+    ) -> Result<Self, StartError>
+    where
+        T: Transport,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let config = NodeConfig::try_from(settings)?;
+        let life = config.begin_life()?;
+        let transport =
+            transport(config.hello(&life)).map_err(|error| StartError::Transport(error.into()))?;
+        Self::start(config, life, Arc::new(transport)).await
+    }
+
+    /// Starts a node that reaches others of the same process: for tests, examples and embedded
+    /// clusters. The addresses in its settings are names only.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn in_memory(settings: NodeSettings, network: &MemoryNetwork) -> Result<Self, StartError> {
+        let node = NodeId::new(settings.node);
+        let memory = |hello| MemoryTransport::new(network, node, Role::Node, hello, MemoryConfig::default());
+        Self::open(settings, memory).await
+    }
+
     /// Starts a node by itself, over memory: for trying things out and for tests. It founds a group
     /// `local`, to which the subjects `local.>` are bound.
     ///
@@ -55,16 +105,9 @@ impl Node {
     /// [`StartError`] outside an actix system, or if `cluster` is no name.
     pub async fn alone(cluster: &str) -> Result<Self, StartError> {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut settings = NodeSettings::new(1, cluster, nowhere);
-        settings.groups.push(GroupSettings::new("local", [1]).bind("local.>"));
-        let config = NodeConfig::try_from(settings)?;
-        let life = config.begin_life()?;
-        let hello = config.hello(&life);
-        let network = MemoryNetwork::default();
-        let transport =
-            MemoryTransport::new(&network, config.node(), Role::Node, hello, MemoryConfig::default())
-                .map_err(|error| StartError::Stopped(error.to_string()))?;
-        Self::start(config, life, Arc::new(transport)).await
+        let local = GroupSettings::new("local", [1]).bind("local.>");
+        let settings = NodeSettings::new(1, cluster, nowhere).group(local);
+        Self::in_memory(settings, &MemoryNetwork::default()).await
     }
 
     /// The node in its present life.

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use quorate::{
-    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
+    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeSettings,
+    membership::NodeId,
     protocols::Event,
     transport::{
         MemoryConfig, MemoryNetwork, MemoryTransport, Role,
@@ -55,13 +56,12 @@ impl World {
         settings.detect_within_ms = Some(300);
         settings.groups.clone_from(&self.groups);
         settings.payload_bytes_max = self.payload_bytes_max;
-        let config = NodeConfig::try_from(settings).unwrap();
-        let life = config.begin_life().unwrap();
-        let hello = config.hello(&life);
-        let id = config.node();
-        let memory = MemoryTransport::new(&self.network, id, Role::Node, hello, MemoryConfig::default());
-        let transport = FaultyTransport::new(id, Arc::new(memory.unwrap()), self.faults.clone());
-        let node = Node::start(config, life, Arc::new(transport)).await.unwrap();
+        let id = NodeId::new(number);
+        let transport = |hello| {
+            let memory = MemoryTransport::new(&self.network, id, Role::Node, hello, MemoryConfig::default())?;
+            Ok::<_, std::io::Error>(FaultyTransport::new(id, Arc::new(memory), self.faults.clone()))
+        };
+        let node = Node::open(settings, transport).await.unwrap();
         self.nodes.insert(number, node.clone());
         node
     }
