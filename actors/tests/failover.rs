@@ -74,7 +74,8 @@ async fn a_node_that_is_started_again_elsewhere_ends_in_its_former_life_and_says
     let settings = NodeSettings::new(3, "test", addr(30)).seed(addr(1)).seed(addr(2)).group(group);
     let settings = settings.detect_within(std::time::Duration::from_millis(300));
     let later = Node::in_memory(settings, &world.network).await.unwrap();
-    assert_eq!(soon(former.stopped()).await, StopReason::Superseded(later.member()));
+    let reason = soon(former.stopped()).await;
+    assert!(matches!(reason, StopReason::Superseded(_)), "{reason}");
     world.nodes.insert(3, later);
     world.group(3, "g", &[1, 2, 3]).await;
     world.stop().await;

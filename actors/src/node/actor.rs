@@ -6,8 +6,8 @@ use actix::prelude::*;
 use quorate_membership::{ClusterIdentity, NodeId};
 use quorate_protocols::{Event, Input, bus::LinkId};
 use quorate_transport::{
-    CloseReason, Endpoint, Lane, LaneReceiver, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer, Role,
-    Transport,
+    CloseReason, Endpoint, Lane, LaneReceiver, LinkError, Mesh, MeshConfig, MeshEvent, MeshSettings, Peer,
+    Role, Transport,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -163,6 +163,10 @@ impl NodeActor {
                 self.membership.do_send(Unlinked(member.node));
                 if let Some(link) = self.links.remove(&member.node) {
                     self.bus.do_send(PeerDown(member.node, link));
+                }
+                if error == LinkError::ClosedByPeer(CloseReason::Superseded) {
+                    // No peer links to this life any more, so none could tell it which one is later.
+                    ctx.notify(GoDown(StopReason::Superseded(None)));
                 }
             }
             MeshEvent::Down { .. } => self.clients = self.clients.saturating_sub(1),

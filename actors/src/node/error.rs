@@ -61,7 +61,10 @@ pub enum StopReason {
     /// One of its actors ended, and a node is never half.
     #[error("its part `{0}` failed: see the log for the reason, then start the node again")]
     ActorFailed(String),
-    /// The cluster knows a later life of the same node.
-    #[error("the node runs elsewhere as {0}: stop one of the two, or give this one another number")]
-    Superseded(Member),
+    /// The cluster knows a later life of the same node, perhaps this one.
+    #[error(
+        "the node runs elsewhere in a later life{}: stop one of the two, or give this one another number",
+        .0.map(|life| format!(", {life}")).unwrap_or_default()
+    )]
+    Superseded(Option<Member>),
 }

@@ -145,7 +145,9 @@ impl Membership {
     fn on_swim(&mut self, from: Member, datagram: &[u8], ctx: &mut Context<Self>) {
         match self.drive(ctx, |presence, now, out| presence.on_swim(now, from, datagram, out)) {
             Ok(()) | Err(ClusterError::Left) => {}
-            Err(ClusterError::Superseded { by }) => self.node.do_send(GoDown(StopReason::Superseded(by))),
+            Err(ClusterError::Superseded { by }) => {
+                self.node.do_send(GoDown(StopReason::Superseded(Some(by))));
+            }
             Err(error) => {
                 metrics::counter!("quorate_cluster_refusals_total").increment(1);
                 tracing::warn!(%error, "a datagram was refused");
