@@ -4,7 +4,9 @@
 //! applications send. First faults, then a healed network in which all work must finish.
 
 mod aim;
+mod armed;
 mod check;
+mod clock;
 mod cluster;
 mod faults;
 mod history;
@@ -21,5 +23,5 @@ pub use faults::{Fault, Schedule};
 pub use history::{History, Seen};
 pub use run::{Outcome, Settings, observe, run};
 pub use shrink::shrink;
-pub use whole::{WholeBreach, WholeOutcome, WholeSettings, WholeTally, run_whole};
+pub use whole::{WholeOutcome, WholeSettings, WholeTally, run_whole};
 pub use world::{Rates, Tally, World};

@@ -1,44 +1,113 @@
-//! Every rule that is broken on purpose is noticed within a bounded number of seeds.
+//! Every rule that is broken on purpose is noticed within a bounded number of seeds, and by the
+//! property that it is about.
 
 use std::panic::catch_unwind;
 
 use quorate_membership::agreement::Breach;
-use quorate_sim::{Settings, run};
+use quorate_protocols::bus::BusBreach;
+use quorate_sim::{Settings, WholeSettings, run, run_whole};
 
 /// Seeds that a mutant may survive.
 const SEEDS: u64 = 30;
 
-fn is_noticed(breach: Breach, seed: u64) -> bool {
-    let settings = Settings { breach: Some(breach), ..Settings::new(seed) };
-    // A core that trips over its own assertion has noticed, too.
-    let violation = catch_unwind(|| run(&settings, &settings.schedule()).violation);
-    violation.is_err() || violation.is_ok_and(|violation| violation.is_some())
+/// Asserts that one of the seeds breaks this property.
+fn assert_noticed(
+    property: &str,
+    broken_by: impl Fn(u64) -> Option<&'static str> + std::panic::RefUnwindSafe,
+) {
+    // A core that trips over its own assertion has noticed, too, but not what this is about.
+    let noticed =
+        |seed| catch_unwind(|| broken_by(seed)).ok().flatten().is_some_and(|it| it.starts_with(property));
+    assert!((1..=SEEDS).any(noticed), "`{property}` survives {SEEDS} seeds");
+}
+
+/// The property that this run breaks.
+fn broken(settings: &Settings) -> Option<&'static str> {
+    run(settings, &settings.schedule()).violation.map(|violation| violation.property)
 }
 
 macro_rules! noticed {
-    ($($name:ident: $breach:ident,)*) => {$(
+    ($($name:ident: $breach:ident by $property:literal,)*) => {$(
         #[test]
         fn $name() {
-            assert!((1..=SEEDS).any(|seed| is_noticed(Breach::$breach, seed)), "survived {SEEDS} seeds");
+            let breach = Some(Breach::$breach);
+            assert_noticed($property, |seed| broken(&Settings { breach, ..Settings::new(seed) }));
         }
     )*};
 }
 
 noticed! {
-    a_view_installed_before_it_is_decided_is_noticed: InstallUndecided,
-    a_view_closed_by_a_minority_is_noticed: CloseByMinority,
-    a_vote_on_a_cut_that_nobody_holds_is_noticed: AcceptWithoutHolding,
-    a_cut_at_the_minimum_is_noticed: MinimumCut,
-    a_cut_that_is_not_causally_closed_is_noticed: OpenCut,
-    a_message_called_uniform_too_early_is_noticed: UniformTooEarly,
-    a_frame_freed_before_all_hold_it_is_noticed: FreeTooEarly,
-    a_coordinator_that_forgets_what_was_accepted_is_noticed: ForgetAccepted,
-    a_sealed_member_that_acknowledges_is_noticed: SealLeaks,
-    a_sealed_member_that_sends_is_noticed: SealedSends,
-    a_heartbeat_of_an_earlier_life_that_counts_is_noticed: StaleIncarnation,
-    a_clock_that_counts_over_a_gap_is_noticed: ClockOverGap,
-    an_acceptor_that_breaks_its_promise_is_noticed: BreakPromise,
-    holdings_of_a_view_that_was_not_entered_are_noticed: ContributeUnactivated,
-    a_newcomer_counted_before_it_holds_the_cut_is_noticed: CountLearners,
-    a_member_that_serves_on_after_a_stall_is_noticed: ServeAfterStall,
+    a_coordinator_that_forgets_what_was_accepted_is_noticed: ForgetAccepted by "I1",
+    a_sealed_member_that_acknowledges_is_noticed: SealLeaks by "I2",
+    a_sealed_member_that_sends_is_noticed: SealedSends by "I2",
+    a_cut_at_the_minimum_is_noticed: MinimumCut by "I3",
+    a_view_entered_without_the_rest_of_the_one_before_is_noticed: EnterWithoutCut by "I4",
+    a_cut_that_is_not_causally_closed_is_noticed: OpenCut by "I4",
+    a_view_installed_before_it_is_decided_is_noticed: InstallUndecided by "hold before the vote",
+    a_view_closed_by_a_minority_is_noticed: CloseByMinority by "hold before the vote",
+    a_vote_on_a_cut_that_nobody_holds_is_noticed: AcceptWithoutHolding by "hold before the vote",
+    a_newcomer_counted_before_it_holds_the_cut_is_noticed: CountLearners by "hold before the vote",
+    holdings_of_a_view_that_was_not_entered_are_noticed: ContributeUnactivated by "I5",
+    an_acceptor_that_breaks_its_promise_is_noticed: BreakPromise by "I7 promises",
+    a_heartbeat_of_an_earlier_life_that_counts_is_noticed: StaleIncarnation by "I7 no earlier life",
+    members_that_settle_ties_each_in_its_own_way_are_noticed: TiesToOneself by "V2",
+    a_frame_freed_before_all_hold_it_is_noticed: FreeTooEarly by "I9",
+    a_message_called_uniform_too_early_is_noticed: UniformTooEarly by "V3",
+    a_clock_that_counts_over_a_gap_is_noticed: ClockOverGap by "V6",
+    a_member_that_serves_on_after_a_stall_is_noticed: ServeAfterStall by "V7",
+}
+
+#[test]
+fn a_learner_that_calls_itself_ready_without_its_state_is_noticed() {
+    let settings = |seed| Settings {
+        breach: Some(Breach::ReadyTooEarly),
+        state_bytes: Some(20_000),
+        ..Settings::new(seed)
+    };
+    // It hears of no view before its state is complete, and speaks in one nevertheless.
+    assert_noticed("I5", |seed| broken(&settings(seed)));
+}
+
+macro_rules! noticed_on_a_side {
+    ($($name:ident: $breach:ident by $property:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            let breach = Some(Breach::$breach);
+            assert_noticed($property, |seed| {
+                broken(&Settings { breach, partitionable: true, ..Settings::new(seed) })
+            });
+        }
+    )*};
+}
+
+noticed_on_a_side! {
+    a_side_that_leaves_its_cut_behind_is_noticed: EnterWithoutCut by "exact cut of the side",
+    a_side_told_of_too_many_companions_is_noticed: TransitionalTooLarge by "transitional set",
+    a_side_on_which_a_sealed_member_acknowledges_is_noticed: SealLeaks by "I2",
+    a_side_that_calls_a_message_uniform_too_early_is_noticed: UniformTooEarly by "V3",
+    a_side_that_never_gives_up_a_merge_that_got_stuck_is_noticed: NeverRetry by "I9",
+}
+
+macro_rules! noticed_on_the_bus {
+    ($($name:ident: $breach:ident by $property:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            let breach = Some(BusBreach::$breach);
+            assert_noticed($property, |seed| {
+                let settings = WholeSettings { breach, ..WholeSettings::new(seed) };
+                run_whole(&settings, &settings.schedule()).violation.map(|violation| violation.property)
+            });
+        }
+    )*};
+}
+
+noticed_on_the_bus! {
+    a_subscription_that_outlives_its_end_is_noticed: GhostSubscription by "B1 what is wanted",
+    a_message_handed_out_twice_is_noticed: PlainTwice by "B1 once",
+    interest_that_outlives_the_link_of_a_node_is_noticed: StaleInterest by "B2",
+    a_queue_group_that_is_served_twice_is_noticed: QueueTwice by "B3",
+    positions_that_members_count_differently_are_noticed: PositionsGoOn by "B4 same at each position",
+    what_readers_missed_without_being_told_is_noticed: SilentlyDropped by "B4 all, in order, once",
+    a_request_that_goes_on_after_its_answer_is_noticed: EndlessRequest by "B5",
+    interest_that_is_not_told_on_a_new_link_is_noticed: SilentLink by "I9",
 }

@@ -132,7 +132,7 @@ fn a_member_that_restarts_comes_back_as_a_side_of_its_own() {
 #[test]
 fn what_a_side_has_not_delivered_when_it_merges_is_noticed() {
     let play = sides().fault(3000, 6000, Fault::Partition(vec![n(1), n(2)]));
-    play.notices(Breach::MergeWithoutCut, 1..=4);
+    play.notices(Breach::EnterWithoutCut, 1..=4);
 }
 
 #[test]

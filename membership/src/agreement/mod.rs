@@ -76,6 +76,8 @@ pub enum Breach {
     StaleIncarnation,
     /// The clock of a sender counts although frames before it are missing.
     ClockOverGap,
+    /// Of messages with the same time stamp each member delivers its own first.
+    TiesToOneself,
     /// An acceptor forgets what it has promised.
     BreakPromise,
     /// A member reports what it holds of an earlier view as holdings of one it has not entered.
@@ -84,8 +86,10 @@ pub enum Breach {
     CountLearners,
     /// A learner calls itself ready before it has its state.
     ReadyTooEarly,
-    /// A member that merges with another side leaves out what only others of its side delivered.
-    MergeWithoutCut,
+    /// A member enters the next view without what it has not delivered yet of the one before.
+    EnterWithoutCut,
+    /// A coordinator never gives up an attempt that got stuck.
+    NeverRetry,
     /// The transitional set has everybody in the new view, wherever they come from.
     TransitionalTooLarge,
     /// A member that stood still goes on without asking whether its view is still current.

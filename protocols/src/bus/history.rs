@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use quorate_membership::ViewId;
 
-use super::Position;
+use super::{BusBreach, Position};
 
 /// Where a reader goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,17 +37,29 @@ pub struct History<E> {
     floor: Option<Position>,
     /// The latest position delivered.
     last: Option<Position>,
+    breach: Option<BusBreach>,
 }
 
 impl<E> History<E> {
     /// Nothing yet; keeps at most so many bytes, and the latest entry in any case.
     pub const fn new(bytes_max: usize) -> Self {
-        Self { kept: VecDeque::new(), first: 0, bytes: 0, bytes_max, floor: None, last: None }
+        Self { kept: VecDeque::new(), first: 0, bytes: 0, bytes_max, floor: None, last: None, breach: None }
+    }
+
+    /// The same with a rule broken on purpose, for tests of the tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_breach(mut self, breach: Option<BusBreach>) -> Self {
+        self.breach = breach;
+        self
     }
 
     /// A view begins that follows the one before without a gap.
     pub fn begin_view(&mut self, view: ViewId) {
-        let position = Position::beginning(view);
+        let mut position = Position::beginning(view);
+        if self.breach == Some(BusBreach::PositionsGoOn) {
+            position.index = self.last.map_or(0, |last| last.index);
+        }
         self.last = Some(position);
         self.floor.get_or_insert(position);
     }
@@ -80,7 +92,7 @@ impl<E> History<E> {
     fn drop_first(&mut self) {
         if let Some(oldest) = self.kept.pop_front() {
             self.bytes -= oldest.bytes;
-            self.first += 1;
+            self.first += u64::from(self.breach != Some(BusBreach::SilentlyDropped));
             self.floor = Some(oldest.position);
         }
     }

@@ -4,6 +4,7 @@
 //! a group, [`Marks`](crate::bus::Marks) drop what comes twice, and [`History`](crate::bus::History) keeps what was delivered of late, so
 //! that readers go on where they were, here or at another node.
 
+mod breach;
 mod history;
 mod interest;
 mod marks;
@@ -11,6 +12,8 @@ mod position;
 mod router;
 mod subject;
 
+#[doc(hidden)]
+pub use breach::BusBreach;
 pub use history::{Found, History};
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, PublisherId, Stamp};

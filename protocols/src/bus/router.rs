@@ -10,7 +10,7 @@ use std::{
 
 use quorate_membership::{Member, NodeId};
 
-use super::{Announcement, Interest, Pattern, Route, Subject, SubjectError, TooManyWants, Want};
+use super::{Announcement, BusBreach, Interest, Pattern, Route, Subject, SubjectError, TooManyWants, Want};
 
 /// Names a subscription on this node.
 pub type SubscriptionId = u64;
@@ -88,8 +88,7 @@ pub struct Router {
     inbox: Pattern,
     requests: BTreeSet<u64>,
     next_request: u64,
-    stale_interest: bool,
-    queue_twice: bool,
+    breach: Option<BusBreach>,
 }
 
 #[derive(Debug)]
@@ -128,24 +127,29 @@ impl Router {
             inbox,
             requests: BTreeSet::new(),
             next_request: 0,
-            stale_interest: false,
-            queue_twice: false,
+            breach: None,
         })
     }
 
-    /// The same with a rule broken on purpose, for tests of the tests: interest of a peer is kept
-    /// after its link is gone, or a queue group is served twice.
+    /// The same with a rule broken on purpose, for tests of the tests.
     #[doc(hidden)]
     #[must_use]
-    pub const fn with_breach(mut self, stale_interest: bool, queue_twice: bool) -> Self {
-        (self.stale_interest, self.queue_twice) = (stale_interest, queue_twice);
+    pub const fn with_breach(mut self, breach: Option<BusBreach>) -> Self {
+        self.breach = breach;
         self
+    }
+
+    fn breaks(&self, breach: BusBreach) -> bool {
+        self.breach == Some(breach)
     }
 
     /// A peer is linked: it is told all that is wanted here. A link that it had before is gone.
     pub fn on_link(&mut self, peer: NodeId, link: LinkId, out: &mut Vec<RouterEffect>) {
         if self.linked.insert(peer, Linked { link, heard: 0 }).is_some() {
             self.interest.forget(peer);
+        }
+        if self.breaks(BusBreach::SilentLink) {
+            return;
         }
         out.push(RouterEffect::Announce { to: peer, number: self.announced, said: self.interest.whole() });
     }
@@ -156,7 +160,7 @@ impl Router {
             return;
         }
         self.linked.remove(&peer);
-        if !self.stale_interest {
+        if !self.breaks(BusBreach::StaleInterest) {
             self.interest.forget(peer);
         }
         self.settle(out);
@@ -224,6 +228,9 @@ impl Router {
     pub fn unsubscribe(&mut self, id: SubscriptionId, out: &mut Vec<RouterEffect>) {
         self.rising.remove(&id);
         let Some(Subscription { want, told }) = self.subscriptions.remove(&id) else { return };
+        if self.breaks(BusBreach::GhostSubscription) {
+            self.subscriptions.insert(id, Subscription { want: want.clone(), told });
+        }
         if told && let Some(news) = self.interest.unsubscribe(&want) {
             self.announce(&news, out);
         }
@@ -259,6 +266,9 @@ impl Router {
         let matching: Vec<_> = matching.map(|(id, it)| (*id, it.want.queue.as_deref())).collect();
         if plain {
             selection.subscriptions.extend(matching.iter().filter(|(_, q)| q.is_none()).map(|(id, _)| *id));
+            if self.breaks(BusBreach::PlainTwice) {
+                selection.subscriptions.extend_from_within(..);
+            }
         }
         for queue in queues {
             let served = matching.iter().filter(|(_, of)| *of == Some(queue.as_str()));
@@ -266,7 +276,9 @@ impl Router {
             let turn = self.turn.checked_rem(served.len() as u64).unwrap_or(0) as usize;
             self.turn = self.turn.wrapping_add(1);
             match served.get(turn) {
-                Some(id) if self.queue_twice => selection.subscriptions.extend([*id, *id]),
+                Some(id) if self.breaks(BusBreach::QueueTwice) => {
+                    selection.subscriptions.extend([*id, *id]);
+                }
                 Some(id) => selection.subscriptions.push(*id),
                 None => selection.lost += 1,
             }
@@ -295,7 +307,8 @@ impl Router {
             return None;
         }
         let number = subject.as_str().rsplit('.').next().and_then(|word| word.parse().ok());
-        Some(number.filter(|number| self.requests.remove(number)))
+        let goes_on = self.breaks(BusBreach::EndlessRequest);
+        Some(number.filter(|number| goes_on || self.requests.remove(number)))
     }
 
     /// Nobody waits for the answer any more.

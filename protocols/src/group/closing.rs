@@ -284,6 +284,9 @@ impl Group {
             Phase::Gathering { .. } => attempt.coordinator.vote_on_adopted(),
             Phase::Accepting(_) => Step::Wait,
         };
+        if self.config.breach == Some(Breach::NeverRetry) && last == Step::Wait {
+            return;
+        }
         if last == Step::Wait {
             // Stuck: somebody died or was cut off on the way. Start again, with the evidence of now.
             self.attempt = None;

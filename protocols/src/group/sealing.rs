@@ -210,8 +210,7 @@ impl Group {
     fn install(&mut self, out: &mut Effects) {
         let Some((decree, _)) = self.installing.take() else { return };
         self.tell_transitional(&decree, out);
-        let merges = decree.view.sides.len() > 1;
-        if self.stream.is_some() && !(merges && self.config.breach == Some(Breach::MergeWithoutCut)) {
+        if self.stream.is_some() && self.config.breach != Some(Breach::EnterWithoutCut) {
             while let Some(passed) = self.stream.as_mut().and_then(|s| s.deliver_up_to(&decree.cut)) {
                 self.announce(passed, out);
             }

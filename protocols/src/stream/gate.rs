@@ -1,6 +1,6 @@
 //! The gates: which frame may be delivered next.
 
-use quorate_membership::{Cut, Seq};
+use quorate_membership::{Cut, Seq, agreement::Breach};
 
 use super::{Frame, Passed, Stream};
 use crate::Order;
@@ -69,8 +69,9 @@ impl Stream {
 
     /// The sender whose next frame has the lowest time stamp; ties go to the senior.
     fn oldest(&self) -> Option<usize> {
-        let heads = (0..self.members()).filter_map(|s| self.head(s).map(|f| (f.clock, s)));
-        heads.min().map(|(_, sender)| sender)
+        let prefers = |s: usize| self.breach == Some(Breach::TiesToOneself) && Some(s) == self.me;
+        let heads = (0..self.members()).filter_map(|s| self.head(s).map(|f| (f.clock, !prefers(s), s)));
+        heads.min().map(|(.., sender)| sender)
     }
 
     /// Whether no frame older than this sender's next can still arrive from anybody.

@@ -7,6 +7,7 @@ mod network;
 mod node;
 mod perform;
 mod run;
+mod strike;
 mod tally;
 
 use std::{
@@ -15,14 +16,14 @@ use std::{
 };
 
 use quorate_membership::{GroupId, NodeId, Time};
-use quorate_protocols::{GroupConfig, Order};
+use quorate_protocols::{GroupConfig, Order, bus::BusBreach};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, Fault, Schedule, Violation, queue::Queue};
+use crate::{Checker, Fault, Schedule, Violation, armed::Armed, queue::Queue};
 use check::BusCheck;
 use network::{Link, What};
 use node::Node;
-pub use run::{WholeBreach, WholeOutcome, WholeSettings, run_whole};
+pub use run::{WholeOutcome, WholeSettings, run_whole};
 pub use tally::WholeTally;
 
 struct World {
@@ -34,7 +35,8 @@ struct World {
     configs: Vec<GroupConfig>,
     schedule: Schedule,
     active: BTreeSet<usize>,
-    breach: Option<WholeBreach>,
+    armed: Armed,
+    breach: Option<BusBreach>,
     busy_until: Time,
     next_payload: u64,
     checkers: BTreeMap<GroupId, Checker>,
@@ -73,6 +75,7 @@ impl World {
             configs,
             schedule: schedule.clone(),
             active: BTreeSet::new(),
+            armed: Armed::default(),
             breach: settings.breach,
             busy_until,
             next_payload: 0,
@@ -138,6 +141,8 @@ impl World {
         self.active.insert(index);
         match self.schedule.0[index].2 {
             Fault::Crash(node) => self.crash(node),
+            Fault::SlowClock(node, percent) => self.set_clock(node, percent),
+            Fault::Aimed(_) => self.armed.arm(index),
             Fault::Pause(node) => {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.pauses += 1;
@@ -150,7 +155,9 @@ impl World {
     fn end(&mut self, index: usize) {
         self.say(|| format!("ends: {}", self.schedule.0[index].2));
         self.active.remove(&index);
+        self.armed.disarm(index);
         match self.schedule.0[index].2 {
+            Fault::SlowClock(node, _) => self.set_clock(node, 100),
             Fault::Crash(node) if self.nodes[&node].parts.is_none() => self.start(node),
             Fault::Pause(node) => self.resume(node),
             _ => {}

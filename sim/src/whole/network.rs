@@ -55,6 +55,8 @@ pub(super) enum What {
     Check(NodeId, NodeId),
     Begin(usize),
     End(usize),
+    /// What an aimed fault has struck heals.
+    Heal(usize),
 }
 
 /// What travels over a lane of a link.
@@ -132,12 +134,20 @@ impl World {
     }
 
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.active.iter().any(|index| match &self.schedule.0[*index].2 {
+        let cut = |index: &usize| match &self.schedule.0[*index].2 {
             Fault::CutOneWay(a, b) => from == *a && to == *b,
             Fault::Cut(a, b) => pair(*a, *b) == pair(from, to),
             Fault::Partition(side) => side.contains(&from) != side.contains(&to),
             _ => false,
-        })
+        };
+        self.active.iter().any(cut) || self.armed.part(from, to)
+    }
+
+    /// What was just sent from one to the other is lost, and the link with it.
+    pub(super) fn break_link(&mut self, from: NodeId, to: NodeId) {
+        if let Some(link) = self.links.get_mut(&pair(from, to)) {
+            link.broken = true;
+        }
     }
 
     /// Ends the link of two nodes if one of them died or it broke, and makes one if either wants it.

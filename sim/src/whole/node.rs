@@ -13,7 +13,8 @@ use quorate_protocols::{
 };
 use rand::RngExt;
 
-use super::{CARRIERS, WholeBreach, World, network::What};
+use super::{CARRIERS, World, network::What};
+use crate::clock::Clock;
 
 /// Bytes that the history of a bound group keeps: so few that slow readers miss some.
 const HISTORY_BYTES: usize = 150;
@@ -23,6 +24,9 @@ pub(super) struct Node {
     pub(super) life: Member,
     /// `None`: the process is down.
     pub(super) parts: Option<Parts>,
+    pub(super) clock: Clock,
+    /// When the process last died.
+    pub(super) died: Option<Time>,
     /// How many faults make it stand still.
     pub(super) pauses: u32,
     /// What reached it while it stood still.
@@ -89,6 +93,8 @@ impl World {
     /// Starts a process: its node's first, or the next life of the node.
     pub(super) fn start(&mut self, node: NodeId) {
         let before = self.nodes.remove(&node);
+        let clock = before.as_ref().map_or(Clock::RIGHT, |node| node.clock);
+        let (now, died) = (clock.read(self.now), before.as_ref().and_then(|node| node.died));
         let lives = before.as_ref().map_or(0, |node| node.life.incarnation.get());
         let life = Member::new(node, Incarnation::new(lives + 1));
         let carries = node.get() <= CARRIERS;
@@ -96,16 +102,15 @@ impl World {
         let identity = ClusterIdentity::new(life, address(node));
         let mut effects = Vec::new();
         let presence =
-            Presence::new(identity, Timing::DEFAULT, self.rng.random(), declared, self.now, &mut effects);
-        let stale = self.breach == Some(WholeBreach::StaleInterest);
-        let twice = self.breach == Some(WholeBreach::QueueTwice);
-        let router = Router::new(life).expect("a node has an inbox").with_breach(stale, twice);
+            Presence::new(identity, Timing::DEFAULT, self.rng.random(), declared, now, &mut effects);
+        let breach = self.breach;
+        let router = Router::new(life).expect("a node has an inbox").with_breach(breach);
         let inbox = format!("_inbox.{}.{}.>", life.node, life.incarnation);
         let configs = self.configs.iter().filter(|_| carries);
-        let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, self.now)));
+        let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
         let bound = groups.keys().filter(|group| self.is_bound(**group)).map(|group| {
-            let history = History::new(HISTORY_BYTES);
+            let history = History::new(HISTORY_BYTES).with_breach(breach);
             (*group, Bound { history, cursor: 0, outside: true })
         });
         let parts = Parts {
@@ -123,7 +128,7 @@ impl World {
             inbox: Want { pattern: inbox.parse().expect("a pattern"), queue: None },
         };
         let (pauses, waiting) = before.map(|node| (node.pauses, node.waiting)).unwrap_or_default();
-        self.nodes.insert(node, Node { life, parts: Some(parts), pauses, waiting });
+        self.nodes.insert(node, Node { life, parts: Some(parts), clock, died, pauses, waiting });
         self.perform_presence(life, effects);
         let groups: Vec<GroupId> =
             self.nodes[&node].parts.iter().flat_map(|it| it.groups.keys().copied()).collect();
@@ -137,8 +142,10 @@ impl World {
     }
 
     pub(super) fn crash(&mut self, node: NodeId) {
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(&node) else { return };
         node.parts = None;
+        node.died = Some(now);
         self.bus.on_crash(node.life);
         // What has arrived dies with the process; the applications' timer belongs to the node.
         node.waiting.retain(|what| matches!(what, What::Application(_)));
@@ -164,6 +171,7 @@ impl World {
             What::Check(a, b) => return self.check_link(*a, *b),
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
+            What::Heal(number) => return self.heal(*number),
             What::Application(node) => (*node, None),
             What::Datagram { to, .. } => (*to, None),
             What::Frame { to, .. } => (to.node, Some(*to)),
@@ -198,7 +206,7 @@ impl World {
 
     /// A process that runs takes in what has reached it.
     fn take(&mut self, life: Member, what: What) {
-        let now = self.now;
+        let now = self.nodes[&life.node].clock.read(self.now);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         match what {
             What::Frame { from, session, frame, .. } => self.on_frame(life, from, session, frame),
@@ -248,7 +256,7 @@ impl World {
         life: Member,
         act: impl FnOnce(&mut Presence, Time, &mut Vec<PresenceEffect>),
     ) {
-        let now = self.now;
+        let now = self.nodes[&life.node].clock.read(self.now);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let mut out = Vec::new();
         act(&mut parts.presence, now, &mut out);

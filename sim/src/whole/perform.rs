@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_membership::{GroupId, Member};
+use quorate_membership::{GroupId, Member, Time};
 use quorate_protocols::{
     Effect, Event, Fate, Input, PresenceEffect,
     bus::{LinkId, RouterEffect},
@@ -33,14 +33,20 @@ impl World {
                 PresenceEffect::Noticed(notice) => self.say(|| format!("{life} {notice:?}")),
                 PresenceEffect::WakeDetectorAt(at) => {
                     parts.detector_wake = Some(at);
-                    self.push(at.max(self.now), What::DetectorWake(life, at));
+                    self.wake_at(life, at, What::DetectorWake(life, at));
                 }
                 PresenceEffect::WakeClusterAt(at) => {
                     parts.cluster_wake = Some(at);
-                    self.push(at.max(self.now), What::ClusterWake(life, at));
+                    self.wake_at(life, at, What::ClusterWake(life, at));
                 }
             }
         }
+    }
+
+    /// Plans something for a moment by the node's own clock.
+    fn wake_at(&mut self, life: Member, at: Time, what: What) {
+        let moment = self.nodes[&life.node].clock.moment(at);
+        self.push(moment.max(self.now), what);
     }
 
     pub(super) fn perform_router(&mut self, life: Member, effects: Vec<RouterEffect>) {
@@ -91,7 +97,7 @@ impl World {
     }
 
     pub(super) fn feed(&mut self, life: Member, id: GroupId, inputs: Vec<Input>) {
-        let now = self.now;
+        let now = self.nodes[&life.node].clock.read(self.now);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let (Some(group), Some(checker)) = (parts.groups.get_mut(&id), self.checkers.get_mut(&id)) else {
             return;
@@ -115,24 +121,21 @@ impl World {
     }
 
     fn perform_group(&mut self, life: Member, id: GroupId, effect: Effect) {
-        let now = self.now;
+        let exact = self.nodes[&life.node].clock.exact(self.now);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let Some(checker) = self.checkers.get_mut(&id) else { return };
         match effect {
             Effect::Send { to, message } => {
                 checker.on_send(life, &message);
-                let message = Arc::new(message);
-                for node in to.iter() {
-                    self.send(life, *node, Frame::Group(id, Arc::clone(&message)));
-                }
+                self.multicast(life, id, &to, message);
             }
             Effect::WakeAt(at) => {
                 parts.group_wakes.insert(id, at);
-                self.push(at.max(now), What::GroupWake(life, id, at));
+                self.wake_at(life, at, What::GroupWake(life, id, at));
             }
             Effect::Fate { ticket, fate } if fate != Fate::Everywhere => {
                 if let Some(payload) = parts.tickets.remove(&(id, ticket)) {
-                    checker.on_fate(Some(now), life, &payload, fate);
+                    checker.on_fate(exact, life, &payload, fate);
                 }
             }
             Effect::Deliver(event) => self.observe(life, id, event),
@@ -141,7 +144,7 @@ impl World {
     }
 
     fn observe(&mut self, life: Member, id: GroupId, event: Event) {
-        let now = self.now;
+        let (now, exact) = (self.now, self.nodes[&life.node].clock.exact(self.now));
         let Some(checker) = self.checkers.get_mut(&id) else { return };
         match event {
             Event::View(view) => {
@@ -157,7 +160,7 @@ impl World {
                 }
             }
             Event::Message { view, sender, seq, index, uniform, payload } => {
-                checker.on_message(Some(now), life, view, (sender, seq, index), &payload);
+                checker.on_message(exact, life, view, (sender, seq, index), &payload);
                 checker.on_mark(life, uniform, &payload);
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);

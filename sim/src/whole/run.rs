@@ -3,19 +3,11 @@
 use std::time::Duration;
 
 use quorate_membership::{NodeId, Time};
+use quorate_protocols::bus::BusBreach;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{NODES, WholeTally, World};
 use crate::{Fault, Schedule, Violation};
-
-/// A rule of the bus that is broken on purpose, to show that it is noticed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum WholeBreach {
-    /// What a node wants is kept after its link is gone.
-    StaleInterest,
-    /// Queue groups get each message twice.
-    QueueTwice,
-}
 
 /// What a run is made of; everything else follows from the seed.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +17,7 @@ pub struct WholeSettings {
     /// How long faults go on, in simulated time.
     pub faults_for: Duration,
     /// A rule to break on purpose.
-    pub breach: Option<WholeBreach>,
+    pub breach: Option<BusBreach>,
     /// Print views, faults and what the nodes notice.
     pub trace: bool,
 }
@@ -50,6 +42,8 @@ impl WholeSettings {
                     | Fault::Cut(..)
                     | Fault::Partition(_)
                     | Fault::Loss(_)
+                    | Fault::SlowClock(..)
+                    | Fault::Aimed(_)
             )
         });
         schedule

@@ -21,6 +21,8 @@ pub struct WholeTally {
     pub links: u64,
     /// Faults that began.
     pub faults: u64,
+    /// Aimed faults that struck.
+    pub strikes: u64,
     /// A digest of everything that happened, in order: equal for equal runs.
     pub digest: u64,
 }
@@ -28,7 +30,8 @@ pub struct WholeTally {
 impl AddAssign for WholeTally {
     /// Counts what happened in another run, too.
     fn add_assign(&mut self, other: Self) {
-        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, digest } = other;
+        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, strikes, digest } =
+            other;
         self.submitted += submitted;
         self.delivered += delivered;
         self.handed += handed;
@@ -37,13 +40,15 @@ impl AddAssign for WholeTally {
         self.failed += failed;
         self.links += links;
         self.faults += faults;
+        self.strikes += strikes;
         self.digest ^= digest;
     }
 }
 
 impl fmt::Display for WholeTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, .. } = self;
+        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, strikes, .. } =
+            self;
         writeln!(
             f,
             "{submitted} messages multicast and {delivered} deliveries, {handed} handed out by the bus"
@@ -52,6 +57,6 @@ impl fmt::Display for WholeTally {
             f,
             "{answered} requests answered and {failed} failed, {missed} messages that readers were told to have missed"
         )?;
-        write!(f, "{faults} faults, {links} links made")
+        write!(f, "{faults} faults, and {strikes} strikes at a step that was waited for; {links} links made")
     }
 }

@@ -114,10 +114,7 @@ impl World {
 
     /// The present moment, unless the node's clock is or has lately been wrong.
     fn exact(&self, node: NodeId) -> Option<Time> {
-        let state = &self.nodes[&node];
-        let lately = |at: Time| self.now.since(at) < Duration::from_secs(3);
-        let wrong = !state.clock.is_right() || state.clock_set.is_some_and(lately);
-        (!wrong).then_some(self.now)
+        self.nodes[&node].clock.exact(self.now)
     }
 
     fn note(&mut self, value: u64) {

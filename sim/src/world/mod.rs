@@ -20,12 +20,11 @@ use quorate_membership::{Detector, Incarnation, Member, NodeId, Time, agreement:
 use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, Fault, History, Schedule, queue::Queue};
+use crate::{Checker, Fault, History, Schedule, armed::Armed, clock::Clock, queue::Queue};
 pub use lanes::Rates;
 use lanes::{Lane, Lanes};
-use node::{Clock, Node};
+use node::Node;
 pub(crate) use state::State;
-use strike::Hit;
 pub use tally::Tally;
 use what::What;
 
@@ -38,10 +37,7 @@ pub struct World {
     config: GroupConfig,
     schedule: Schedule,
     active: BTreeSet<usize>,
-    /// Aimed faults that wait, and the place of the aim that each waits for.
-    armed: BTreeMap<usize, usize>,
-    hits: BTreeMap<usize, Hit>,
-    hit_number: usize,
+    armed: Armed,
     /// The latest attempt of each coordinator.
     ballots: BTreeMap<NodeId, Ballot>,
     submissions_until: Time,
@@ -72,9 +68,7 @@ impl World {
             config,
             schedule,
             active: BTreeSet::new(),
-            armed: BTreeMap::new(),
-            hits: BTreeMap::new(),
-            hit_number: 0,
+            armed: Armed::default(),
             ballots: BTreeMap::new(),
             submissions_until,
             lanes: Lanes::default(),
@@ -229,7 +223,6 @@ impl World {
         let lives = before.as_ref().map_or(0, |n| n.life.incarnation.get());
         let life = Member::new(node, Incarnation::new(lives + 1));
         let clock = before.as_ref().map_or(Clock::RIGHT, |n| n.clock);
-        let clock_set = before.as_ref().and_then(|n| n.clock_set);
         let now = clock.read(self.now);
         let mut detector = Detector::new(life, self.config.timing).with_breach(self.config.breach);
         let mut news = Vec::new();
@@ -250,7 +243,6 @@ impl World {
             wake: None,
             look: None,
             died: None,
-            clock_set,
         };
         self.nodes.insert(node, fresh);
         self.perform_detector(node, news);
@@ -343,7 +335,7 @@ impl World {
             Fault::SlowClock(node, percent) => self.set_clock(node, percent),
             Fault::Leave(node) => self.feed(node, vec![Input::Leave]),
             Fault::Aimed(_) => {
-                self.armed.insert(index, 0);
+                self.armed.arm(index);
             }
             _ => {}
         }
@@ -352,7 +344,7 @@ impl World {
     fn end(&mut self, index: usize) {
         self.say(|| format!("ends: {}", self.schedule.0[index].2));
         self.active.remove(&index);
-        self.armed.remove(&index);
+        self.armed.disarm(index);
         match self.schedule.0[index].2.clone() {
             Fault::Crash(node) if !self.nodes[&node].is_up() => self.restart(node),
             Fault::Leave(node) => match &self.nodes[&node].group {
@@ -399,7 +391,6 @@ impl World {
     fn set_clock(&mut self, node: NodeId, percent: u32) {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         state.clock.run_at(self.now, percent);
-        state.clock_set = Some(self.now);
         let (life, clock) = (state.life, state.clock);
         let wakes = [(state.wake, What::Wake(life)), (state.look, What::Look(life))];
         for (at, what) in wakes {

@@ -84,6 +84,6 @@ impl World {
             Fault::Partition(side) => parts(side),
             _ => false,
         };
-        self.active.iter().any(cut) || self.hits.values().any(|hit| parts(&hit.apart))
+        self.active.iter().any(cut) || self.armed.part(from, to)
     }
 }

@@ -1,47 +1,13 @@
 //! One node: a life, its clock, its failure detector, its group, and the application on top.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_membership::{Detector, Member, Time};
 use quorate_protocols::{Group, Ticket};
 
 use super::{state::State, what::What};
-
-/// A node's clock. It never runs backwards, but may run slow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    since: Time,
-    reads: Time,
-    percent: u32,
-}
-
-impl Clock {
-    /// A clock that is right.
-    pub(super) const RIGHT: Self = Self { since: Time::ZERO, reads: Time::ZERO, percent: 100 };
-
-    /// What it reads at this moment.
-    pub(super) fn read(&self, now: Time) -> Time {
-        self.reads + now.since(self.since) * self.percent / 100
-    }
-
-    /// The moment at which it will read this.
-    pub(super) fn moment(&self, reads: Time) -> Time {
-        self.since + reads.since(self.reads) * 100 / self.percent + Duration::from_nanos(1)
-    }
-
-    /// Runs at so many hundredths of its speed from now on.
-    pub(super) fn run_at(&mut self, now: Time, percent: u32) {
-        *self = Self { since: now, reads: self.read(now), percent };
-    }
-
-    pub(super) const fn is_right(&self) -> bool {
-        self.percent == 100
-    }
-}
+use crate::clock::Clock;
 
 /// A node of the simulated cluster.
 #[derive(Debug)]
@@ -70,8 +36,6 @@ pub(super) struct Node {
     pub(super) filling: Vec<u8>,
     /// When the process last died.
     pub(super) died: Option<Time>,
-    /// When its clock was last made slow or right again.
-    pub(super) clock_set: Option<Time>,
 }
 
 impl Node {

@@ -1,0 +1,22 @@
+//! Rules of the bus that are broken on purpose, so that the simulator can be shown to notice.
+
+/// A rule to break. Never set outside tests of the tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BusBreach {
+    /// What a peer wants is kept after its link is gone.
+    StaleInterest,
+    /// A peer that is linked anew is not told what is wanted here.
+    SilentLink,
+    /// Of a queue group one subscriber gets each message twice.
+    QueueTwice,
+    /// A plain subscriber gets each message twice.
+    PlainTwice,
+    /// A subscription that was ended still gets messages.
+    GhostSubscription,
+    /// A request goes on after its first answer.
+    EndlessRequest,
+    /// Positions do not begin anew with each view.
+    PositionsGoOn,
+    /// Readers are not told of what is no longer kept.
+    SilentlyDropped,
+}
