@@ -105,3 +105,13 @@ fn cluster(settings: &ClusterSettings) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_of_all_parts_are_well_formed() {
+        super::Command::command().debug_assert();
+    }
+}

@@ -9,6 +9,7 @@ use crate::campaign::{Ran, Subject};
 
 /// What is attacked.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(crate) struct Nodes {
     /// Simulated seconds of faults per seed.
     #[arg(long, default_value_t = 20)]
