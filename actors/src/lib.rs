@@ -24,7 +24,7 @@ pub use group::{
 };
 
 pub use bus::{
-    Bus, Delivery, Missed, NotThatType, Overflow, PublishError, Publishing, RequestError, SubscribeError,
+    Bus, Delivery, Followed, Follower, Happened, Missed, NotThatType, Overflow, PublishError, Publishing, RequestError, SubscribeError,
     SubscribeOptions, Subscription,
 };
 pub use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError};

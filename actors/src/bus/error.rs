@@ -81,6 +81,12 @@ pub enum SubscribeError {
         "not subscribed: `{0}` is no name of a queue: write 1 to 64 letters, digits, dots, dashes or underscores"
     )]
     Queue(String),
+    /// A group whose events nobody in reach keeps.
+    #[error(
+        "not subscribed: no node in reach keeps the events of group `{0}`: bind subjects to it or give it \
+         `history_bytes`, and check its name and that it has a view"
+    )]
+    NoHistory(String),
     /// Too many patterns.
     #[error("not subscribed: this node has too many subscriptions already")]
     TooMany,

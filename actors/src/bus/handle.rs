@@ -4,16 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_protocols::bus::{Pattern, Subject, SubjectError};
+use quorate_membership::GroupId;
+use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
-    Delivery, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
-    Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
+    Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
+    Subscribed, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
+    follow::{events_of, is_reserved},
 };
 use crate::{
-    group::Done,
+    config::is_name,
+    group::{Done, group_id},
     queue::queue,
     room::{Held, Room},
 };
@@ -91,6 +94,14 @@ impl ToSubject for &Subject {
     fn to_subject(self) -> Result<Subject, SubjectError> {
         Ok(self.clone())
     }
+}
+
+/// Whether anybody may publish on a subject.
+pub(crate) fn check_subject(subject: &Subject) -> Result<(), PublishError> {
+    if is_reserved(subject.as_str()) {
+        return Err(PublishError::Refused(format!("`{subject}` is kept for the events of a group")));
+    }
+    Ok(())
 }
 
 impl Bus {
@@ -178,6 +189,7 @@ impl Bus {
         reply_to: Option<Subject>,
         payload: Bytes,
     ) -> Result<Publishing, PublishError> {
+        check_subject(&subject)?;
         let held = self.room(payload.len()).await;
         let (asker, outcome) = oneshot::channel();
         let done = Done::Once(asker, held);
@@ -198,6 +210,7 @@ impl Bus {
     ) -> Result<Delivery, RequestError> {
         let (subject, payload) = (subject.to_subject()?, payload.into());
         let asking = async {
+            check_subject(&subject)?;
             let held = self.room(payload.len()).await;
             let (done, answer) = oneshot::channel();
             let command = Request { subject: subject.clone(), payload, done, held };
@@ -234,14 +247,60 @@ impl Bus {
         options: SubscribeOptions,
     ) -> Result<Subscription, SubscribeError> {
         let pattern: Pattern = pattern.parse()?;
+        if is_reserved(pattern.as_str()) {
+            return Err(SubscribeError::Pattern(format!("`{pattern}` is kept for events: follow the group")));
+        }
         options.check()?;
+        Ok(self.subscribe_after(pattern, options, Vec::new()).await?.0)
+    }
+
+    async fn subscribe_after(
+        &self,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        after: Vec<(GroupId, Position)>,
+    ) -> Result<(Subscription, Vec<(GroupId, Position)>), SubscribeError> {
         let (feed, reader) = queue(options.capacity, WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
-        let command =
-            Subscribe { pattern, options, feed: Arc::new(feed), only: None, after: Vec::new(), done };
+        let command = Subscribe { pattern, options, feed: Arc::new(feed), only: None, after, done };
         self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
-        let subscribed = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
-        Ok(Subscription::new(reader, subscribed.id, self.unsubscribe.clone()))
+        let Subscribed { id, from } = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
+        Ok((Subscription::new(reader, id, self.unsubscribe.clone()), from))
+    }
+
+    /// Follows a group, whether it runs on this node or on others: reads its views and messages in its
+    /// order, each once, from behind a position or from now on. A client goes on at another node where
+    /// it was. The group has to keep a [history](crate::GroupSettings::history).
+    ///
+    /// ```
+    /// use quorate::{Happened, Node};
+    ///
+    /// # actix::System::new().block_on(async {
+    /// let node = Node::alone("demo").await?;
+    /// let group = node.group("local").await.ok_or("it runs here")?;
+    /// group.multicast("one").await?;
+    /// let mut follower = node.bus().follow("local", None).await?;
+    /// group.multicast("two").await?;
+    /// let event = follower.next().await.ok_or("it goes on")?;
+    /// assert!(matches!(event.what, Happened::Message { payload, .. } if payload == "two"));
+    /// node.stop().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`SubscribeError::NoHistory`] if no node in reach keeps the group's events.
+    pub async fn follow(&self, group: &str, after: Option<Position>) -> Result<Follower, SubscribeError> {
+        if !is_name(group) {
+            return Err(SubscribeError::NoHistory(group.to_owned()));
+        }
+        let id = group_id(group);
+        let after: Vec<_> = after.map(|position| (id, position)).into_iter().collect();
+        let options = SubscribeOptions::default().backpressure();
+        let (subscription, from) = self.subscribe_after(events_of(id)?, options, after).await?;
+        let begins = from.first().map(|(_, position)| *position);
+        let at = begins.ok_or_else(|| SubscribeError::NoHistory(group.to_owned()))?;
+        Ok(Follower::new(subscription, Some(at)))
     }
 
     /// Lets an actor have what a pattern selects, one message after the other: the next is sent once

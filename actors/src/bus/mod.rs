@@ -6,6 +6,7 @@ mod commands;
 mod delivery;
 mod envelope;
 mod error;
+mod follow;
 mod handle;
 mod local;
 mod peers;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use delivery::{Delivery, Missed, NotThatType};
 pub use error::{PublishError, RequestError, SubscribeError};
+pub use follow::{Followed, Follower, Happened};
 pub use handle::{Bus, Publishing};
 pub use subscription::{Overflow, SubscribeOptions, Subscription};
 
@@ -26,6 +28,7 @@ pub(crate) use commands::{
     Forward, Publish, PublishFor, Request, Subscribe, Subscribed, Trail, Unsubscribe, unheard,
 };
 pub(crate) use envelope::{Envelope, Opened, open, wrap, wrap_raw};
-pub(crate) use handle::IN_FLIGHT_BYTES_MAX;
+pub(crate) use follow::{is_reserved, tell_message, tell_view};
+pub(crate) use handle::{IN_FLIGHT_BYTES_MAX, check_subject};
 pub(crate) use local::Local;
 pub(crate) use subscription::WAITING_BYTES_MAX;

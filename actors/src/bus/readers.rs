@@ -12,6 +12,7 @@ use super::{
     BusActor, Delivery, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
     bindings::{Place, Positions},
     commands::Subscribed,
+    follow::{follows, is_reserved},
     local::Local,
 };
 use crate::{
@@ -61,7 +62,12 @@ impl BusActor {
         }
         let wanted = |group: &GroupId| [only, reads].into_iter().flatten().all(|it| it == *group);
         let overlapping = self.bindings.iter().filter(|(group, binding)| {
-            wanted(group) && binding.patterns.iter().any(|pattern| pattern.overlaps(&want.pattern))
+            wanted(group)
+                && if is_reserved(want.pattern.as_str()) {
+                    follows(&want.pattern, **group)
+                } else {
+                    binding.patterns.iter().any(|pattern| pattern.overlaps(&want.pattern))
+                }
         });
         let groups: Vec<GroupId> = overlapping.map(|(group, _)| *group).collect();
         let mut attaching: Vec<Attaching> = Vec::new();

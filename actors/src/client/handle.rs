@@ -19,7 +19,7 @@ use super::{
     uplink::Uplink,
 };
 use crate::{
-    bus::{Bus, PublishError},
+    bus::{Bus, Follower, PublishError, SubscribeError},
     config::{SettingsError, is_name},
     group::{Done, ViewRecord},
     node::Status,
@@ -175,6 +175,15 @@ impl Client {
         let multicast = Multicast { group: group.to_owned(), payload, done };
         self.uplink.send(multicast).await.map_err(|_| PublishError::Stopped)?;
         outcome.await.unwrap_or(Err(PublishError::Stopped))
+    }
+
+    /// Follows a group of the cluster: its views and messages, in its order, on from where this was if
+    /// another node has to be used. [`Bus::follow`] goes on from behind a position.
+    ///
+    /// # Errors
+    /// [`SubscribeError::NoHistory`] if no node in reach keeps the group's events.
+    pub async fn events(&self, group: &str) -> Result<Follower, SubscribeError> {
+        self.bus.follow(group, None).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, asked: Asked) -> Result<Option<T>, ClientError> {

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Pattern, Position, PublisherId};
+use quorate_protocols::bus::{Pattern, Position, PublisherId, Subject};
 use quorate_transport::{CloseReason, LaneReceiver, Outbox, Peer, Role};
 use serde::Serialize;
 use tokio::{
@@ -19,6 +19,7 @@ use crate::{
     bus::{
         BusActor, Forward, IN_FLIGHT_BYTES_MAX, PublishError, PublishFor, Subscribe, SubscribeError,
         SubscribeOptions, Subscribed, Trail, Unsubscribe, WAITING_BYTES_MAX,
+        check_subject,
     },
     group::{Done, Outcome},
     node::{AskGroup, AskNodeStatus, NodeActor},
@@ -141,11 +142,10 @@ impl Session {
             Ask::Publish { number, settled, again, must_reach, subject, reply_to } => {
                 let done = self.accept(number, &payload).await;
                 let publisher = self.publisher.ok_or(Malformed("client"))?;
-                let (bytes, limit) = (payload.len(), self.desk.payload_bytes_max);
-                if bytes > limit {
-                    // Told before it has a place among the client's publications to a group: those
-                    // behind it would wait for it.
-                    done.tell(Err(PublishError::TooLarge { bytes, limit }));
+                // Told before it has a place among the client's publications to a group: those behind it
+                // would wait for it.
+                if let Err(error) = self.check(&subject, &payload) {
+                    done.tell(Err(error));
                     return Ok(());
                 }
                 let trail = Arc::clone(&self.trail);
@@ -207,6 +207,12 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Whether this node publishes something for a client.
+    fn check(&self, subject: &Subject, payload: &Bytes) -> Result<(), PublishError> {
+        let (bytes, limit) = (payload.len(), self.desk.payload_bytes_max);
+        if bytes > limit { Err(PublishError::TooLarge { bytes, limit }) } else { check_subject(subject) }
     }
 
     fn subscribe(

@@ -86,6 +86,12 @@ pub enum SettingsError {
         /// Its order.
         order: String,
     },
+    /// A history of a group in which positions would not be the same at all members.
+    #[error(
+        "groups.history_bytes: group `{0}` is in another order than uniform, has state or is partitionable: a \
+         reader could not go on at another member, so leave it out"
+    )]
+    History(String),
     /// State beside bound subjects, of which a newcomer may see a message twice that others drop.
     #[error("groups.state: group `{0}` has bound subjects: keep the state in a group of its own")]
     StateWithSubjects(String),

@@ -43,8 +43,10 @@ pub struct GroupSettings {
     /// the node's `detect_within_ms`.
     #[serde(default)]
     pub lag_for_ms: Option<u64>,
-    /// Bytes of published messages that each member keeps for subscribers that come back. Default
-    /// 64 MiB: who stays away for longer is told that it missed something.
+    /// Bytes of messages that each member keeps for those who follow the group or subscribe to its
+    /// subjects, and come back. Default 64 MiB if subjects are bound to the group, else none, and nobody
+    /// can [follow](crate::Bus::follow) it. Who stays away for longer is told that it missed something.
+    /// Only for groups in uniform order without state of an application.
     #[serde(default)]
     pub history_bytes: Option<usize>,
     /// Whether the application keeps state that newcomers get from the members. Nodes then take part
@@ -70,7 +72,7 @@ pub struct GroupSpec {
     name: String,
     config: GroupConfig,
     subjects: Vec<Pattern>,
-    history_bytes: usize,
+    history_bytes: Option<usize>,
 }
 
 impl GroupSettings {
@@ -129,6 +131,13 @@ impl GroupSettings {
         self
     }
 
+    /// Has each member keep so many bytes of messages for those who follow the group and come back.
+    #[must_use]
+    pub const fn history(mut self, bytes: usize) -> Self {
+        self.history_bytes = Some(bytes);
+        self
+    }
+
     /// Sets how many bytes of one member's messages others may still lack.
     #[must_use]
     pub const fn window(mut self, bytes: usize) -> Self {
@@ -165,8 +174,8 @@ impl GroupSpec {
         &self.config
     }
 
-    /// Bytes of published messages that are kept for subscribers that come back.
-    pub const fn history_bytes(&self) -> usize {
+    /// Bytes of messages that are kept for those who come back, if any are.
+    pub const fn history_bytes(&self) -> Option<usize> {
         self.history_bytes
     }
 
@@ -287,8 +296,13 @@ impl TryFrom<GroupSettings> for GroupSpec {
             config.snapshot_bytes_max,
             (1 << 10, 64 << 30),
         )?;
+        let keeps_history = raw.history_bytes.is_some() || !subjects.is_empty();
+        if keeps_history && (order != Order::Uniform || raw.state || raw.partitionable) {
+            return Err(SettingsError::History(group));
+        }
         let history_bytes =
             size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
+        let history_bytes = keeps_history.then_some(history_bytes);
         Ok(Self { name: group, config, subjects, history_bytes })
     }
 }

@@ -1,4 +1,5 @@
-//! The subjects that are bound to a group: what its members do beyond delivering messages.
+//! A group whose deliveries are kept for those who subscribe to its subjects, follow it and come back:
+//! what its members do beyond delivering messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,11 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use quorate_membership::{Change, GroupId, Member, View, ViewId};
-use quorate_protocols::bus::{Admission, History, Marks, Pattern, Position, PublisherId, Stamp, Subject};
+use quorate_protocols::bus::{Admission, History, Marks, Pattern, Position, PublisherId, Stamp};
 
+use super::tail::{ENTRY_BYTES, Entry, Tail};
 use crate::{
     bus::{Delivery, Envelope, Missed, Overflow},
-    queue::{Feed, Offer},
+    queue::Feed,
     room::Room,
 };
 
@@ -21,42 +23,20 @@ const SNAPSHOTS_MAX: usize = 8;
 const UNDECIDED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of messages that may be on their way to subscribers of queue groups.
 const HANDING_OUT_BYTES_MAX: u32 = 64 << 20;
-/// What an entry of the history takes beside its texts and its payload: its fields, the counts of two
-/// shared texts, and the slack of a queue that grows by doubling.
-const ENTRY_BYTES: usize = 256;
-
+/// Something that is delivered before it is known what becomes of publications.
 #[derive(Debug)]
-struct Entry {
-    subject: Subject,
-    reply_to: Option<Subject>,
-    payload: Bytes,
+enum Undecided {
+    Published { sender: Member, envelope: Envelope, payload: Bytes },
+    Other(Entry),
 }
 
-/// A subscriber that reads the history at its own pace.
-#[derive(Debug)]
-pub(crate) struct Tail {
-    pub(crate) pattern: Pattern,
-    pub(crate) overflow: Overflow,
-    pub(crate) feed: Arc<Feed<Delivery>>,
-    cursor: u64,
-    /// What lies up to here was seen at another node, which may have been ahead.
-    after: Option<Position>,
-}
-
-/// A message that is delivered before its admission can be decided.
-#[derive(Debug)]
-struct Undecided {
-    position: Position,
-    sender: Member,
-    envelope: Envelope,
-    payload: Bytes,
-}
-
-/// What is kept at a member of a group with bound subjects.
+/// What is kept at a member of a group with a history.
 #[derive(Debug)]
 pub(crate) struct Bound {
     group: GroupId,
     me: Member,
+    /// Whether subjects are bound to the group.
+    publishes: bool,
     marks: Marks,
     history: History<Entry>,
     tails: BTreeMap<u64, Tail>,
@@ -66,7 +46,7 @@ pub(crate) struct Bound {
     next_snapshot: u64,
     /// The view whose first marks this newcomer still has to learn, and whom to ask.
     wanted: Option<(ViewId, Vec<Member>)>,
-    undecided: Vec<Undecided>,
+    undecided: Vec<(Position, Undecided)>,
     undecided_bytes: usize,
     /// Whether more has come than may wait, and that is still to be said.
     overwhelmed: bool,
@@ -83,10 +63,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn new(group: GroupId, me: Member, history_bytes: usize) -> Self {
+    pub(crate) fn new(group: GroupId, me: Member, publishes: bool, history_bytes: usize) -> Self {
         Self {
             group,
             me,
+            publishes,
             marks: Marks::default(),
             history: History::new(history_bytes),
             tails: BTreeMap::new(),
@@ -154,24 +135,30 @@ impl Bound {
             .map(|(member, _)| *member)
             .collect();
         if std::mem::take(&mut self.outside) {
-            self.history.begin_anew(view.id);
-            self.tails.values().for_each(|tail| tail.feed.skip(Missed::UNKNOWN));
-            self.marks = Marks::default();
-            self.snapshots.clear();
-            let knowing = view.members.iter().copied().filter(|m| *m != self.me && !newcomers.contains(m));
-            let knowing: Vec<Member> = knowing.collect();
-            // A group that was just founded has no past.
-            self.wanted = (view.id.epoch > 1 && !knowing.is_empty()).then_some((view.id, knowing));
-            return;
-        }
-        self.history.begin_view(view.id);
-        if !newcomers.is_empty() && self.wanted.is_none() {
-            self.snapshots.insert(self.next_snapshot, (view.id, self.marks.clone()));
-            self.next_snapshot += 1;
-            while self.snapshots.len() > SNAPSHOTS_MAX {
-                self.snapshots.pop_first();
+            self.begin_anew(view, &newcomers);
+        } else {
+            self.history.begin_view(view.id);
+            if !newcomers.is_empty() && self.wanted.is_none() {
+                self.snapshots.insert(self.next_snapshot, (view.id, self.marks.clone()));
+                self.next_snapshot += 1;
+                while self.snapshots.len() > SNAPSHOTS_MAX {
+                    self.snapshots.pop_first();
+                }
             }
         }
+        self.keep(Position::beginning(view.id), Entry::View(view.clone()));
+    }
+
+    fn begin_anew(&mut self, view: &View, newcomers: &BTreeSet<Member>) {
+        self.history.begin_anew(view.id);
+        self.tails.values().for_each(|tail| tail.feed.skip(Missed::UNKNOWN));
+        self.marks = Marks::default();
+        self.snapshots.clear();
+        let knowing = view.members.iter().copied().filter(|m| *m != self.me && !newcomers.contains(m));
+        let knowing: Vec<Member> = knowing.collect();
+        // A group that was just founded has no past.
+        let has_past = view.id.epoch > 1 && !knowing.is_empty();
+        self.wanted = (self.publishes && has_past).then_some((view.id, knowing));
     }
 
     /// The marks as they were at the beginning of a view.
@@ -195,45 +182,68 @@ impl Bound {
         self.wanted = None;
         self.marks = marks;
         self.undecided_bytes = 0;
-        for late in std::mem::take(&mut self.undecided) {
-            self.decide(late);
+        for (position, late) in std::mem::take(&mut self.undecided) {
+            match late {
+                Undecided::Published { sender, envelope, payload } => {
+                    self.decide(position, sender, envelope, payload);
+                }
+                Undecided::Other(entry) => self.keep(position, entry),
+            }
         }
         self.pump_all();
         true
     }
 
-    /// The group has delivered something that was not published.
-    pub(crate) fn on_raw(&mut self) {
+    /// The group has delivered something that was sent to itself.
+    pub(crate) fn on_raw(&mut self, sender: Member, payload: Bytes) {
+        if let Some(position) = self.history.advance() {
+            self.keep(position, Entry::Message { sender, published: None, payload });
+        }
+    }
+
+    /// The group has delivered what nobody gets.
+    pub(crate) fn on_nonsense(&mut self) {
         self.history.advance();
     }
 
     /// The group has delivered a publication; says whether its subscribers get it.
     pub(crate) fn on_published(&mut self, sender: Member, envelope: Envelope, payload: Bytes) -> bool {
         let Some(position) = self.history.advance() else { return false };
-        let message = Undecided { position, sender, envelope, payload };
         if self.wanted.is_none() {
-            return self.decide(message);
+            return self.decide(position, sender, envelope, payload);
         }
-        if self.undecided_bytes <= UNDECIDED_BYTES_MAX {
-            self.undecided_bytes += message.envelope.weight() + message.payload.len();
-            self.undecided.push(message);
-            if self.undecided_bytes > UNDECIDED_BYTES_MAX {
-                self.undecided = Vec::new();
-                self.overwhelmed = true;
-            }
-        }
+        let bytes = ENTRY_BYTES + envelope.subject.as_str().len() + payload.len();
+        self.wait(bytes, position, Undecided::Published { sender, envelope, payload });
         true
     }
 
-    fn decide(&mut self, message: Undecided) -> bool {
-        let Undecided { position, sender, envelope, payload } = message;
-        let bytes = envelope.weight() + payload.len();
-        let Envelope { stamp, subject, reply_to } = envelope;
+    /// Keeps an entry, behind what is not decided yet.
+    fn keep(&mut self, position: Position, entry: Entry) {
+        let bytes = entry.weight();
+        if self.wanted.is_some() {
+            self.wait(bytes, position, Undecided::Other(entry));
+        } else {
+            self.history.keep_at(position, entry, bytes);
+        }
+    }
+
+    fn wait(&mut self, bytes: usize, position: Position, late: Undecided) {
+        if self.undecided_bytes > UNDECIDED_BYTES_MAX {
+            return;
+        }
+        self.undecided_bytes += bytes;
+        self.undecided.push((position, late));
+        if self.undecided_bytes > UNDECIDED_BYTES_MAX {
+            self.undecided = Vec::new();
+            self.overwhelmed = true;
+        }
+    }
+
+    fn decide(&mut self, position: Position, sender: Member, envelope: Envelope, payload: Bytes) -> bool {
+        let stamp = envelope.stamp;
         let admission = self.marks.admit(&stamp);
         match admission {
-            Admission::New => {
-                self.history.keep_at(position, Entry { subject, reply_to, payload }, bytes);
-            }
+            Admission::New => self.keep(position, Entry::published(sender, envelope, payload)),
             Admission::Duplicate => metrics::counter!("quorate_bus_duplicates_total").increment(1),
             Admission::Gap => {
                 metrics::counter!("quorate_bus_gaps_total").increment(1);
@@ -275,7 +285,7 @@ impl Bound {
         };
         let id = self.next_tail;
         self.next_tail += 1;
-        self.tails.insert(id, Tail { pattern, overflow, feed, cursor, after });
+        self.tails.insert(id, Tail::new(pattern, overflow, feed, cursor, after));
         self.pump(id);
         id
     }
@@ -299,129 +309,5 @@ impl Bound {
     }
 }
 
-impl Envelope {
-    /// Bytes that a message takes here beside its payload.
-    fn weight(&self) -> usize {
-        let reply_to = self.reply_to.as_ref().map_or(0, |subject| subject.as_str().len());
-        self.subject.as_str().len() + reply_to + ENTRY_BYTES
-    }
-}
-
-impl Tail {
-    /// Returns whether anybody still reads.
-    fn pump(&mut self, group: GroupId, history: &History<Entry>) -> bool {
-        loop {
-            let (position, entry) = match history.get(self.cursor) {
-                Err(dropped) => {
-                    self.feed.skip(dropped);
-                    self.cursor += dropped;
-                    continue;
-                }
-                Ok(None) => return !self.feed.is_abandoned(),
-                Ok(Some(next)) => next,
-            };
-            let seen = self.after.is_some_and(|after| position.is_after(after) == Some(false));
-            if seen || !self.pattern.matches(&entry.subject) {
-                self.cursor += 1;
-                continue;
-            }
-            self.after = None;
-            let delivery = Delivery {
-                subject: entry.subject.clone(),
-                payload: entry.payload.clone(),
-                reply_to: entry.reply_to.clone(),
-                at: Some((group, position)),
-                missed: None,
-            };
-            let weight = delivery.weight();
-            match (self.feed.offer(delivery, weight), self.overflow) {
-                (Offer::Taken, _) => {}
-                (Offer::Full(_), Overflow::Skip) => self.feed.skip(1),
-                // It goes on here when the reader has made room.
-                (Offer::Full(_), Overflow::Backpressure) => return true,
-                (Offer::Abandoned, _) => return false,
-            }
-            self.cursor += 1;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use quorate_membership::{Incarnation, NodeId};
-
-    use super::*;
-    use crate::{
-        bus::SubscribeOptions,
-        queue::{Reader, Slot, queue},
-    };
-
-    const fn member(node: u64) -> Member {
-        Member::new(NodeId::new(node), Incarnation::new(1))
-    }
-
-    fn view(epoch: u64, changes: Vec<(Member, Change)>) -> View {
-        View {
-            id: ViewId { lineage: 7, epoch },
-            members: vec![member(1), member(2)],
-            witnesses: Vec::new(),
-            learners: Vec::new(),
-            changes,
-            sides: Vec::new(),
-        }
-    }
-
-    fn envelope(number: u64) -> Envelope {
-        let publisher = PublisherId { member: member(2), session: 0 };
-        let stamp = Stamp { publisher, number, previous: number - 1, settled: 0 };
-        Envelope { stamp, subject: "a".parse().unwrap(), reply_to: None }
-    }
-
-    fn tail(bound: &mut Bound, after: Option<Position>) -> Reader<Delivery> {
-        let (feed, reader) = queue(1 << 20, 1 << 30);
-        let overflow = SubscribeOptions::default().backpressure().overflow;
-        bound.add_tail(">".parse().unwrap(), overflow, Arc::new(feed), after);
-        reader
-    }
-
-    #[test]
-    fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
-        let mut bound = Bound::new(GroupId::new(1), member(1), 64 << 10);
-        bound.on_view(&view(1, vec![]));
-        let from = bound.position();
-        for number in 1..=10_000 {
-            bound.on_published(member(2), envelope(number), Bytes::from_static(b"line"));
-        }
-        let mut reader = tail(&mut bound, from);
-        assert_eq!(
-            futures_util::StreamExt::next(&mut reader).now_or_never(),
-            Some(Some(Slot::Missed(u64::MAX)))
-        );
-        let mut kept = 0;
-        while futures_util::StreamExt::next(&mut reader).now_or_never().is_some() {
-            kept += 1;
-        }
-        assert_eq!(kept, (64 << 10) / (ENTRY_BYTES + 1 + 4));
-    }
-
-    #[test]
-    fn a_newcomer_that_nobody_tells_the_marks_keeps_a_bounded_number_of_bytes_and_gives_up_once() {
-        let mut bound = Bound::new(GroupId::new(1), member(1), 64 << 10);
-        bound.on_view(&view(2, vec![(member(1), Change::Joined)]));
-        assert!(bound.is_undecided());
-        let payload = Bytes::from(vec![0; 1 << 20]);
-        for number in 1..64 {
-            bound.on_published(member(2), envelope(number), payload.clone());
-        }
-        assert!(!bound.take_overwhelmed());
-        assert_eq!(bound.undecided.len(), 63);
-        for number in 64..100 {
-            bound.on_published(member(2), envelope(number), payload.clone());
-        }
-        assert!(bound.take_overwhelmed());
-        assert!(!bound.take_overwhelmed());
-        assert!(bound.undecided.is_empty());
-        assert!(!bound.learn(ViewId { lineage: 7, epoch: 2 }, Marks::default()), "it has dropped some");
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ mod replication;
 mod sent;
 mod state;
 mod status;
+mod tail;
 mod waiting;
 
 pub use asking::{Answers, Ended};

@@ -97,18 +97,26 @@ struct Pump(u64);
 impl Replication {
     /// What a message sent to the group itself looks like on its way.
     pub(crate) fn wrapped(&self, payload: Bytes) -> Bytes {
-        if self.bound.is_some() { wrap_raw(&payload) } else { payload }
+        if self.spec.subjects().is_empty() { payload } else { wrap_raw(&payload) }
     }
 
     /// Lets the subscribers have what was published; returns what the group's readers get.
     pub(crate) fn unwrapped(&mut self, mut event: Event) -> Option<Event> {
         let Some(bound) = &mut self.bound else { return Some(event) };
         match &mut event {
-            Event::View(view) => bound.on_view(view),
+            Event::View(view) => {
+                self.pump_due = true;
+                bound.on_view(view);
+            }
             Event::Removed { .. } | Event::LineageLost | Event::Left => bound.on_removed(),
+            Event::Message { sender, payload, .. } if self.spec.subjects().is_empty() => {
+                self.pump_due = true;
+                bound.on_raw(*sender, payload.clone());
+            }
             Event::Message { sender, payload, .. } => match open(std::mem::take(payload)) {
                 Some(Opened::Raw(raw)) => {
-                    bound.on_raw();
+                    self.pump_due = true;
+                    bound.on_raw(*sender, raw.clone());
                     *payload = raw;
                 }
                 Some(Opened::Published(envelope, inner)) => {
@@ -138,7 +146,7 @@ impl Replication {
                 None => {
                     // All members deliver it, so all of them count it and none shows it.
                     tracing::error!(%sender, "a member sent what no correct member sends");
-                    bound.on_raw();
+                    bound.on_nonsense();
                     return None;
                 }
             },
@@ -149,7 +157,8 @@ impl Replication {
 
     fn publish(&mut self, message: PublishBound, ctx: &mut Context<Self>) {
         let PublishBound { stamp, subject, reply_to, payload, done } = message;
-        let Some(bound) = &mut self.bound else { return done.tell(Err(PublishError::NotBound(subject))) };
+        let bound = self.bound.as_mut().filter(|_| !self.spec.subjects().is_empty());
+        let Some(bound) = bound else { return done.tell(Err(PublishError::NotBound(subject))) };
         // A stamped one has a place among its publisher's, and those behind it would wait for it; the
         // node to which it was given has looked at its length.
         let (bytes, limit) = (payload.len(), self.payload_bytes_max);

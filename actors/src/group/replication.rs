@@ -95,10 +95,11 @@ impl Replication {
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
-        let is_bound = !spec.subjects().is_empty();
         Self {
             group: protocols::Group::new(spec.config().clone(), me, clock.now()),
-            bound: is_bound.then(|| Bound::new(spec.id(), me, spec.history_bytes())),
+            bound: spec
+                .history_bytes()
+                .map(|bytes| Bound::new(spec.id(), me, !spec.subjects().is_empty(), bytes)),
             bus,
             node,
             spec,

@@ -21,7 +21,7 @@ impl NodeActor {
                 tracing::info!(group = spec.name(), "the group starts here once its state is kept");
             } else if spec.declares(me) {
                 self.start_group(&spec, None, node.clone());
-            } else if !spec.subjects().is_empty() {
+            } else if spec.history_bytes().is_some() {
                 self.bus.do_send(Hosted(spec, None));
             }
         }
@@ -53,7 +53,7 @@ impl NodeActor {
         let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false };
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry));
-        if !spec.subjects().is_empty() {
+        if spec.history_bytes().is_some() {
             self.bus.do_send(Hosted(Arc::clone(spec), (!is_witness).then(|| addr.clone())));
         }
         Group { addr, name: spec.name().into() }
@@ -99,7 +99,7 @@ impl Handler<GroupLeft> for NodeActor {
     type Result = ();
     fn handle(&mut self, GroupLeft(group): GroupLeft, _: &mut Self::Context) {
         let left = self.groups.mark_left(group);
-        if let Some(entry) = left.filter(|entry| !entry.spec.subjects().is_empty()) {
+        if let Some(entry) = left.filter(|entry| entry.spec.history_bytes().is_some()) {
             self.bus.do_send(Hosted(entry.spec, None));
         }
     }
