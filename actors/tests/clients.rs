@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
-    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeOptions,
+    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError, SubscribeOptions,
     Subscription, Wait, membership::NodeId,
 };
 
@@ -301,6 +301,28 @@ async fn a_group_whose_window_is_full_holds_up_nothing_else_that_a_client_asks()
     let all = common::messages(&mut events, 4).await;
     let firsts: Vec<u8> = all.iter().map(|text| text.as_bytes()[0]).collect();
     assert_eq!(firsts, [0, 1, 2, 3], "in the order in which they were sent");
+    client.close().await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_client_that_does_not_read_holds_back_no_publisher_on_subjects_that_are_not_bound() {
+    let world = World::start(3, log()).await;
+    founded(&world).await;
+    let client = client(&world, 101, &[1]).await.unwrap();
+    let bus = client.bus();
+    let patient = SubscribeOptions::default().capacity(2);
+    for pattern in ["news", ">", "*.app"] {
+        let refused = soon(bus.subscribe(pattern, patient.clone().backpressure())).await;
+        assert!(matches!(refused, Err(SubscribeError::CannotHoldBack(_))), "{pattern}: {refused:?}");
+    }
+    let _bound = soon(bus.subscribe("log.*", patient.clone().backpressure())).await.unwrap();
+    let mut slow = soon(bus.subscribe("news", patient.buffered())).await.unwrap();
+    for k in 0..1000 {
+        soon(world.node(1).bus().publish("news", format!("{k}"))).await.unwrap();
+    }
+    let expected: Vec<String> = (0..1000).map(|k| format!("{k}")).collect();
+    assert_eq!(texts(&mut slow, 1000).await, expected, "they have waited for it");
     client.close().await;
     world.stop().await;
 }

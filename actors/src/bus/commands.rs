@@ -76,6 +76,8 @@ pub(crate) struct Subscribe {
     pub(crate) feed: Arc<Feed<Delivery>>,
     /// The one group that it reads, if it reads no others and nothing unbound.
     pub(crate) only: Option<GroupId>,
+    /// Whether a client asks, and for the first time: it may not hold publishers back.
+    pub(crate) by_client: bool,
     /// Where it goes on in each bound group; elsewhere it begins now.
     pub(crate) after: Vec<(GroupId, Position)>,
     pub(crate) done: oneshot::Sender<Result<Subscribed, SubscribeError>>,

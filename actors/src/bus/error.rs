@@ -87,6 +87,12 @@ pub enum SubscribeError {
          `history_bytes`, and check its name and that it has a view"
     )]
     NoHistory(String),
+    /// A client that would hold publishers back for as long as it does not read.
+    #[error(
+        "not subscribed: `{0}` selects subjects that are bound to no group, whose publishers do not wait for a \
+         client: let messages wait up to a bound, or skip them"
+    )]
+    CannotHoldBack(Pattern),
     /// Too many patterns.
     #[error("not subscribed: this node has too many subscriptions already")]
     TooMany,

@@ -262,7 +262,7 @@ impl Bus {
     ) -> Result<(Subscription, Vec<(GroupId, Position)>), SubscribeError> {
         let (feed, reader) = queue(options.capacity, WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
-        let command = Subscribe { pattern, options, feed: Arc::new(feed), only: None, after, done };
+        let command = Subscribe { pattern, options, feed: Arc::new(feed), only: None, by_client: false, after, done };
         self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
         let Subscribed { id, from } = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
         Ok((Subscription::new(reader, id, self.unsubscribe.clone()), from))
@@ -296,7 +296,7 @@ impl Bus {
         }
         let id = group_id(group);
         let after: Vec<_> = after.map(|position| (id, position)).into_iter().collect();
-        let options = SubscribeOptions::default().backpressure();
+        let options = SubscribeOptions::default().buffered();
         let (subscription, from) = self.subscribe_after(events_of(id)?, options, after).await?;
         let begins = from.first().map(|(_, position)| *position);
         let at = begins.ok_or_else(|| SubscribeError::NoHistory(group.to_owned()))?;

@@ -82,9 +82,10 @@ impl Local {
         let offer =
             if self.spill.is_empty() { self.feed.offer(delivery, weight) } else { Offer::Full(delivery) };
         let Offer::Full(delivery) = offer else { return false };
-        if self.overflow == Overflow::Backpressure && self.spill_bytes + weight <= SPILL_BYTES_MAX {
+        if self.overflow != Overflow::Skip && self.spill_bytes + weight <= SPILL_BYTES_MAX {
             self.spill_bytes += weight;
-            self.spill.push_back((delivery, receipt.cloned()));
+            let holds_back = self.overflow == Overflow::Backpressure;
+            self.spill.push_back((delivery, receipt.filter(|_| holds_back).cloned()));
             true
         } else {
             metrics::counter!("quorate_bus_missed_total").increment(1);

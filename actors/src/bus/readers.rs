@@ -9,7 +9,7 @@ use quorate_protocols::bus::{Pattern, Position, SubscriptionId, Want};
 use tokio::sync::oneshot;
 
 use super::{
-    BusActor, Delivery, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
+    BusActor, Delivery, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
     bindings::{Place, Positions},
     commands::Subscribed,
     follow::{follows, is_reserved},
@@ -25,7 +25,10 @@ type Attaching = BoxFuture<'static, Option<(GroupId, Position)>>;
 
 impl BusActor {
     fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
-        let Subscribe { pattern, options, feed, only, after, done } = command;
+        let Subscribe { pattern, options, feed, only, by_client, after, done } = command;
+        if by_client && options.overflow == Overflow::Backpressure && !self.is_bound(&pattern) {
+            return drop(done.send(Err(SubscribeError::CannotHoldBack(pattern))));
+        }
         let want = Want { pattern, queue: options.queue };
         let subscribed = self.routing(|router, out| router.subscribe(want.clone(), only.is_none(), out));
         let Ok(id) = subscribed else {
@@ -50,6 +53,11 @@ impl BusActor {
                 actor.routing(|router, out| router.await_standing(id, out));
             }
         }));
+    }
+
+    /// Whether all subjects that a pattern selects are bound to one group.
+    fn is_bound(&self, pattern: &Pattern) -> bool {
+        self.bindings.values().any(|binding| binding.patterns.iter().any(|bound| bound.covers(pattern)))
     }
 
     /// Lets a reader have what the groups deliver whose subjects it reads, all or one of them.
@@ -121,7 +129,7 @@ impl Place {
             Self::Away(uplink) => {
                 let (done, subscribed) = oneshot::channel();
                 let after: Vec<_> = after.map(|position| (group, position)).into_iter().collect();
-                let command = Subscribe { pattern, options, feed, only: Some(group), after, done };
+                let command = Subscribe { pattern, options, feed, only: Some(group), by_client: false, after, done };
                 uplink.send(command).await.ok()?;
                 let subscribed = subscribed.await.ok()?.ok()?;
                 Some((subscribed.id, subscribed.from.first().map(|(_, position)| *position)))

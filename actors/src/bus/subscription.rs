@@ -41,8 +41,13 @@ pub enum Overflow {
     #[default]
     Skip,
     /// Messages wait for it: on subjects that are bound to a group as long as the group's history
-    /// lasts, on others as long as a bound of bytes allows, while publishers on the same node wait.
-    /// Beyond that it misses messages and is told how many.
+    /// lasts, on others as long as a bound of bytes (32 MiB) allows. Beyond that it misses messages and
+    /// is told how many. No publisher waits.
+    Buffer,
+    /// As [`Self::Buffer`], and publishers on the same node wait while messages on unbound subjects do. A
+    /// client may ask for it only on subjects that are bound to a group, where the group's history is
+    /// what waits: one that stops reading would else hold publishers back for ever, and
+    /// [`SubscribeError::CannotHoldBack`] says so.
     Backpressure,
 }
 
@@ -68,7 +73,15 @@ impl SubscribeOptions {
         self
     }
 
-    /// Lets messages wait rather than be missed.
+    /// Lets messages wait rather than be missed, up to a bound.
+    #[must_use]
+    pub const fn buffered(mut self) -> Self {
+        self.overflow = Overflow::Buffer;
+        self
+    }
+
+    /// Lets messages wait rather than be missed, and publishers with them; see
+    /// [`Overflow::Backpressure`].
     #[must_use]
     pub const fn backpressure(mut self) -> Self {
         self.overflow = Overflow::Backpressure;

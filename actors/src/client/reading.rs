@@ -49,7 +49,8 @@ impl Reading {
             // What was passed on meanwhile went to others.
             self.local.feed.skip(Missed::UNKNOWN);
         }
-        Ask::Subscribe { id, pattern: self.local.want.pattern.clone(), options: self.options.clone(), after }
+        let (pattern, options) = (self.local.want.pattern.clone(), self.options.clone());
+        Ask::Subscribe { id, pattern, options, again: self.stood, after }
     }
 
     /// It stands, or not; returns whether it goes on.

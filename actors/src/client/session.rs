@@ -170,8 +170,8 @@ impl Session {
                 self.desk.bus.do_send(Forward { group, stamp, subject, reply_to, payload, done });
                 Ok(())
             }
-            Ask::Subscribe { id, pattern, options, after } => {
-                self.subscribe(id, pattern, options, after);
+            Ask::Subscribe { id, pattern, options, again, after } => {
+                self.subscribe(id, pattern, options, again, after);
                 Ok(())
             }
             Ask::Credit { id, more } => {
@@ -220,6 +220,7 @@ impl Session {
         id: u64,
         pattern: Pattern,
         options: SubscribeOptions,
+        again: bool,
         after: Vec<(GroupId, Position)>,
     ) {
         let is_full = self.readings.len() >= SUBSCRIPTIONS_MAX;
@@ -230,7 +231,9 @@ impl Session {
         let (feed, reader) = queue(options.capacity.min(WAITING_MAX), WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
         let (feed, only) = (Arc::new(feed), self.only);
-        self.desk.bus.do_send(Subscribe { pattern, options, feed, only, after, done });
+        // At the next node a client goes on with what it was granted.
+        let by_client = only.is_none() && !again;
+        self.desk.bus.do_send(Subscribe { pattern, options, feed, only, by_client, after, done });
         let (bus, tell) = (self.desk.bus.clone(), Rc::clone(&self.tell));
         let reading = read(bus, tell, id, subscribed, reader, Rc::clone(&credit));
         self.readings.insert(id, Reading { credit, task: actix::spawn(reading) });

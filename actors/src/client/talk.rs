@@ -27,8 +27,14 @@ pub(crate) enum Ask {
     },
     /// Publishes the payload for somebody at another node.
     Forward { number: u64, stamp: Stamp, subject: Subject, reply_to: Option<Subject> },
-    /// Subscribes, going on behind these positions.
-    Subscribe { id: u64, pattern: Pattern, options: SubscribeOptions, after: Vec<(GroupId, Position)> },
+    /// Subscribes, going on behind these positions; `again` if it stood at another node before.
+    Subscribe {
+        id: u64,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        again: bool,
+        after: Vec<(GroupId, Position)>,
+    },
     /// So many more messages of a subscription may come.
     Credit { id: u64, more: u64 },
     /// Ends a subscription.

@@ -111,8 +111,8 @@ impl Uplink {
     fn begin(&mut self) {
         self.ask(&Ask::Begin { publisher: self.publisher });
         if let Some(Ok(pattern)) = self.inbox.as_ref().map(Inbox::pattern) {
-            let options = SubscribeOptions::default().backpressure();
-            self.ask(&Ask::Subscribe { id: INBOX, pattern, options, after: Vec::new() });
+            let options = SubscribeOptions::default().buffered();
+            self.ask(&Ask::Subscribe { id: INBOX, pattern, options, again: false, after: Vec::new() });
         }
         let asks: Vec<Ask> = self.readings.iter_mut().map(|(id, reading)| reading.ask(*id)).collect();
         for ask in asks {

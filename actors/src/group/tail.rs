@@ -99,7 +99,7 @@ impl Tail {
                 (Offer::Taken, _) => {}
                 (Offer::Full(_), Overflow::Skip) => self.feed.skip(1),
                 // It goes on here when the reader has made room.
-                (Offer::Full(_), Overflow::Backpressure) => return true,
+                (Offer::Full(_), Overflow::Buffer | Overflow::Backpressure) => return true,
                 (Offer::Abandoned, _) => return false,
             }
             self.cursor += 1;

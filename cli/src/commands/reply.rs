@@ -50,7 +50,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let session = Session::open(&args.reach).await?;
     let bus = session.bus();
-    let options = SubscribeOptions::default().queue(&args.queue).backpressure();
+    let options = SubscribeOptions::default().queue(&args.queue).buffered();
     let subscribing = bus.subscribe(args.pattern.as_str(), options);
     let subscription = args.reach.within("the subscription", subscribing).await?;
     let mut subscription = subscription.map_err(|error| Failure::Failed(error.to_string()))?;

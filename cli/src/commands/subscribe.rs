@@ -65,7 +65,7 @@ struct Shown<'a> {
 /// Carries out `quorate sub`.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let session = Session::open(&args.reach).await?;
-    let mut options = SubscribeOptions::default().backpressure().capacity(CAPACITY);
+    let mut options = SubscribeOptions::default().buffered().capacity(CAPACITY);
     options.queue.clone_from(&args.queue);
     let bus = session.bus();
     let subscribing = bus.subscribe(args.pattern.as_str(), options);
