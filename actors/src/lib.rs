@@ -24,8 +24,8 @@ pub use group::{
 };
 
 pub use bus::{
-    Bus, Delivery, Followed, Follower, Happened, Missed, NotThatType, Overflow, PublishError, Publishing, RequestError, SubscribeError,
-    SubscribeOptions, Subscription,
+    Bus, Delivery, Followed, Follower, Happened, Missed, NotThatType, Overflow, PublishError, Publishing,
+    RequestError, SubscribeError, SubscribeOptions, Subscription,
 };
 pub use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
-    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError, SubscribeOptions,
-    Subscription, Wait, membership::NodeId,
+    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError,
+    SubscribeOptions, Subscription, Wait, membership::NodeId,
 };
 
 fn log() -> Vec<GroupSettings> {

@@ -80,13 +80,11 @@ impl Stream for Follower {
                 return Poll::Pending;
             };
             let Some(delivery) = next else { return Poll::Ready(None) };
-            match read(delivery) {
-                Some(event) => {
-                    self.at = Some(event.at);
-                    return Poll::Ready(Some(event));
-                }
-                None => tracing::error!("a node told an event that no correct node tells"),
+            if let Some(event) = read(delivery) {
+                self.at = Some(event.at);
+                return Poll::Ready(Some(event));
             }
+            tracing::error!("a node told an event that no correct node tells");
         }
     }
 }
@@ -113,12 +111,7 @@ pub(crate) fn tell_view(group: GroupId, at: Position, view: &View) -> Option<Del
 }
 
 /// A message, as it is told to those who follow the group.
-pub(crate) fn tell_message(
-    group: GroupId,
-    at: Position,
-    sender: Member,
-    payload: Bytes,
-) -> Option<Delivery> {
+pub(crate) fn tell_message(group: GroupId, at: Position, sender: Member, payload: Bytes) -> Option<Delivery> {
     tell(group, at, &format!("message.{}.{}", sender.node.get(), sender.incarnation.get()), payload)
 }
 

@@ -10,8 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
-    Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError, SubscribeOptions,
-    Subscribed, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
+    Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError,
+    SubscribeOptions, Subscribed, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
     follow::{events_of, is_reserved},
 };
 use crate::{
@@ -262,7 +262,8 @@ impl Bus {
     ) -> Result<(Subscription, Vec<(GroupId, Position)>), SubscribeError> {
         let (feed, reader) = queue(options.capacity, WAITING_BYTES_MAX);
         let (done, subscribed) = oneshot::channel();
-        let command = Subscribe { pattern, options, feed: Arc::new(feed), only: None, by_client: false, after, done };
+        let command =
+            Subscribe { pattern, options, feed: Arc::new(feed), only: None, by_client: false, after, done };
         self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
         let Subscribed { id, from } = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
         Ok((Subscription::new(reader, id, self.unsubscribe.clone()), from))

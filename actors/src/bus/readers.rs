@@ -129,7 +129,8 @@ impl Place {
             Self::Away(uplink) => {
                 let (done, subscribed) = oneshot::channel();
                 let after: Vec<_> = after.map(|position| (group, position)).into_iter().collect();
-                let command = Subscribe { pattern, options, feed, only: Some(group), by_client: false, after, done };
+                let command =
+                    Subscribe { pattern, options, feed, only: Some(group), by_client: false, after, done };
                 uplink.send(command).await.ok()?;
                 let subscribed = subscribed.await.ok()?.ok()?;
                 Some((subscribed.id, subscribed.from.first().map(|(_, position)| *position)))

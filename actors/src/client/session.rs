@@ -18,8 +18,7 @@ use super::talk::{self, Ask, Tell};
 use crate::{
     bus::{
         BusActor, Forward, IN_FLIGHT_BYTES_MAX, PublishError, PublishFor, Subscribe, SubscribeError,
-        SubscribeOptions, Subscribed, Trail, Unsubscribe, WAITING_BYTES_MAX,
-        check_subject,
+        SubscribeOptions, Subscribed, Trail, Unsubscribe, WAITING_BYTES_MAX, check_subject,
     },
     group::{Done, Outcome},
     node::{AskGroup, AskNodeStatus, NodeActor},

@@ -253,7 +253,10 @@ mod tests {
             (group(GroupSettings::new("g", [1]).bind("b").order(Order::Total)), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("b").with_state()), "groups.state: "),
             (group(GroupSettings::new("g", [1]).history(1 << 20).with_state()), "groups.history_bytes: "),
-            (group(GroupSettings::new("g", [1]).history(1 << 20).order(Order::Fifo)), "groups.history_bytes: "),
+            (
+                group(GroupSettings::new("g", [1]).history(1 << 20).order(Order::Fifo)),
+                "groups.history_bytes: ",
+            ),
             (group(GroupSettings::new("g", [1]).history(1 << 20).partitionable()), "groups.history_bytes: "),
             (group(GroupSettings::new("g", [1]).history(1)), "groups.history_bytes: "),
             (

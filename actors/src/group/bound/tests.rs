@@ -46,10 +46,7 @@ fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
         bound.on_published(member(2), envelope(number), Bytes::from_static(b"line"));
     }
     let mut reader = tail(&mut bound, from);
-    assert_eq!(
-        futures_util::StreamExt::next(&mut reader).now_or_never(),
-        Some(Some(Slot::Missed(u64::MAX)))
-    );
+    assert_eq!(futures_util::StreamExt::next(&mut reader).now_or_never(), Some(Some(Slot::Missed(u64::MAX))));
     let mut kept = 0;
     while futures_util::StreamExt::next(&mut reader).now_or_never().is_some() {
         kept += 1;
@@ -94,8 +91,12 @@ fn what_a_newcomer_is_told_late_comes_in_order_with_what_needed_no_telling() {
     let mut indices = Vec::new();
     while let Some(Some(slot)) = futures_util::StreamExt::next(&mut reader).now_or_never() {
         match slot {
-            Slot::Item(delivery) => indices.push(delivery.at.map(|(_, at)| (at.view.epoch, at.index)).unwrap()),
-            Slot::Missed(count) => assert_eq!((count, indices.len()), (u64::MAX, 0), "it was elsewhere before"),
+            Slot::Item(delivery) => {
+                indices.push(delivery.at.map(|(_, at)| (at.view.epoch, at.index)).unwrap());
+            }
+            Slot::Missed(count) => {
+                assert_eq!((count, indices.len()), (u64::MAX, 0), "it was elsewhere before");
+            }
         }
     }
     assert_eq!(indices, [(2, 0), (2, 1), (2, 2), (3, 0), (3, 1)]);
