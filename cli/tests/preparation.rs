@@ -92,6 +92,17 @@ fn certificates_are_revoked_by_holder_by_number_and_by_file() {
 }
 
 #[test]
+fn shells_are_told_every_command() {
+    let place = Place::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = place.ok(&format!("completions {shell}"));
+        for word in ["quorate", "status", "revoke", "multicast", "in-flight"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
 fn the_doctor_finds_nothing_wrong_and_explains_the_time_outs() {
     let place = prepared("127.0.0.1:4699", "detect_within = \"1s\"\ndata = \"data\"");
     let report: serde_json::Value =
