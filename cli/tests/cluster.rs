@@ -157,14 +157,17 @@ fn a_node_needs_its_credentials_its_port_and_its_data_folder() {
 }
 
 #[test]
-fn a_cluster_of_processes_is_gone_after_an_interrupt() {
+fn a_cluster_of_processes_is_gone_after_an_interrupt_and_with_its_terminal() {
     let place = Place::new();
-    let mut up = place.start("up --port 0 --processes");
-    let lines = up.wait_for("ready in ");
-    let pids = ["n1", "n2", "n3"].map(|node| process_of(node, &lines));
-    up.signal("INT");
-    assert_eq!(up.code(), 0);
-    for pid in pids {
-        assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "process {pid} is left");
+    for signal in ["INT", "HUP"] {
+        let mut up = place.start("up --port 0 --processes");
+        let lines = up.wait_for("ready in ");
+        let pids = ["n1", "n2", "n3"].map(|node| process_of(node, &lines));
+        up.signal(signal);
+        assert_eq!(up.code(), 0);
+        for pid in pids {
+            assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "process {pid} is left");
+        }
+        assert!(!profile(&place).exists(), "clients are not led to nobody");
     }
 }

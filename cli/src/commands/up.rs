@@ -72,7 +72,7 @@ pub(crate) struct Args {
 /// Carries out `quorate up`.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let begun = Instant::now();
-    let mut wish = Wish::listen()?;
+    let mut wish = Wish::listen_with_terminal()?;
     let place = profile::place(args.profile.as_deref())?;
     let claim = Claim::take(&place)?;
     let of_each = args.metrics.filter(|_| args.processes);

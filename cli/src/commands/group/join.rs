@@ -45,7 +45,7 @@ enum Shown<'a> {
 
 /// Carries out `quorate group join`.
 pub(super) async fn run(args: &Join) -> Result<(), Failure> {
-    let mut wish = Wish::listen()?;
+    let mut wish = Wish::listen_with_terminal()?;
     let profile = args.reach.profile()?;
     let credentials = credentials(args, &profile)?;
     credentials.check(SystemTime::now())?;
