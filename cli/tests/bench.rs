@@ -41,6 +41,6 @@ fn heartbeats_are_measured_beside_data_and_idle() {
 #[test]
 fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let place = Place::new();
-    let refused = place.fails("bench multicast --members 1 --json", 1);
+    let refused = place.fails("bench multicast --members 1 --json", 2);
     assert!(refused.contains("choose 2 to 32"), "{refused}");
 }

@@ -9,7 +9,7 @@ use quorate_bench::{
     BenchError, ControlArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
 };
 
-use crate::{Failure, output::Output, progress, span};
+use crate::{Failure, failure::one_line, output::Output, progress, span};
 
 /// Measure on this machine, beside a baseline in the same run.
 #[derive(Debug, clap::Args)]
@@ -159,7 +159,10 @@ fn measure(
     });
     bar.finish_and_clear();
     written?;
-    let report = report.map_err(|error| Failure::Failed(crate::failure::one_line(&error)))?;
+    let report = report.map_err(|error| match error {
+        BenchError::Settings(what) => Failure::Usage(what),
+        other => Failure::Failed(one_line(&other)),
+    })?;
     if !common.json {
         output.line(report.to_string())?;
         output.flush()?;
