@@ -11,7 +11,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, commands::cert::days_left, config::NodeFile, metrics};
+use crate::{Failure, config::NodeFile, metrics, span};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -112,7 +112,7 @@ impl Reloading {
         let credentials = Credentials::load(&self.files)?;
         let news = News::Credentials {
             node: credentials.identity().node.to_string(),
-            valid_days: days_left(credentials.validity()),
+            valid_days: span::days_until(credentials.validity().until),
             revoked: credentials.revoked().iter().count(),
         };
         self.transport.replace_credentials(credentials)?;

@@ -1,6 +1,6 @@
 //! Spans of time as people write them: `500ms`, `2s`, `1m`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Reads a span: a number with `ms`, `s`, `m` or `h`; a bare number is seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
@@ -20,6 +20,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 
 fn bad(text: &str) -> String {
     format!("`{text}` is not a span of time: write for example 500ms, 2s or 1m")
+}
+
+/// Whole days from now until then, a begun one counted.
+pub(crate) fn days_until(then: SystemTime) -> u64 {
+    then.duration_since(SystemTime::now()).unwrap_or_default().as_secs().div_ceil(86_400)
 }
 
 /// Writes a span for people, as short as it is exact to about three digits.

@@ -1,9 +1,6 @@
 //! `quorate cert`: the authority of a cluster, and credentials of nodes and clients.
 
-use std::{
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use quorate::membership::NodeId;
@@ -13,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Failure,
     authority::{Authority, Revoked, Which, hand_out},
-    output,
+    output, span,
 };
 
 /// Make the certificates by which nodes and clients know each other.
@@ -144,7 +141,7 @@ fn init(args: &Init) -> Result<(), Failure> {
         serial: None,
         identity: format!("authority of cluster {}", authority.cluster()),
         folder: &args.out,
-        valid_days: days_left(authority.validity()),
+        valid_days: span::days_until(authority.validity().until),
     };
     tell(&made, "ca.pem, and ca.key that must stay secret", args.json)
 }
@@ -170,7 +167,7 @@ fn issue(args: &Issue) -> Result<(), Failure> {
         serial: Some(credentials.serial().to_string()),
         identity: credentials.identity().to_string(),
         folder: &folder,
-        valid_days: days_left(credentials.validity()),
+        valid_days: span::days_until(credentials.validity().until),
     };
     tell(&made, shown, args.json)
 }
@@ -195,11 +192,6 @@ fn file_name(name: &str) -> Result<&str, Failure> {
         let what = format!("`{name}` cannot name a folder: use letters, digits and hyphens, or give --out");
         Err(Failure::Usage(what))
     }
-}
-
-/// Whole days until a certificate ends.
-pub(crate) fn days_left(validity: Validity) -> u64 {
-    validity.until.duration_since(SystemTime::now()).unwrap_or_default().as_secs().div_ceil(86_400)
 }
 
 fn tell(made: &Made<'_>, files: &str, json: bool) -> Result<(), Failure> {

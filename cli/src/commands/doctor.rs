@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::{
     Failure,
     address::AddressError,
-    commands::cert::days_left,
     config::{self, NodeFile},
     failure::one_line,
     metrics,
@@ -124,7 +123,7 @@ fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
         ));
     }
     file.config(identity).map_err(|error| one_line(&error))?;
-    let days = days_left(credentials.validity());
+    let days = span::days_until(credentials.validity().until);
     let verdict = if days < DAYS_ENOUGH { Verdict::Warning } else { Verdict::Ok };
     Ok((verdict, format!("{} of cluster {}, valid for {days} days", identity.node, identity.cluster)))
 }
