@@ -9,10 +9,9 @@ use quorate_protocols::{Audience, Collect, Collected, Input, RequestId, Ticket};
 use tokio::sync::mpsc;
 
 use super::{
-    Group, SendError, Sent, Stopped,
+    Asker, Group, SendError, Sent, Stopped,
     replication::Replication,
     sent::{Progress, Stage},
-    waiting::Asker,
 };
 
 /// What has come back for a request to a group.
@@ -108,7 +107,7 @@ impl Group {
     ) -> Result<Answers, SendError> {
         // Bounded by the members: each answers once or is told absent once.
         let (steps, mut coming) = mpsc::unbounded_channel();
-        let ticket = self.addr.send(Ask { payload, collect, steps }).await.map_err(|_| SendError::Stopped)?;
+        self.addr.send(Ask { payload, collect, steps }).await.map_err(|_| SendError::Stopped)?;
         let mut answers = Answers { answers: Vec::new(), absent: Vec::new(), ended: Ended::Lost };
         let collecting = async {
             while let Some(step) = coming.recv().await {
@@ -130,8 +129,6 @@ impl Group {
         };
         let ended = tokio::time::timeout(within, collecting).await.unwrap_or(Ok(Ended::TimedOut))?;
         answers.ended = ended;
-        // A stopped group has given up anyway.
-        let _ = self.addr.send(GiveUp(ticket)).await;
         Ok(answers)
     }
 }
@@ -145,20 +142,17 @@ struct SendTo {
 }
 
 #[derive(Debug, actix::Message)]
-#[rtype(result = "Asked")]
+#[rtype(result = "()")]
 struct Ask {
     payload: Bytes,
     collect: Collect,
     steps: mpsc::UnboundedSender<Step>,
 }
 
-/// The name of a request.
-#[derive(Clone, Copy, Debug, MessageResponse)]
-struct Asked(Ticket);
-
+/// Nobody collects the answers to a request any more.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-struct GiveUp(Asked);
+struct GiveUp(Ticket);
 
 impl Handler<SendTo> for Replication {
     type Result = ();
@@ -176,22 +170,27 @@ impl Handler<SendTo> for Replication {
 }
 
 impl Handler<Ask> for Replication {
-    type Result = Asked;
-    fn handle(&mut self, Ask { payload, collect, steps }: Ask, ctx: &mut Self::Context) -> Asked {
+    type Result = ();
+    fn handle(&mut self, Ask { payload, collect, steps }: Ask, ctx: &mut Self::Context) {
         let ticket = self.ticket();
+        let (collector, group) = (steps.clone(), ctx.address());
+        // However the collection ends: its caller may drop it at any time.
+        actix::spawn(async move {
+            collector.closed().await;
+            group.do_send(GiveUp(ticket));
+        });
         // Answers may come while the request is handled: this member is asked, too.
         self.collecting.insert(ticket, steps);
         let input = Input::Ask { ticket, to: Audience::Group, payload, collect };
         if let Err(refusal) = self.submit(input, ctx) {
             self.step(ticket, Step::Refused(refusal.into()), true);
         }
-        Asked(ticket)
     }
 }
 
 impl Handler<GiveUp> for Replication {
     type Result = ();
-    fn handle(&mut self, GiveUp(Asked(ticket)): GiveUp, ctx: &mut Self::Context) {
+    fn handle(&mut self, GiveUp(ticket): GiveUp, ctx: &mut Self::Context) {
         if self.collecting.remove(&ticket).is_some() {
             self.drive(Input::GiveUp { ticket }, ctx);
         }

@@ -1,6 +1,6 @@
 //! The way of the groups' messages into the mesh.
 
-use quorate_transport::Mesh;
+use quorate_transport::{Mesh, OutboxError};
 
 use crate::group::{Outgoing, Outlet};
 
@@ -8,8 +8,11 @@ impl Outlet for Mesh {
     fn send(&self, outgoing: Outgoing) {
         let Outgoing { to, lane, frame } = outgoing;
         for node in to.iter() {
-            if let Err(error) = Self::send(self, *node, lane, frame.clone()) {
-                metrics::counter!("quorate_outgoing_lost_total").increment(1);
+            let Err(error) = Self::send(self, *node, lane, frame.clone()) else { continue };
+            metrics::counter!("quorate_outgoing_lost_total").increment(1);
+            if let OutboxError::TooLarge(_) = error {
+                tracing::error!(%node, %lane, %error, "a group made a message that no link carries");
+            } else {
                 tracing::trace!(%node, %lane, %error, "a message was not sent; the group asks for it again");
             }
         }
