@@ -73,7 +73,25 @@ impl Group {
         collect: Collect,
         within: Duration,
     ) -> Result<Answers, SendError> {
-        self.collect(payload.into(), collect, within, |_| false).await
+        self.collect(Audience::Group, payload.into(), collect, within, |_| false).await
+    }
+
+    /// Asks one data member of the present view, point-to-point: in no order with what is multicast.
+    /// The answer is `None` with the reason if none came.
+    ///
+    /// # Errors
+    /// [`SendError::Refused`] if the addressee is no data member of the present view, and others if the
+    /// request was not sent.
+    pub async fn request_to(
+        &self,
+        to: Member,
+        payload: impl Into<Bytes>,
+        within: Duration,
+    ) -> Result<(Option<Bytes>, Ended), SendError> {
+        let audience = Audience::One(to);
+        let Answers { answers, ended, .. } =
+            self.collect(audience, payload.into(), Collect::First, within, |_| false).await?;
+        Ok((answers.into_iter().next().map(|(_, payload)| payload), ended))
     }
 
     /// As [`Self::request`], until what has come suffices.
@@ -86,7 +104,7 @@ impl Group {
         within: Duration,
         suffices: impl FnMut(&[(Member, Bytes)]) -> bool,
     ) -> Result<Answers, SendError> {
-        self.collect(payload.into(), Collect::All, within, suffices).await
+        self.collect(Audience::Group, payload.into(), Collect::All, within, suffices).await
     }
 
     /// Answers a request that came as an event, at any time while its asker is in the view.
@@ -100,6 +118,7 @@ impl Group {
 
     async fn collect(
         &self,
+        to: Audience,
         payload: Bytes,
         collect: Collect,
         within: Duration,
@@ -107,7 +126,7 @@ impl Group {
     ) -> Result<Answers, SendError> {
         // Bounded by the members: each answers once or is told absent once.
         let (steps, mut coming) = mpsc::unbounded_channel();
-        self.addr.send(Ask { payload, collect, steps }).await.map_err(|_| SendError::Stopped)?;
+        self.addr.send(Ask { to, payload, collect, steps }).await.map_err(|_| SendError::Stopped)?;
         let mut answers = Answers { answers: Vec::new(), absent: Vec::new(), ended: Ended::Lost };
         let collecting = async {
             while let Some(step) = coming.recv().await {
@@ -144,6 +163,7 @@ struct SendTo {
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Ask {
+    to: Audience,
     payload: Bytes,
     collect: Collect,
     steps: mpsc::UnboundedSender<Step>,
@@ -171,7 +191,7 @@ impl Handler<SendTo> for Replication {
 
 impl Handler<Ask> for Replication {
     type Result = ();
-    fn handle(&mut self, Ask { payload, collect, steps }: Ask, ctx: &mut Self::Context) {
+    fn handle(&mut self, Ask { to, payload, collect, steps }: Ask, ctx: &mut Self::Context) {
         let ticket = self.ticket();
         let (collector, group) = (steps.clone(), ctx.address());
         // However the collection ends: its caller may drop it at any time.
@@ -181,7 +201,7 @@ impl Handler<Ask> for Replication {
         });
         // Answers may come while the request is handled: this member is asked, too.
         self.collecting.insert(ticket, steps);
-        let input = Input::Ask { ticket, to: Audience::Group, payload, collect };
+        let input = Input::Ask { ticket, to, payload, collect };
         if let Err(refusal) = self.submit(input, ctx) {
             self.step(ticket, Step::Refused(refusal.into()), true);
         }
