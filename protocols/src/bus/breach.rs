@@ -17,6 +17,10 @@ pub enum BusBreach {
     EndlessRequest,
     /// Positions do not begin anew with each view.
     PositionsGoOn,
+    /// What a publisher sends again passes again.
+    RepetitionPasses,
+    /// A publication passes though one before it is missing.
+    GapPasses,
     /// Readers are not told of what is no longer kept.
     SilentlyDropped,
 }

@@ -12,8 +12,9 @@ use rand::RngExt;
 
 use super::{
     World,
+    bound::Bound,
     network::{Frame, What},
-    node::Bound,
+    publisher::stamp_of,
 };
 
 /// Requests end after so long without an answer.
@@ -24,7 +25,7 @@ fn subject(text: &str) -> Subject {
 }
 
 impl World {
-    fn payload(&mut self) -> u64 {
+    pub(super) fn payload(&mut self) -> u64 {
         self.next_payload += 1;
         self.next_payload
     }
@@ -202,22 +203,23 @@ impl World {
         }
     }
 
-    /// A group has delivered a message here; in a bound one readers get it, and the publisher's
-    /// node serves queue groups.
+    /// A group has delivered a message here.
     pub(super) fn on_delivered(&mut self, life: Member, id: GroupId, sender: Member, payload: &Bytes) {
         let Some(bound) = self.bound(life, id) else { return };
-        let Some(position) = bound.history.advance() else { return };
-        bound.history.keep_at(position, payload.clone(), payload.len());
-        self.bus.on_position(life, id, position, payload);
-        if sender == life
-            && let Some((number, text)) = payload.split_first_chunk()
-        {
-            let subject = subject(&String::from_utf8_lossy(text));
-            let number = u64::from_be_bytes(*number);
-            self.bus.on_publish(number, &subject);
-            let Some(route) = self.router(life, |router, _| router.route_queues(&subject)) else { return };
-            self.deal(life, route, &subject, None, number);
+        for (delivered, admission) in bound.on_delivered(sender, stamp_of(payload), payload.clone()) {
+            self.on_decided(life, id, &delivered, admission);
         }
+    }
+
+    /// Readers get what a bound group delivers from their own member; the publisher's node serves
+    /// queue groups.
+    pub(super) fn serve_queues(&mut self, life: Member, payload: &Bytes) {
+        let Some((number, text)) = payload.split_first_chunk() else { return };
+        let subject = subject(&String::from_utf8_lossy(text));
+        let number = u64::from_be_bytes(*number);
+        self.bus.on_publish(number, &subject);
+        let Some(route) = self.router(life, |router, _| router.route_queues(&subject)) else { return };
+        self.deal(life, route, &subject, None, number);
     }
 
     /// A reader of a bound subject reads a few messages, and will read on.

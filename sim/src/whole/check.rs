@@ -13,6 +13,7 @@ use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId, ViewId};
 use quorate_protocols::bus::{Position, Subject, SubscriptionId, Want};
 
+use super::published::Published;
 use crate::Violation;
 
 type Receiver = (Member, SubscriptionId);
@@ -31,12 +32,13 @@ pub(super) struct BusCheck {
     open: BTreeSet<(Member, u64)>,
     expected: BTreeSet<(u64, Receiver)>,
     expected_shares: BTreeSet<(u64, String)>,
+    pub(super) clients: Published,
     violation: Option<Violation>,
 }
 
 impl BusCheck {
     pub(super) fn violation(&self) -> Option<&Violation> {
-        self.violation.as_ref()
+        self.violation.as_ref().or_else(|| self.clients.violation())
     }
 
     fn fail(&mut self, property: &'static str, what: String) {

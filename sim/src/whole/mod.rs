@@ -2,10 +2,14 @@
 //! actors join them, on links that keep order and break.
 
 mod application;
+mod bound;
 mod check;
 mod network;
 mod node;
 mod perform;
+mod published;
+mod publisher;
+mod reader;
 mod run;
 mod strike;
 mod tally;
@@ -23,6 +27,8 @@ use crate::{Checker, Fault, Schedule, Violation, armed::Armed, queue::Queue};
 use check::BusCheck;
 use network::{Link, What};
 use node::Node;
+use publisher::Publisher;
+use reader::Reader;
 pub use run::{WholeOutcome, WholeSettings, run_whole};
 pub use tally::WholeTally;
 
@@ -41,6 +47,8 @@ struct World {
     next_payload: u64,
     checkers: BTreeMap<GroupId, Checker>,
     bus: BusCheck,
+    publishers: Vec<Publisher>,
+    readers: Vec<Reader>,
     tally: WholeTally,
     trace: bool,
 }
@@ -49,6 +57,10 @@ struct World {
 const CARRIERS: u64 = 5;
 /// All nodes; those beyond the carriers only use the bus.
 const NODES: u64 = 6;
+/// Clients that publish into a group.
+const PUBLISHERS: u64 = 2;
+/// Readers of that group at nodes that do not carry it.
+const READERS: usize = 2;
 
 /// One group for each of these orders; those in uniform order have bound subjects.
 fn configs() -> Vec<GroupConfig> {
@@ -80,6 +92,8 @@ impl World {
             busy_until,
             next_payload: 0,
             bus: BusCheck::default(),
+            publishers: (0..PUBLISHERS).map(Publisher::new).collect(),
+            readers: (0..READERS).map(|_| Reader::default()).collect(),
             tally: WholeTally::default(),
             trace: settings.trace,
         };
@@ -93,6 +107,12 @@ impl World {
                 world.links.insert((*a, *b), Link::default());
                 world.soon(0..100_000, What::Check(*a, *b));
             }
+        }
+        for index in 0..world.publishers.len() {
+            world.soon(0..100_000, What::Publisher(index));
+        }
+        for index in 0..world.readers.len() {
+            world.soon(0..100_000, What::Reader(index));
         }
         for (index, (begin, end, _)) in schedule.0.iter().enumerate() {
             world.push(*begin, What::Begin(index));
@@ -188,10 +208,14 @@ impl World {
                     return Some(format!("{me} is still changing {:?} of {id:?}", group.view()));
                 }
             }
+            if parts.bound.values().any(bound::Bound::is_undecided) {
+                return Some(format!("{me} does not know the marks of publishers"));
+            }
             if !parts.tickets.is_empty() {
                 return Some(format!("{me} waits for the fate of {} messages", parts.tickets.len()));
             }
         }
-        None
+        let open = self.publishers.iter().position(|publisher| !publisher.open.is_empty());
+        open.map(|index| format!("client {index} waits for acknowledgements"))
     }
 }

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use quorate_membership::{Beat, GroupId, Member, NodeId, Time};
+use quorate_membership::{Beat, GroupId, Member, NodeId, Time, ViewId};
 use quorate_protocols::{
     Message,
-    bus::{Announcement, Subject},
+    bus::{Announcement, Marks, Stamp, Subject},
 };
 use rand::RngExt;
 
@@ -46,6 +46,16 @@ pub(super) enum What {
     /// A reader of a bound subject reads on.
     Read(Member, GroupId),
     TimedOut(Member, u64),
+    /// A client that publishes does something.
+    Publisher(usize),
+    /// A reader at a node that does not carry the group reads on.
+    Reader(usize),
+    /// A publication is handed to a node.
+    HandIn(Member, Stamp),
+    /// A publication has arrived, and whether it passed is looked at.
+    Settle(Member, Stamp),
+    /// A newcomer asks for the marks of publishers.
+    AskMarks(Member, GroupId),
     Answer {
         by: Member,
         to: Subject,
@@ -65,6 +75,8 @@ pub(super) enum Frame {
     Group(GroupId, Arc<Message>),
     Announce(u64, Announcement),
     Heard(u64),
+    MarksWanted(GroupId, ViewId),
+    Marks(GroupId, ViewId, Marks),
     Message { subject: Subject, reply_to: Option<Subject>, payload: u64, plain: bool, queues: Vec<String> },
 }
 

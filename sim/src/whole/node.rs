@@ -9,15 +9,12 @@ use bytes::Bytes;
 use quorate_membership::{ClusterIdentity, GroupId, Incarnation, Member, NodeId, Time, Timing};
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
-    bus::{History, LinkId, Router, RouterEffect, SubscriptionId, Want},
+    bus::{LinkId, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
 
-use super::{CARRIERS, World, network::What};
+use super::{CARRIERS, World, bound::Bound, network::What};
 use crate::clock::Clock;
-
-/// Bytes that the history of a bound group keeps: so few that slow readers miss some.
-const HISTORY_BYTES: usize = 150;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -49,15 +46,6 @@ pub(super) struct Parts {
     pub(super) detector_wake: Option<Time>,
     pub(super) cluster_wake: Option<Time>,
     inbox: Want,
-}
-
-/// The subjects bound to a group: what was delivered of late, and one reader that is not fast.
-#[derive(Debug)]
-pub(super) struct Bound {
-    pub(super) history: History<Bytes>,
-    pub(super) cursor: u64,
-    /// Whether views of the group were missed, or none was entered yet.
-    pub(super) outside: bool,
 }
 
 impl Node {
@@ -109,10 +97,8 @@ impl World {
         let configs = self.configs.iter().filter(|_| carries);
         let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
-        let bound = groups.keys().filter(|group| self.is_bound(**group)).map(|group| {
-            let history = History::new(HISTORY_BYTES).with_breach(breach);
-            (*group, Bound { history, cursor: 0, outside: true })
-        });
+        let bound = groups.keys().filter(|group| self.is_bound(**group));
+        let bound = bound.map(|group| (*group, Bound::new(breach)));
         let parts = Parts {
             presence,
             router,
@@ -172,6 +158,8 @@ impl World {
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
             What::Heal(number) => return self.heal(*number),
+            What::Publisher(index) => return self.step_publisher(*index),
+            What::Reader(index) => return self.step_reader(*index),
             What::Application(node) => (*node, None),
             What::Datagram { to, .. } => (*to, None),
             What::Frame { to, .. } => (to.node, Some(*to)),
@@ -182,6 +170,9 @@ impl World {
             | What::ClusterWake(life, _)
             | What::Read(life, _)
             | What::TimedOut(life, _)
+            | What::HandIn(life, _)
+            | What::Settle(life, _)
+            | What::AskMarks(life, _)
             | What::Answer { by: life, .. } => (life.node, Some(*life)),
         };
         let Some(node) = self.nodes.get_mut(&at.0) else { return };
@@ -232,6 +223,9 @@ impl World {
             }
             What::Application(_) => self.work(life),
             What::Read(_, group) => self.read(life, group),
+            What::HandIn(_, stamp) => self.submit_published(life, stamp),
+            What::Settle(_, stamp) => self.on_published_fate(life, stamp, true),
+            What::AskMarks(_, group) => self.ask_marks(life, group),
             What::TimedOut(_, request) => self.time_out(life, request),
             What::Answer { to, payload, .. } => self.publish(life, &to, None, payload),
             _ => {} // of a link or a wake that is no more

@@ -11,6 +11,7 @@ use quorate_protocols::{
 use super::{
     World,
     network::{Datagram, Frame, What},
+    publisher::stamp_of,
 };
 
 impl World {
@@ -90,6 +91,8 @@ impl World {
             Frame::Heard(number) => {
                 self.router(life, |router, out| router.on_heard(peer, link, number, out));
             }
+            Frame::MarksWanted(group, view) => self.on_marks_wanted(life, from, group, view),
+            Frame::Marks(group, view, marks) => self.on_marks(life, group, view, marks),
             Frame::Message { subject, reply_to, payload, plain, queues } => {
                 self.give(life, &subject, reply_to.as_ref(), payload, plain, &queues);
             }
@@ -103,20 +106,23 @@ impl World {
             return;
         };
         checker.before(group);
-        let mut effects = Vec::new();
+        let (mut effects, mut refused) = (Vec::new(), Vec::new());
         for input in inputs {
             let ticket = if let Input::Submit { ticket, .. } = &input { Some(*ticket) } else { None };
             // Frames of earlier lives are refused here, as they must be.
             if group.handle(now, input, &mut effects).is_err()
                 && let Some(ticket) = ticket
             {
-                parts.tickets.remove(&(id, ticket));
+                refused.extend(parts.tickets.remove(&(id, ticket)));
             }
         }
         group.flush(now, &mut effects);
         checker.after(group);
         for effect in effects {
             self.perform_group(life, id, effect);
+        }
+        for stamp in refused.iter().filter_map(|payload| stamp_of(payload)) {
+            self.soon(20_000..50_000, What::HandIn(life, stamp));
         }
     }
 
@@ -136,6 +142,9 @@ impl World {
             Effect::Fate { ticket, fate } if fate != Fate::Everywhere => {
                 if let Some(payload) = parts.tickets.remove(&(id, ticket)) {
                     checker.on_fate(exact, life, &payload, fate);
+                    if let Some(stamp) = stamp_of(&payload) {
+                        self.on_published_fate(life, stamp, fate == Fate::Uniform);
+                    }
                 }
             }
             Effect::Deliver(event) => self.observe(life, id, event),
@@ -151,12 +160,8 @@ impl World {
                 checker.on_view(now, life, &view);
                 self.say(|| format!("{life} enters {view} of {id:?} {:?}", view.changes));
                 self.note(view.id.epoch ^ life.node.get() << 32);
-                if let Some(bound) = self.bound(life, id) {
-                    if std::mem::take(&mut bound.outside) {
-                        bound.history.begin_anew(view.id);
-                    } else {
-                        bound.history.begin_view(view.id);
-                    }
+                if self.bound(life, id).is_some_and(|bound| bound.on_view(life, &view)) {
+                    self.ask_marks(life, id);
                 }
             }
             Event::Message { view, sender, seq, index, uniform, payload } => {
@@ -170,7 +175,8 @@ impl World {
                 checker.on_outside(life);
                 self.say(|| format!("{life} is outside {id:?}"));
                 if let Some(bound) = self.bound(life, id) {
-                    bound.outside = true;
+                    bound.on_outside();
+                    self.bus.clients.on_outside(life);
                 }
             }
             _ => {}

@@ -13,6 +13,14 @@ pub struct WholeTally {
     pub handed: u64,
     /// Messages of which a reader was told that it missed them.
     pub missed: u64,
+    /// Publications of clients that were acknowledged.
+    pub acknowledged: u64,
+    /// Those that were published again through another node.
+    pub repeated: u64,
+    /// What members dropped because it had passed before, or came too early.
+    pub dropped: u64,
+    /// What readers read at nodes that do not carry the group.
+    pub read_afar: u64,
     /// Requests that were answered.
     pub answered: u64,
     /// Requests that ended in an error.
@@ -30,12 +38,30 @@ pub struct WholeTally {
 impl AddAssign for WholeTally {
     /// Counts what happened in another run, too.
     fn add_assign(&mut self, other: Self) {
-        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, strikes, digest } =
-            other;
+        let Self {
+            submitted,
+            delivered,
+            handed,
+            missed,
+            acknowledged,
+            repeated,
+            dropped,
+            read_afar,
+            answered,
+            failed,
+            links,
+            faults,
+            strikes,
+            digest,
+        } = other;
         self.submitted += submitted;
         self.delivered += delivered;
         self.handed += handed;
         self.missed += missed;
+        self.acknowledged += acknowledged;
+        self.repeated += repeated;
+        self.dropped += dropped;
+        self.read_afar += read_afar;
         self.answered += answered;
         self.failed += failed;
         self.links += links;
@@ -47,11 +73,29 @@ impl AddAssign for WholeTally {
 
 impl fmt::Display for WholeTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { submitted, delivered, handed, missed, answered, failed, links, faults, strikes, .. } =
-            self;
+        let Self {
+            submitted,
+            delivered,
+            handed,
+            missed,
+            acknowledged,
+            repeated,
+            dropped,
+            read_afar,
+            answered,
+            failed,
+            links,
+            faults,
+            strikes,
+            ..
+        } = self;
         writeln!(
             f,
             "{submitted} messages multicast and {delivered} deliveries, {handed} handed out by the bus"
+        )?;
+        writeln!(
+            f,
+            "{acknowledged} publications acknowledged, {repeated} published again, {dropped} dropped, {read_afar} read from afar"
         )?;
         writeln!(
             f,
