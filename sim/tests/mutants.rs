@@ -110,4 +110,7 @@ noticed_on_the_bus! {
     what_readers_missed_without_being_told_is_noticed: SilentlyDropped by "B4 all, in order, once",
     a_request_that_goes_on_after_its_answer_is_noticed: EndlessRequest by "B5",
     interest_that_is_not_told_on_a_new_link_is_noticed: SilentLink by "I9",
+    a_publication_that_passes_again_when_it_is_repeated_is_noticed: RepetitionPasses by "B7 once and in order",
+    a_publication_that_passes_before_the_one_before_it_is_noticed: GapPasses by "B7 once and in order",
+    a_reader_that_changes_nodes_and_is_not_told_what_is_missing_is_noticed: PretendsToKnow by "B8 nothing missed",
 }

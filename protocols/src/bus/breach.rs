@@ -23,4 +23,6 @@ pub enum BusBreach {
     GapPasses,
     /// Readers are not told of what is no longer kept.
     SilentlyDropped,
+    /// A reader that comes from another node is not told that what it lacks is missing here.
+    PretendsToKnow,
 }

@@ -111,7 +111,7 @@ impl<E> History<E> {
     pub fn after(&self, position: Position) -> Found {
         let whole = self.floor.is_some_and(|floor| floor.is_after(position) == Some(false));
         if !whole {
-            return Found { cursor: self.first, gap: true };
+            return Found { cursor: self.first, gap: self.breach != Some(BusBreach::PretendsToKnow) };
         }
         // Of another founding: either long gone, or the reader is ahead of this node.
         let seen = |kept: &Kept<E>| kept.position.is_after(position) == Some(false);

@@ -2,6 +2,7 @@
 
 mod application;
 mod effects;
+mod faults;
 mod lanes;
 mod network;
 mod node;
@@ -20,7 +21,7 @@ use quorate_membership::{Detector, Incarnation, Member, NodeId, Time, agreement:
 use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, Fault, History, Schedule, armed::Armed, clock::Clock, queue::Queue};
+use crate::{Checker, History, Schedule, armed::Armed, clock::Clock, queue::Queue};
 pub use lanes::Rates;
 use lanes::{Lane, Lanes};
 use node::Node;
@@ -318,85 +319,6 @@ impl World {
                 self.submit(node);
             }
             _ => self.perform_detector(node, news),
-        }
-    }
-
-    fn begin(&mut self, index: usize) {
-        self.tally.faults += 1;
-        self.say(|| format!("begins: {}", self.schedule.0[index].2));
-        self.active.insert(index);
-        match self.schedule.0[index].2.clone() {
-            Fault::Crash(node) => self.crash(node),
-            Fault::Pause(node) => {
-                if let Some(state) = self.nodes.get_mut(&node) {
-                    state.pauses += 1;
-                }
-            }
-            Fault::SlowClock(node, percent) => self.set_clock(node, percent),
-            Fault::Leave(node) => self.feed(node, vec![Input::Leave]),
-            Fault::Aimed(_) => {
-                self.armed.arm(index);
-            }
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, index: usize) {
-        self.say(|| format!("ends: {}", self.schedule.0[index].2));
-        self.active.remove(&index);
-        self.armed.disarm(index);
-        match self.schedule.0[index].2.clone() {
-            Fault::Crash(node) if !self.nodes[&node].is_up() => self.restart(node),
-            Fault::Leave(node) => match &self.nodes[&node].group {
-                Some(group) if group.has_left() => self.restart(node),
-                Some(_) => self.at(Duration::from_millis(100), What::End(index)), // not let go yet
-                None => {}
-            },
-            Fault::SlowClock(node, _) => self.set_clock(node, 100),
-            Fault::Pause(node) => self.resume(node),
-            _ => {}
-        }
-    }
-
-    fn crash(&mut self, node: NodeId) {
-        let Some(state) = self.nodes.get_mut(&node) else { return };
-        state.group = None;
-        state.died = Some(self.now);
-        state.tickets.clear();
-        state.asked.clear();
-        // What has arrived dies with the process; the application's own timer belongs to the node.
-        state.waiting.retain(|what| matches!(what, What::Submit(_)));
-    }
-
-    fn restart(&mut self, node: NodeId) {
-        let died = self.nodes.get(&node).and_then(|state| state.died);
-        self.start(node);
-        if let Some(state) = self.nodes.get_mut(&node) {
-            state.died = died;
-        }
-    }
-
-    fn resume(&mut self, node: NodeId) {
-        let Some(state) = self.nodes.get_mut(&node) else { return };
-        state.pauses -= 1;
-        if state.pauses > 0 {
-            return;
-        }
-        for what in std::mem::take(&mut state.waiting) {
-            self.happen(what);
-        }
-    }
-
-    /// Makes a node's clock run slow, or right again; what it waits for comes at the new pace.
-    fn set_clock(&mut self, node: NodeId, percent: u32) {
-        let Some(state) = self.nodes.get_mut(&node) else { return };
-        state.clock.run_at(self.now, percent);
-        let (life, clock) = (state.life, state.clock);
-        let wakes = [(state.wake, What::Wake(life)), (state.look, What::Look(life))];
-        for (at, what) in wakes {
-            if let Some(at) = at {
-                self.queue.push(clock.moment(at).max(self.now), what);
-            }
         }
     }
 
