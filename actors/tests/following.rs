@@ -4,8 +4,8 @@ mod common;
 
 use common::{World, addr, soon};
 use quorate::{
-    Client, ClientSettings, Follower, GroupSettings, Happened, Missed, PublishError, SubscribeError,
-    SubscribeOptions,
+    Client, ClientSettings, Follower, GroupSettings, Happened, Missed, Node, NodeSettings, PublishError,
+    SubscribeError, SubscribeOptions,
 };
 
 async fn client(world: &World, number: u64, nodes: &[u64]) -> Client {
@@ -134,6 +134,36 @@ async fn a_group_that_keeps_no_history_cannot_be_followed() {
     for name in ["g", "none", "two words"] {
         let refused = soon(world.node(1).bus().follow(name, None)).await.unwrap_err();
         assert!(matches!(&refused, SubscribeError::NoHistory(group) if group == name), "{refused}");
+    }
+    world.stop().await;
+}
+
+#[actix::test]
+async fn who_goes_on_at_a_node_that_has_not_heard_of_the_group_yet_misses_nothing() {
+    let mut world = World::start(3, kept()).await;
+    let group = world.group(2, "g", &[1, 2, 3]).await;
+    // A node that knows nobody, and no group.
+    let stranger = Node::in_memory(NodeSettings::new(9, "test", addr(9)), &world.network).await.unwrap();
+    let client = client(&world, 101, &[1, 9]).await;
+    let mut follower = soon(client.events("g")).await.unwrap();
+    soon(group.multicast("before")).await.unwrap();
+    assert_eq!(until(&mut follower, "before").await, ["before"]);
+    world.kill(1).await;
+    soon(async {
+        while !client.status().await.is_ok_and(|status| status.member == stranger.member()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    common::in_view(&group, &[2, 3]).await;
+    soon(group.multicast("meanwhile")).await.unwrap();
+    // Another one brings it together with the others.
+    let settings = NodeSettings::new(8, "test", addr(8)).seed(addr(2)).seed(addr(9));
+    let between = Node::in_memory(settings, &world.network).await.unwrap();
+    assert_eq!(until(&mut follower, "meanwhile").await, ["v2 {n2, n3}", "meanwhile"]);
+    client.close().await;
+    for node in [between, stranger] {
+        node.stop().await;
     }
     world.stop().await;
 }

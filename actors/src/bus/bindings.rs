@@ -1,13 +1,13 @@
 //! Subjects that are bound to groups: here, or at nodes that carry them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, PoisonError},
 };
 
 use actix::prelude::*;
 use quorate_membership::{GroupId, NodeId};
-use quorate_protocols::bus::{Pattern, Position, Stamp, Subject};
+use quorate_protocols::bus::{Pattern, Stamp, Subject};
 use quorate_transport::Lane;
 
 use super::{
@@ -181,7 +181,7 @@ impl BusActor {
     fn attach_all(&mut self, group: GroupId) {
         let readers: Vec<u64> = self.locals.keys().copied().collect();
         for id in readers {
-            for attaching in self.attach(id, Some(group), &BTreeMap::new()) {
+            for attaching in self.attach(id, Some(group)) {
                 actix::spawn(attaching);
             }
         }
@@ -208,9 +208,6 @@ impl Handler<UplinkOf> for BusActor {
         bindings.find(|(group, _)| UseLanes::group(**group).tell == lane)?.1.uplink.clone()
     }
 }
-
-/// Positions by group.
-pub(super) type Positions = BTreeMap<GroupId, Position>;
 
 /// A group with bound subjects is known, and carried here if there is an actor.
 #[derive(Debug, actix::Message)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use quorate_membership::GroupId;
-use quorate_protocols::bus::Want;
+use quorate_protocols::bus::{Position, Want};
 
 use super::{Delivery, Overflow, PublishError, bindings::Place};
 use crate::{
@@ -58,6 +58,8 @@ pub(crate) struct Local {
     pub(crate) capacity: usize,
     /// What reads the groups for it, here or at other nodes.
     pub(super) readers: BTreeMap<GroupId, (Place, u64)>,
+    /// Where it goes on in groups of which this node has not heard yet.
+    pub(super) after: BTreeMap<GroupId, Position>,
     /// The one group that it reads, if it reads no others and nothing unbound.
     pub(crate) only: Option<GroupId>,
 }
@@ -72,6 +74,7 @@ impl Local {
             spill_bytes: 0,
             capacity: 1,
             readers: BTreeMap::new(),
+            after: BTreeMap::new(),
             only: None,
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     BusActor, Delivery, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
-    bindings::{Place, Positions},
+    bindings::Place,
     commands::Subscribed,
     follow::{follows, is_reserved},
     local::Local,
@@ -40,8 +40,9 @@ impl BusActor {
         let mut local = Local::new(want, options.overflow, feed);
         local.capacity = options.capacity;
         local.only = only;
+        local.after = after.into_iter().collect();
         self.locals.insert(id, local);
-        let attaching = join_all(self.attach(id, only, &after.into_iter().collect()));
+        let attaching = join_all(self.attach(id, only));
         ctx.spawn(attaching.into_actor(self).map(move |from, actor, _| {
             let subscribed = Subscribed { id, from: from.into_iter().flatten().collect() };
             if only.is_some() {
@@ -61,7 +62,7 @@ impl BusActor {
     }
 
     /// Lets a reader have what the groups deliver whose subjects it reads, all or one of them.
-    pub(super) fn attach(&mut self, id: u64, only: Option<GroupId>, after: &Positions) -> Vec<Attaching> {
+    pub(super) fn attach(&mut self, id: u64, only: Option<GroupId>) -> Vec<Attaching> {
         let Some(local) = self.locals.get(&id) else { return Vec::new() };
         let (want, overflow, capacity) = (local.want.clone(), local.overflow, local.capacity);
         let (feed, reads) = (Arc::clone(&local.feed), local.only);
@@ -83,7 +84,7 @@ impl BusActor {
             let (place, bus) = (self.place(group), self.addr.clone());
             let (Some(place), Some(bus)) = (place, bus) else { continue };
             let (pattern, feed) = (want.pattern.clone(), Arc::clone(&feed));
-            let after = after.get(&group).copied();
+            let after = self.locals.get_mut(&id).and_then(|local| local.after.remove(&group));
             let elsewhere = after.and_then(|_| self.elsewhere(group));
             let options = SubscribeOptions { queue: None, capacity, overflow };
             attaching.push(Box::pin(async move {
