@@ -24,6 +24,7 @@ fn s1_a_frame_that_one_receiver_has_is_delivered_by_all_survivors_or_by_none() {
             assert!(of_dead(2).len() > 10);
             assert!((1..=4).all(|node| of_dead(node) == of_dead(2)), "{order}, seed {}", run.seed);
         });
+        play.notices(Breach::MinimumCut, 1..=10);
     }
 }
 
@@ -83,6 +84,9 @@ fn s4_a_decree_that_some_have_accepted_is_proposed_again_with_its_cut() {
         assert_eq!(nodes(&run.view(2)), [1, 2, 3, 4], "seed {}", run.seed);
         assert_eq!(run.delivered(n(2), 1, 1), run.delivered(n(3), 1, 1));
     });
+    // Nobody had decided it, so forgetting it harms nobody here; but then it is not proposed again.
+    let forgets = play.with(|settings| settings.breach = Some(Breach::ForgetAccepted));
+    forgets.hold(1..=3, |run| assert_eq!(nodes(&run.view(2)), [2, 3, 4], "seed {}", run.seed));
 }
 
 #[test]
@@ -167,6 +171,7 @@ fn s10_a_minority_with_slow_timers_serves_nothing_while_the_majority_goes_on() {
         assert_eq!(run.count(1, 3050, 14_000) + run.count(2, 3050, 14_000), 0, "seed {}", run.seed);
         assert!(run.count(3, 5000, 14_000) > 100);
     });
+    play.notices(Breach::CloseByMinority, 1..=4);
 }
 
 #[test]

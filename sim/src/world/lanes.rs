@@ -25,7 +25,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// As much on the control lane as data is slow, so that what takes the wrong lane shows.
+    /// This much data and bulk beside a control lane that is fast, so that whatever takes another lane
+    /// shows.
     pub const fn new(data: u64, bulk: u64) -> Self {
         Self { control: 10 << 20, data, bulk, shared: false }
     }
