@@ -38,6 +38,9 @@ pub enum PresenceEffect {
     ForgetLink(NodeId),
     /// Tell all groups.
     Tell(Input),
+    /// This process stood still. Each group that has not found out by itself
+    /// ([`Stalls`](quorate_membership::Stalls)) is to be fed [`Input::Stalled`].
+    Stalled,
     /// Two nodes hear each other, or no longer; for logs.
     Noticed(Notice),
     /// A heartbeat that asked for one back ([`Presence::ask`]), or a later one, was heard of.
@@ -303,7 +306,8 @@ impl Presence {
                     Self::tell(Notice::Superseded { old, new }, Input::Unreachable(old.node), out);
                 }
                 DetectorEffect::Stalled { late_by } => {
-                    Self::tell(Notice::Stalled(late_by), Input::Stalled, out);
+                    out.push(PresenceEffect::Noticed(Notice::Stalled(late_by)));
+                    out.push(PresenceEffect::Stalled);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_membership::NodeId;
-use quorate_sim::{Fault, Schedule, WholeSettings, WholeTally, run_whole};
+use quorate_sim::{Fault, Schedule, WholeOutcome, WholeSettings, WholeTally, run_whole};
 
 #[test]
 fn whole_nodes_keep_every_promise_under_faults() {
@@ -45,4 +45,21 @@ fn a_reader_that_falls_behind_is_told_how_much_it_missed() {
     let outcome = run_whole(&settings, &Schedule::quiet());
     assert_eq!(outcome.violation, None);
     assert!(outcome.tally.missed > 0, "{:?}", outcome.tally);
+}
+
+/// A node stands still for seconds in the midst of traffic, while the others go on without it.
+fn stopped(seed: u64, queue_before_stall: bool) -> WholeOutcome {
+    let faults_for = Duration::from_secs(10);
+    let settings = WholeSettings { faults_for, queue_before_stall, ..WholeSettings::new(seed) };
+    run_whole(&settings, &Schedule::quiet().and(3000, 8000, Fault::Pause(NodeId::new(3))))
+}
+
+#[test]
+fn what_queued_up_while_a_node_stood_still_comes_to_its_groups_after_the_news_that_it_did() {
+    for seed in 1..=3 {
+        assert_eq!(stopped(seed, false).violation, None, "seed {seed}");
+    }
+    let late = |seed| stopped(seed, true).violation;
+    let noticed = (1..=3).find_map(late).expect("it is noticed");
+    assert_eq!(noticed.property, "V7 one view serves");
 }

@@ -21,7 +21,7 @@ use crate::{
     bus::{HandOut, PublishError},
     clock::Clock,
     config::GroupSpec,
-    node::{Canary, GroupLeft},
+    node::{Canary, GroupLeft, Pulse},
 };
 
 /// Inputs that may wait for the actor.
@@ -31,6 +31,7 @@ pub(crate) struct Replication {
     pub(crate) group: protocols::Group,
     pub(crate) spec: Arc<GroupSpec>,
     pub(crate) clock: Clock,
+    pulse: Pulse,
     pub(crate) outlet: Rc<dyn Outlet>,
     pub(crate) readers: Vec<EventFeed>,
     /// The application that keeps the state, in a group with state.
@@ -88,6 +89,7 @@ impl Replication {
         spec: Arc<GroupSpec>,
         me: Member,
         clock: Clock,
+        pulse: Pulse,
         outlet: Rc<dyn Outlet>,
         bus: Option<Recipient<HandOut>>,
         node: Recipient<GroupLeft>,
@@ -104,6 +106,7 @@ impl Replication {
             node,
             spec,
             clock,
+            pulse,
             outlet,
             readers: Vec::new(),
             keeper,
@@ -124,7 +127,19 @@ impl Replication {
         }
     }
 
+    /// Whatever queued up while the process stood still comes after the news that it did.
+    fn look_for_a_stall(&mut self, ctx: &mut Context<Self>) {
+        if self.pulse.stood_still() {
+            let mut effects = Vec::new();
+            let done = self.group.handle(self.clock.now(), Input::Stalled, &mut effects);
+            debug_assert!(done.is_ok(), "a stall is never refused");
+            self.perform(effects, ctx);
+            self.flush_soon(ctx);
+        }
+    }
+
     pub(crate) fn drive(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.look_for_a_stall(ctx);
         let mut effects = Vec::new();
         if let Err(refusal) = self.group.handle(self.clock.now(), input, &mut effects) {
             metrics::counter!("quorate_group_refusals_total").increment(1);
@@ -147,6 +162,7 @@ impl Replication {
     }
 
     fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.look_for_a_stall(ctx);
         self.flush_due = false;
         self.admit(ctx);
         let mut effects = Vec::new();
@@ -171,6 +187,7 @@ impl Replication {
 
     /// Feeds an input whose refusal matters to somebody.
     pub(crate) fn submit(&mut self, input: Input, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        self.look_for_a_stall(ctx);
         let mut effects = Vec::new();
         self.group.handle(self.clock.now(), input, &mut effects)?;
         self.perform(effects, ctx);

@@ -12,7 +12,7 @@ use quorate_transport::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Canary, Directory, StartError, Status, StopReason,
+    Canary, Directory, Pulse, StartError, Status, StopReason,
     directory::Entry,
     lanes::{self, Desk},
     membership::{AskPeers, GotDatagram, LeaveCluster, Linked, Membership, StopMembership, Unlinked},
@@ -42,6 +42,7 @@ pub(crate) struct NodeActor {
     links_total: u64,
     clients: usize,
     pub(super) groups: Directory,
+    pub(super) pulse: Pulse,
     pub(super) bus: Addr<BusActor>,
     pub(super) membership: Addr<Membership>,
     pub(super) alarm: mpsc::UnboundedSender<String>,
@@ -96,7 +97,7 @@ impl NodeActor {
         let settings = MeshSettings { retry_least: retry_most / 10, retry_most, ..MeshSettings::default() };
         let mesh = MeshConfig::try_from(settings).map_err(|error| StartError::Stopped(error.to_string()))?;
         let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
-        let groups = Directory::default();
+        let (groups, pulse) = (Directory::default(), Pulse::new(clock, config.timing()));
         let bus =
             BusActor::new(me, mesh.clone(), config.payload_bytes_max(), Canary::new("bus", alarm.clone()))
                 .map_err(|error| StartError::Stopped(error.to_string()))?
@@ -115,6 +116,7 @@ impl NodeActor {
                 clock,
                 mesh.clone(),
                 groups.clone(),
+                pulse.clone(),
                 declared,
                 ctx.address().recipient(),
                 Canary::new("membership", alarm.clone()),
@@ -129,6 +131,7 @@ impl NodeActor {
                 links_total: 0,
                 clients: 0,
                 groups,
+                pulse,
                 bus: bus.clone(),
                 membership,
                 alarm,

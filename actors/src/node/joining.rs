@@ -42,6 +42,7 @@ impl NodeActor {
             Arc::clone(spec),
             me,
             self.clock,
+            self.pulse.clone(),
             Rc::new(self.mesh.clone()),
             queues,
             node,

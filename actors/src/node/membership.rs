@@ -9,7 +9,7 @@ use quorate_protocols::{Input, KnownNode, Notice, Presence, PresenceEffect};
 use quorate_transport::{Endpoint, Mesh, PeerInfo};
 
 use super::{
-    Canary, Directory, StopReason,
+    Canary, Directory, Pulse, StopReason,
     actor::GoDown,
     directory::Entry,
     round_trip::{AskRoundTrip, RoundTrips},
@@ -30,6 +30,7 @@ pub(crate) struct Membership {
     presence: Presence,
     mesh: Mesh,
     groups: Directory,
+    pulse: Pulse,
     node: Recipient<GoDown>,
     canary: Canary,
     detector_wake: Option<SpawnHandle>,
@@ -53,6 +54,7 @@ impl Membership {
         clock: Clock,
         mesh: Mesh,
         groups: Directory,
+        pulse: Pulse,
         declared: BTreeSet<NodeId>,
         node: Recipient<GoDown>,
         canary: Canary,
@@ -69,6 +71,7 @@ impl Membership {
                 presence,
                 mesh,
                 groups,
+                pulse,
                 node,
                 canary,
                 detector_wake,
@@ -104,29 +107,28 @@ impl Membership {
                 }
                 PresenceEffect::ForgetLink(node) => self.mesh.forget(node),
                 PresenceEffect::Tell(input) => self.tell_groups(&input),
+                // Each looks at the pulse before it takes in anything.
+                PresenceEffect::Stalled => self.tell_groups(&Input::Wake),
                 PresenceEffect::Noticed(notice) => log(notice),
                 PresenceEffect::RoundTrip { node, sequence, took } => {
                     self.round_trips.over(node, sequence, took);
                 }
                 PresenceEffect::WakeDetectorAt(at) => {
-                    let wake = self.wake_at(at, Presence::on_detector_wake, ctx);
+                    self.pulse.expect(Some(at));
+                    let wake = ctx.run_later(at.since(self.clock.now()), |actor, ctx| {
+                        actor.pulse.expect(None);
+                        actor.drive(ctx, Presence::on_detector_wake);
+                    });
                     replace(&mut self.detector_wake, wake, ctx);
                 }
                 PresenceEffect::WakeClusterAt(at) => {
-                    let wake = self.wake_at(at, Presence::on_cluster_wake, ctx);
+                    let wake = ctx.run_later(at.since(self.clock.now()), |actor, ctx| {
+                        actor.drive(ctx, Presence::on_cluster_wake);
+                    });
                     replace(&mut self.cluster_wake, wake, ctx);
                 }
             }
         }
-    }
-
-    fn wake_at(
-        &self,
-        at: Time,
-        wake: fn(&mut Presence, Time, &mut Vec<PresenceEffect>),
-        ctx: &mut Context<Self>,
-    ) -> SpawnHandle {
-        ctx.run_later(at.since(self.clock.now()), move |actor, ctx| actor.drive(ctx, wake))
     }
 
     fn datagram(&self, to: NodeId, bytes: Bytes) {

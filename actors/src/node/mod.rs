@@ -9,6 +9,7 @@ mod joining;
 mod lanes;
 mod membership;
 mod outlet;
+mod pulse;
 mod round_trip;
 mod status;
 #[cfg(test)]
@@ -23,3 +24,4 @@ pub(crate) use actor::{AskNodeStatus, NodeActor};
 pub(crate) use canary::Canary;
 pub(crate) use directory::Directory;
 pub(crate) use joining::{AskGroup, GroupLeft};
+pub(crate) use pulse::Pulse;

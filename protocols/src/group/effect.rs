@@ -82,9 +82,9 @@ pub enum Input {
     Reachable(Member),
     /// They no longer do.
     Unreachable(NodeId),
-    /// This process stood still (see `DetectorEffect::Stalled`). To be fed before anything that
-    /// queued up meanwhile: nothing is delivered or acknowledged until a majority has said that the
-    /// view still stands.
+    /// This process stood still. To be fed before anything that queued up meanwhile, so a shell looks
+    /// ([`Stalls`](quorate_membership::Stalls)) before each input: nothing is delivered or
+    /// acknowledged until a majority has said that the view still stands.
     Stalled,
     /// Nodes that may know of the group.
     Contacts(Vec<NodeId>),

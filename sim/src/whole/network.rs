@@ -69,6 +69,31 @@ pub(super) enum What {
     Heal(usize),
 }
 
+/// Who of a node takes something in, each in the order in which it came to that one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Mailbox {
+    /// Membership and the bus, which both hear of links before they hear what comes over them.
+    Node,
+    Group(GroupId),
+    Applications,
+}
+
+impl What {
+    pub(super) const fn mailbox(&self) -> Mailbox {
+        match self {
+            Self::Frame {
+                frame: Frame::Group(group, _) | Frame::MarksWanted(group, _) | Frame::Marks(group, ..),
+                ..
+            }
+            | Self::GroupWake(_, group, _)
+            | Self::AskMarks(_, group)
+            | Self::Read(_, group) => Mailbox::Group(*group),
+            Self::Application(_) | Self::TimedOut(..) | Self::Answer { .. } => Mailbox::Applications,
+            _ => Mailbox::Node,
+        }
+    }
+}
+
 /// What travels over a lane of a link.
 #[derive(Clone, Debug)]
 pub(super) enum Frame {

@@ -6,14 +6,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use quorate_membership::{ClusterIdentity, GroupId, Incarnation, Member, NodeId, Time, Timing};
+use quorate_membership::{
+    ClusterIdentity, GroupId, Incarnation, Member, NodeId, Stalls, StallsNoticed, Time, Timing,
+};
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
     bus::{LinkId, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
 
-use super::{CARRIERS, World, bound::Bound, network::What};
+use super::{
+    CARRIERS, World,
+    bound::Bound,
+    network::{Mailbox, What},
+};
 use crate::clock::Clock;
 
 #[derive(Debug)]
@@ -44,6 +50,9 @@ pub(super) struct Parts {
     /// The wakes last asked for.
     pub(super) group_wakes: BTreeMap<GroupId, Time>,
     pub(super) detector_wake: Option<Time>,
+    /// The detector's timer, and what each group has noticed of it.
+    pub(super) stalls: Stalls,
+    pub(super) noticed: BTreeMap<GroupId, StallsNoticed>,
     pub(super) cluster_wake: Option<Time>,
     inbox: Want,
 }
@@ -110,6 +119,8 @@ impl World {
             tickets: BTreeMap::new(),
             group_wakes: BTreeMap::new(),
             detector_wake: None,
+            stalls: Stalls::new(Timing::DEFAULT),
+            noticed: BTreeMap::new(),
             cluster_wake: None,
             inbox: Want { pattern: inbox.parse().expect("a pattern"), queue: None },
         };
@@ -137,13 +148,18 @@ impl World {
         node.waiting.retain(|what| matches!(what, What::Application(_)));
     }
 
+    /// What waited is taken in mailbox by mailbox, and it is chance whose turn comes first.
     pub(super) fn resume(&mut self, node: NodeId) {
         let Some(node) = self.nodes.get_mut(&node) else { return };
         node.pauses -= 1;
-        if node.pauses == 0 {
-            for what in std::mem::take(&mut node.waiting) {
-                self.happen(what);
-            }
+        if node.pauses > 0 {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut node.waiting);
+        let mut turns: BTreeMap<Mailbox, u64> = BTreeMap::new();
+        waiting.sort_by_cached_key(|what| *turns.entry(what.mailbox()).or_insert_with(|| self.rng.random()));
+        for what in waiting {
+            self.happen(what);
         }
     }
 
@@ -190,8 +206,6 @@ impl World {
             return;
         }
         let life = node.life;
-        // Whatever queued up while the process stood still comes after the news that it did.
-        self.presence(life, Presence::check);
         self.take(life, what);
     }
 
@@ -216,6 +230,7 @@ impl World {
                 self.feed(life, group, vec![quorate_protocols::Input::Wake]);
             }
             What::DetectorWake(_, at) if parts.detector_wake == Some(at) && at <= now => {
+                parts.stalls.expect(now, None);
                 self.presence(life, Presence::on_detector_wake);
             }
             What::ClusterWake(_, at) if parts.cluster_wake == Some(at) && at <= now => {
@@ -253,6 +268,8 @@ impl World {
         let now = self.nodes[&life.node].clock.read(self.now);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let mut out = Vec::new();
+        // Whatever queued up while the process stood still comes after the news that it did.
+        parts.presence.check(now, &mut out);
         act(&mut parts.presence, now, &mut out);
         self.perform_presence(life, out);
     }

@@ -16,6 +16,7 @@ use super::{
 
 impl World {
     pub(super) fn perform_presence(&mut self, life: Member, effects: Vec<PresenceEffect>) {
+        let now = self.nodes[&life.node].clock.read(self.now);
         for effect in effects {
             let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else {
                 return;
@@ -30,10 +31,16 @@ impl World {
                         self.feed(life, group, vec![input.clone()]);
                     }
                 }
+                PresenceEffect::Stalled => {
+                    for group in parts.groups.keys().copied().collect::<Vec<_>>() {
+                        self.feed(life, group, vec![Input::Wake]); // It looks first.
+                    }
+                }
                 PresenceEffect::RoundTrip { .. } => {} // Nobody asks here.
                 PresenceEffect::Noticed(notice) => self.say(|| format!("{life} {notice:?}")),
                 PresenceEffect::WakeDetectorAt(at) => {
                     parts.detector_wake = Some(at);
+                    parts.stalls.expect(now, Some(at));
                     self.wake_at(life, at, What::DetectorWake(life, at));
                 }
                 PresenceEffect::WakeClusterAt(at) => {
@@ -107,7 +114,12 @@ impl World {
         };
         checker.before(group);
         let (mut effects, mut refused) = (Vec::new(), Vec::new());
-        for input in inputs {
+        // Whoever of the node comes first after a stall notices it, as in the actors.
+        let noticed = parts.noticed.entry(id).or_default();
+        let late =
+            self.queue_before_stall && inputs.iter().any(|input| matches!(input, Input::Received { .. }));
+        let stalled = (!late && parts.stalls.stood_still(now, noticed)).then_some(Input::Stalled);
+        for input in stalled.into_iter().chain(inputs) {
             let ticket = if let Input::Submit { ticket, .. } = &input { Some(*ticket) } else { None };
             // Frames of earlier lives are refused here, as they must be.
             if group.handle(now, input, &mut effects).is_err()

@@ -18,6 +18,8 @@ pub struct WholeSettings {
     pub faults_for: Duration,
     /// A rule to break on purpose.
     pub breach: Option<BusBreach>,
+    /// Groups take in what queued up during a stall before they hear that there was one, on purpose.
+    pub queue_before_stall: bool,
     /// Print views, faults and what the nodes notice.
     pub trace: bool,
 }
@@ -25,7 +27,8 @@ pub struct WholeSettings {
 impl WholeSettings {
     /// Six nodes under faults for 20 simulated seconds.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, faults_for: Duration::from_secs(20), breach: None, trace: false }
+        let faults_for = Duration::from_secs(20);
+        Self { seed, faults_for, breach: None, queue_before_stall: false, trace: false }
     }
 
     /// The faults that the seed decides, of the kinds that concern whole nodes and their links.
