@@ -5,7 +5,7 @@ mod common;
 use common::{MANY, World, messages, soon};
 use quorate::{
     Behind, Ended, EventOptions, GroupEvent, GroupSettings, SendError,
-    protocols::{Collect, Event},
+    protocols::{Collect, Event, Order},
 };
 
 fn declared() -> Vec<GroupSettings> {
@@ -158,5 +158,51 @@ async fn a_node_that_has_left_a_group_joins_it_again() {
     let again = world.node(3).join(declared().remove(0)).await.unwrap();
     common::in_view(&again, &[1, 2, 3]).await;
     soon(again.multicast("back")).await.unwrap();
+    world.stop().await;
+}
+
+#[actix::test]
+async fn requests_whose_callers_gave_up_leave_room_for_others() {
+    let world = World::start(3, declared()).await;
+    let group = world.group(1, "g", &[1, 2, 3]).await;
+    for _ in 0..1100 {
+        tokio::select! {
+            biased;
+            answers = group.request("who?", Collect::All, common::PATIENCE) => panic!("nobody answers: {answers:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    let asked = group.request("who?", Collect::All, std::time::Duration::from_millis(1)).await;
+    assert_eq!(asked.unwrap().ended, Ended::TimedOut);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_node_that_takes_the_group_for_another_stays_out_and_both_sides_are_told() {
+    let mut world = World::start(3, declared()).await;
+    let group = world.group(1, "g", &[1, 2, 3]).await;
+    let mut events = group.events(MANY).await.unwrap();
+    for (number, settings, words) in [
+        (4, declared().remove(0).order(Order::Fifo), "order is fifo here and uniform there"),
+        (5, declared().remove(0).bind("x.>"), "what the application binds to the group differs"),
+    ] {
+        let newcomer = world.add(number).await;
+        let mut told = newcomer.join(settings).await.unwrap().events(MANY).await.unwrap();
+        loop {
+            if let Some(GroupEvent::Event(Event::Stranger { member, differs })) = soon(told.next()).await
+                && member == world.node(1).member()
+            {
+                assert_eq!(differs, words);
+                break;
+            }
+        }
+        let told = soon(events.next()).await;
+        let Some(GroupEvent::Event(Event::Stranger { member, .. })) = told else { panic!("{told:?}") };
+        assert_eq!(member, newcomer.member());
+    }
+    assert_eq!(group.view().await.unwrap().unwrap().members.len(), 3);
+    let waits = &world.node(1).status().await.unwrap().groups[0].waits;
+    assert!(waits.iter().any(|wait| matches!(wait, quorate::Wait::Stranger { .. })), "{waits:?}");
+    soon(group.multicast("on")).await.unwrap();
     world.stop().await;
 }

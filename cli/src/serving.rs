@@ -217,6 +217,9 @@ pub(crate) fn standing(event: &Event) -> Option<String> {
                 sides.iter().map(|side| format!("{{{}}}", names(&side.members))).collect();
             format!("has merged {}", sides.join(" and "))
         }
+        Event::Stranger { member, differs } => {
+            format!("keeps {} out, which takes it for another one: {differs}", member.node)
+        }
         Event::LineageLost => "lost a majority for good and is founded anew".to_owned(),
         Event::Left => "was left by this node".to_owned(),
         _ => return None,

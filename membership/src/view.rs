@@ -47,8 +47,8 @@ impl fmt::Display for Seq {
 /// Number of a view: strictly increasing within a lineage, without gaps. Shown as `v3`.
 ///
 /// The lineage names one founding of the group; a group that lost its majority for good and is
-/// founded anew has another. Zero is the genesis, which is not a founding yet. In a partitionable
-/// group every view has a lineage of its own, as two sides may have views with the same number.
+/// founded anew has another. That of a genesis, which is not a founding yet, names what the founders
+/// take the group to be. In a partitionable group every view has a lineage of its own, as two sides may have views with the same number.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct ViewId {
     /// Which founding of the group this view descends from, or which attempt to close views made it.
@@ -58,10 +58,7 @@ pub struct ViewId {
 }
 
 impl ViewId {
-    /// The view of declared founders, before anything was agreed.
-    pub const GENESIS: Self = Self { lineage: 0, epoch: 0 };
-
-    /// Whether this is the genesis.
+    /// Whether this is a genesis: the view of declared founders, before anything was agreed.
     pub const fn is_genesis(self) -> bool {
         self.epoch == 0
     }

@@ -9,14 +9,15 @@ mod order;
 mod presence;
 mod stream;
 mod transfer;
+mod weight;
 
 /// What the bus decides: who gets a message, what comes twice, where a reader goes on.
 pub mod bus;
 
 pub use direct::{Purpose, RequestId};
 pub use group::{
-    Audience, Body, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message,
-    Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
+    Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input,
+    Message, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
 pub use presence::{KnownNode, Notice, Presence, PresenceEffect};

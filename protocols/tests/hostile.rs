@@ -20,11 +20,16 @@ fn member(node: u64, life: u64) -> Member {
     Member::new(NodeId::new(node), Incarnation::new(life))
 }
 
-/// Three members in one view; the first one is under attack from now on.
-fn founded(order: Order, partitionable: bool) -> (Group, Time) {
+fn config(order: Order, partitionable: bool) -> GroupConfig {
     let mut config = GroupConfig::new(GroupId::new(1), (1..=3).map(NodeId::new).collect());
     config.order = order;
     config.partitionable = partitionable;
+    config
+}
+
+/// Three members in one view; the first one is under attack from now on.
+fn founded(order: Order, partitionable: bool) -> (Group, Time) {
+    let config = config(order, partitionable);
     let mut now = Time::ZERO;
     let mut groups: Vec<Group> =
         (1..=3).map(|node| Group::new(config.clone(), member(node, 1), now)).collect();
@@ -126,7 +131,7 @@ impl Dice<'_> {
 
     fn view_id(&mut self, mine: ViewId) -> ViewId {
         match self.below(8) {
-            0 => ViewId::GENESIS,
+            0 => config(Order::ALL[self.below(4)], self.flip()).genesis(),
             1 => ViewId { epoch: mine.epoch.saturating_add(1), ..mine },
             2 => ViewId { lineage: self.number(), epoch: self.number() },
             3 => ViewId { epoch: self.number(), ..mine },
@@ -256,7 +261,8 @@ impl Dice<'_> {
             26 => Body::Join { hears: self.nodes() },
             27 | 28 => {
                 let id = self.view_id(mine);
-                Body::Side { view: self.view(id, mine), reach: self.nodes() }
+                let charter = config(Order::ALL[self.below(4)], true).genesis().lineage;
+                Body::Side { view: self.view(id, mine), reach: self.nodes(), charter }
             }
             29 => Body::Hears { nodes: self.nodes() },
             30 => Body::AskOffer { ballot: self.ballot() },
@@ -355,7 +361,7 @@ fn attack(order: Order, partitionable: bool, bytes: &[u8]) -> (usize, usize) {
     home.entered.extend(home.view);
     let (mut ticket, mut delivered) = (0, 0);
     while dice.0.len() > 0 {
-        let mine = group.view().map_or(ViewId::GENESIS, |view| view.id);
+        let mine = group.view().map_or_else(|| config(order, partitionable).genesis(), |view| view.id);
         let input = dice.input(mine, &mut ticket);
         now = now + Duration::from_millis(u64::from(dice.byte()));
         let mut out = Vec::new();

@@ -66,7 +66,9 @@ pub struct GroupSettings {
     pub partitionable: bool,
 }
 
-/// What all members of a group have to agree on; made of [`GroupSettings`].
+/// What a group is, made of [`GroupSettings`]. Members that differ in order, founders, witnesses, bound
+/// subjects, state or partitions do not get into one group, and both sides are told what differs by
+/// [`Event::Stranger`](quorate_protocols::Event::Stranger).
 #[derive(Clone, Debug)]
 pub struct GroupSpec {
     name: String,
@@ -206,11 +208,8 @@ impl GroupSpec {
 
     /// Whether members with these two specs may be in one group.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        let (mine, theirs) = (&self.config, &other.config);
-        (mine.group, mine.order) == (theirs.group, theirs.order)
-            && (&mine.founders, &mine.witnesses) == (&theirs.founders, &theirs.witnesses)
-            && (&self.subjects, self.has_state()) == (&other.subjects, other.has_state())
-            && mine.partitionable == theirs.partitionable
+        let of = |spec: &Self| (spec.config.group, spec.config.genesis());
+        of(self) == of(other)
     }
 
     /// The same group with the time-outs of a node.
@@ -219,6 +218,13 @@ impl GroupSpec {
         self.config.timing = timing;
         self
     }
+}
+
+/// Names what a member must know to read the payloads of others: which subjects are published here.
+fn digest(subjects: &[Pattern]) -> u64 {
+    let mut names: Vec<&str> = subjects.iter().map(Pattern::as_str).collect();
+    names.sort_unstable();
+    if names.is_empty() { 0 } else { xxhash_rust::xxh3::xxh3_64(names.join(" ").as_bytes()) }
 }
 
 /// Whether a text may name a group or a cluster.
@@ -284,6 +290,7 @@ impl TryFrom<GroupSettings> for GroupSpec {
         if raw.state && !subjects.is_empty() {
             return Err(SettingsError::StateWithSubjects(group));
         }
+        config.application = digest(&subjects);
         config.state_transfer = raw.state;
         config.partitionable = raw.partitionable;
         if raw.partitionable && !subjects.is_empty() {

@@ -81,6 +81,13 @@ pub enum Wait {
         /// Bytes of the whole, once that is known.
         length_bytes: Option<u64>,
     },
+    /// A node takes the group for another one, so it stays out.
+    Stranger {
+        /// The node.
+        node: NodeId,
+        /// What differs, in words.
+        differs: String,
+    },
     /// A learner has to catch up before it counts.
     Learner {
         /// The learner.
@@ -110,7 +117,7 @@ impl Wait {
             | Self::Member { for_ms, .. }
             | Self::Slow { for_ms, .. }
             | Self::Window { for_ms, .. } => Some(*for_ms),
-            Self::State { .. } | Self::Learner { .. } => None,
+            Self::State { .. } | Self::Stranger { .. } | Self::Learner { .. } => None,
         }
     }
 
@@ -143,6 +150,9 @@ impl Wait {
                 "deliveries begin when the state is here; it comes from another member if this one falls silent"
                     .to_owned()
             }
+            Self::Stranger { .. } => {
+                "it is taken in once both are set up alike and one of them was restarted".to_owned()
+            }
             Self::Learner { barred_for_ms: Some(in_ms), .. } => {
                 format!("it becomes a data member once it has caught up, not before {in_ms} ms have passed")
             }
@@ -172,6 +182,10 @@ pub struct GroupStatus {
     pub partitionable: bool,
     /// The subjects bound to it.
     pub subjects: Vec<String>,
+    /// The nodes that found it.
+    pub founders: Vec<NodeId>,
+    /// Founding nodes that vote and hold nothing.
+    pub witnesses: Vec<NodeId>,
     /// The present view; `None` while this node is outside.
     pub view: Option<View>,
     /// This node's rank in it; `None` for a witness or an outsider.

@@ -44,6 +44,7 @@ impl Replication {
                 protocols::Wait::State { received, length, donor, .. } => {
                     Wait::State { donor, received_bytes: received, length_bytes: length }
                 }
+                protocols::Wait::Stranger { node, differs } => Wait::Stranger { node, differs },
                 protocols::Wait::Learner { member, bytes, barred_until } => {
                     Wait::Learner { member, bytes, barred_for_ms: barred_until.map(until) }
                 }
@@ -69,6 +70,8 @@ impl Replication {
             order: self.spec.config().order.to_string(),
             partitionable: self.spec.config().partitionable,
             subjects: self.spec.subjects().iter().map(ToString::to_string).collect(),
+            founders: self.spec.config().founders.clone(),
+            witnesses: self.spec.config().witnesses.clone(),
             view: self.group.view().cloned(),
             rank: self.group.view().and_then(|view| view.rank(self.group.me())),
             wedged: self.group.is_wedged(),

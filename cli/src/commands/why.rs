@@ -103,6 +103,9 @@ fn reason(wait: &Wait) -> Reason {
             let from = donor.map(|node| format!(" from {node}")).unwrap_or_default();
             format!("its state{from}: {received_bytes}{of} bytes are here")
         }
+        Wait::Stranger { node, differs } => {
+            format!("{node}, which takes the group for another one: {differs}")
+        }
         Wait::Learner { member, bytes, .. } => {
             format!("the learner {}, which lags by {bytes} bytes", member.node)
         }

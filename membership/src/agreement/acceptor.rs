@@ -85,7 +85,7 @@ mod tests {
         let id = ViewId { lineage: 1, epoch: 1 };
         let view =
             View { id, members: vec![], witnesses: vec![], learners: vec![], changes: vec![], sides: vec![] };
-        Decree { closes: ViewId::GENESIS, cut: Cut::default(), view }
+        Decree { closes: ViewId::default(), cut: Cut::default(), view }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quorate_membership::Seq;
 
-use super::{LETTER_BYTES_MIN, Letters, Purpose};
+use super::{Letters, Purpose};
+use crate::weight::weight;
 
 /// Letters from one member.
 ///
@@ -57,12 +58,13 @@ impl Incoming {
 }
 
 fn size(letter: &(Purpose, Bytes)) -> usize {
-    letter.1.len().max(LETTER_BYTES_MIN)
+    weight(&letter.1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weight::MESSAGE_BYTES_MIN;
 
     fn letters(first: u64, payloads: &[&'static str]) -> Letters {
         let batch: Vec<Bytes> = payloads.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
@@ -87,9 +89,9 @@ mod tests {
     fn what_overtakes_is_kept_within_the_bound() {
         let mut end = Incoming::default();
         for seq in 2..100 {
-            end.accept(letters(seq, &["x"]), 3 * LETTER_BYTES_MIN);
+            end.accept(letters(seq, &["x"]), 3 * MESSAGE_BYTES_MIN);
         }
         assert_eq!(end.ahead.len(), 3);
-        assert_eq!(end.accept(letters(1, &["x"]), 3 * LETTER_BYTES_MIN).len(), 4);
+        assert_eq!(end.accept(letters(1, &["x"]), 3 * MESSAGE_BYTES_MIN).len(), 4);
     }
 }

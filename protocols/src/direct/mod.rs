@@ -16,9 +16,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::{Letter, Outgoing};
 
-/// What a letter counts for at least, so that empty ones are bounded, too.
-pub(crate) const LETTER_BYTES_MIN: usize = 64;
-
 /// Names a request to members of a group: who asked, and the ticket under which it did.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct RequestId {

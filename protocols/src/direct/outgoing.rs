@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_membership::Seq;
 
-use super::{LETTER_BYTES_MIN, Letters, Purpose};
-use crate::Ticket;
+use super::{Letters, Purpose};
+use crate::{Ticket, weight::weight};
 
 /// A message on its way to one member.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) struct Letter {
 impl Letter {
     /// Bytes that count towards the window.
     pub(crate) fn size(&self) -> usize {
-        self.payload.len().max(LETTER_BYTES_MIN)
+        weight(&self.payload)
     }
 }
 
@@ -118,6 +118,7 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weight::MESSAGE_BYTES_MIN;
 
     fn letter(text: &'static str) -> Letter {
         Letter { purpose: Purpose::Message, payload: Bytes::from_static(text.as_bytes()), ticket: None }
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(positions(end.again(4)), None);
         assert_eq!(positions(end.again(4)), Some((2, 1)), "the third was never sent");
         assert_eq!(positions(end.next(4)), Some((3, 1)));
-        assert_eq!(end.bytes(), 2 * LETTER_BYTES_MIN);
+        assert_eq!(end.bytes(), 2 * MESSAGE_BYTES_MIN);
     }
 
     #[test]

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use quorate_membership::{GroupId, NodeId, Timing, agreement::Breach};
+use quorate_membership::{GroupId, NodeId, Timing, ViewId, agreement::Breach};
 
+use super::Charter;
 use crate::{Order, SlowPolicy};
 
-/// A group's settings; every member must be started with the same.
+/// A group's settings.
+///
+/// Members with other orders, founders, witnesses, `state_transfer`, `partitionable` or `application`
+/// do not get into one group: both sides are told what differs ([`Event::Stranger`]). The rest may
+/// differ, as far as it makes sense.
+///
+/// [`Event::Stranger`]: super::Event::Stranger
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
     /// Which group this is.
@@ -20,7 +27,8 @@ pub struct GroupConfig {
     pub order: Order,
     /// All time-outs, derived from one detection time.
     pub timing: Timing,
-    /// Bytes of one's own messages that wait or that some member may still lack. At the bound
+    /// Bytes of one's own messages that wait or that some member may still lack; each counts for at
+    /// least 64. At the bound
     /// submissions are refused. Default 8 MiB; more hides longer round trips and costs memory at
     /// every member.
     pub window_bytes: usize,
@@ -74,6 +82,8 @@ pub struct GroupConfig {
     /// order then means that *all* of the view hold a message, so that no side lacks what another
     /// has delivered: one silent member delays deliveries until the view without it.
     pub partitionable: bool,
+    /// A digest of what else all members must agree on, such as how payloads are to be read. Default: 0.
+    pub application: u64,
     /// A rule to break on purpose, for tests of the tests.
     #[doc(hidden)]
     pub breach: Option<Breach>,
@@ -103,8 +113,14 @@ impl GroupConfig {
             snapshot_bytes_max: 1 << 30,
             held_back_bytes_max: 256 << 20,
             partitionable: false,
+            application: 0,
             breach: None,
         }
+    }
+
+    /// The view before the first one. It is named after what all members must agree on.
+    pub fn genesis(&self) -> ViewId {
+        Charter::of(self).genesis()
     }
 
     /// Whether these settings make sense together.

@@ -25,6 +25,9 @@ impl Group {
             self.check_plausible(from, &message)?;
         }
         self.meet(from, out);
+        if from != self.me && !self.check_charter(from, &message, out)? {
+            return Ok(());
+        }
         let message = if self.config.partitionable {
             let Some(message) = self.on_side_message(from, message, out) else { return Ok(()) };
             message
@@ -164,7 +167,8 @@ impl Group {
                 self.leaving.insert(from);
                 Ok(())
             }
-            Body::Join { .. }
+            Body::Charter(_)
+            | Body::Join { .. }
             | Body::Gone
             | Body::Current(_)
             | Body::Where
@@ -203,7 +207,7 @@ impl Group {
     }
 
     pub(super) fn keep_early(&mut self, from: Member, message: Message) {
-        let bytes = message.body.payload_bytes();
+        let bytes = message.body.weight();
         if self.early.len() < EARLY_MAX && self.early_bytes + bytes <= EARLY_BYTES_MAX {
             self.early_bytes += bytes;
             self.early.push((from, message));

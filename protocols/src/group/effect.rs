@@ -240,6 +240,14 @@ pub enum Event {
         /// The request.
         payload: Bytes,
     },
+    /// A node takes the group for another one than this node does, so they do not get into one view.
+    /// Told once per life of the node.
+    Stranger {
+        /// The node.
+        member: Member,
+        /// What differs, in words.
+        differs: String,
+    },
     /// A member has held the others back for half of the time that the group's limits allow.
     Lagging {
         /// The member.
@@ -349,6 +357,12 @@ pub enum Refusal {
         from: Member,
         /// What was wrong.
         what: String,
+    },
+    /// The peer takes the group for another one. Give all members the same settings.
+    #[error("{from} is set up for another group of that name; both sides say what differs")]
+    OtherCharter {
+        /// The peer.
+        from: Member,
     },
     /// The sender is not in the view it speaks of, in the life it has.
     #[error("{from} is not a member of {view}")]

@@ -29,7 +29,7 @@ impl Group {
         let members = declared(&self.config.founders);
         let witnesses = declared(&self.config.witnesses);
         let (learners, changes, sides) = (Vec::new(), Vec::new(), Vec::new());
-        let genesis = View { id: ViewId::GENESIS, members, witnesses, learners, changes, sides };
+        let genesis = View { id: self.genesis, members, witnesses, learners, changes, sides };
         let founds = genesis.is_acceptor(self.me) && !self.config.partitionable;
         self.view = founds.then_some(genesis);
         self.acceptor = Acceptor::new(self.config.breach);
@@ -40,8 +40,7 @@ impl Group {
 
     /// Founded once all declared nodes are here, or a majority of them has waited long enough.
     pub(super) fn may_found(&self, view: &View) -> bool {
-        let here = |m: &Member| m.node == self.me.node || self.reachable.contains(&m.node);
-        let count = view.acceptors().filter(here).count();
+        let count = view.acceptors().filter(|m| self.reaches(*m)).count();
         let patient = self.now < self.born + self.config.timing.founding();
         count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
     }

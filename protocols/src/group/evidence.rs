@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Breach};
+use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, agreement::Breach};
 
 use super::{Body, Effects, Event, Group, WedgeReason};
 
@@ -25,7 +25,7 @@ impl Group {
         self.meet(member, out);
         self.reachable.insert(member.node);
         self.retell(member.node);
-        if self.lost_since.remove(&member.node).is_some() {
+        if !self.is_stranger(member.node) && self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.
             self.seen.remove(&member.node);
             self.tell_opinion(out); // the others must not go on believing the former one
@@ -36,15 +36,21 @@ impl Group {
     pub(super) fn on_unreachable(&mut self, node: NodeId, out: &mut Effects) {
         self.reachable.remove(&node);
         self.joiners.remove(&node);
+        self.note_lost(node, out);
+        self.watch_majority(out);
+    }
+
+    /// Tells the others that a member is out of reach.
+    pub(super) fn note_lost(&mut self, node: NodeId, out: &mut Effects) {
         if self.view.as_ref().is_some_and(|view| view.has_node(node)) {
             self.lost_since.entry(node).or_insert(self.now);
             self.tell_opinion(out);
         }
-        self.watch_majority(out);
     }
 
     /// Remembers the latest life of a node; a newer one proves that the older has ended.
     pub(super) fn meet(&mut self, member: Member, out: &mut Effects) {
+        self.forget_stranger(member);
         let life = self.lives.entry(member.node).or_default();
         if *life < member.incarnation {
             *life = member.incarnation;
@@ -53,7 +59,7 @@ impl Group {
     }
 
     pub(super) fn is_superseded(&self, member: Member) -> bool {
-        let known = self.last_known().map_or(ViewId::GENESIS, |view| view.id);
+        let known = self.last_known().map_or(self.genesis, |view| view.id);
         if self.gone.get(&member).is_some_and(|gone| gone.lineage == known.lineage && *gone >= known) {
             return true;
         }
@@ -66,9 +72,10 @@ impl Group {
         self.opinions.clear();
         self.lost_since.clear();
         let Some(view) = &self.view else { return };
+        let heard = |node: &NodeId| self.reachable.contains(node) && !self.is_stranger(*node);
         let lost = view.participants().map(|m| m.node);
-        let lost = lost.filter(|node| *node != self.me.node && !self.reachable.contains(node));
-        self.lost_since.extend(lost.map(|node| (node, self.now)));
+        let lost = lost.filter(|node| *node != self.me.node && !heard(node));
+        self.lost_since = lost.map(|node| (node, self.now)).collect();
     }
 
     pub(super) fn on_opinion(&mut self, from: Member, lost: &[NodeId], sealed: bool) {
@@ -122,7 +129,8 @@ impl Group {
     }
 
     pub(super) fn reaches(&self, member: Member) -> bool {
-        member.node == self.me.node || self.reachable.contains(&member.node) && !self.is_superseded(member)
+        let heard = self.reachable.contains(&member.node) && !self.is_stranger(member.node);
+        member.node == self.me.node || heard && !self.is_superseded(member)
     }
 
     /// Whether `by` has lost `node`, as far as is known here, and since when.

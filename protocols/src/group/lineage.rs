@@ -108,7 +108,7 @@ impl Group {
         if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
             return self.withdraw_founding(view.lineage, out);
         }
-        let known = self.last_known().map_or(ViewId::GENESIS, |view| view.id);
+        let known = self.last_known().map_or(self.genesis, |view| view.id);
         if !known.is_genesis() && view.lineage == known.lineage && view >= known {
             self.gone.insert(from, view);
             self.give_up_dead_lineage(out);
@@ -121,7 +121,7 @@ impl Group {
         self.acceptor.withdraw(founds);
         if let Some(attempt) = self.attempt.take_if(|attempt| attempt.decree().is_some_and(founds)) {
             // One of those who promised had voted for it, and would have it taken over again.
-            let gone = ViewId { lineage, ..ViewId::GENESIS };
+            let gone = ViewId { lineage, ..self.genesis };
             self.post_all(attempt.promised(), gone, Body::Gone, out);
         }
     }

@@ -7,8 +7,8 @@ use quorate_membership::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Offer;
-use crate::{ChunkLabel, Frame, Purpose, Row};
+use super::{Charter, Offer};
+use crate::{ChunkLabel, Frame, Purpose, Row, weight::weight};
 
 /// Anything one member sends to another. The lane names the group, the link names the sender and
 /// its life, and the message names the view it speaks of.
@@ -186,6 +186,8 @@ pub enum Body {
         /// The nodes of the view that the newcomer and they both hear.
         hears: Vec<NodeId>,
     },
+    /// What the sender takes the group to be, told to one who takes it for something else.
+    Charter(Charter),
     /// Asks to be let go.
     Leave,
     /// The sender coordinates this side of a partitionable group.
@@ -194,6 +196,8 @@ pub enum Body {
         view: View,
         /// Nodes beyond it that all of its members hear.
         reach: Vec<NodeId>,
+        /// Names the sender's charter.
+        charter: u64,
     },
     /// Tells the coordinator of one's side what one hears beyond it.
     Hears {
@@ -225,13 +229,13 @@ impl Body {
         }
     }
 
-    /// Bytes of all payloads.
-    pub fn payload_bytes(&self) -> usize {
+    /// Bytes that its messages count for.
+    pub fn weight(&self) -> usize {
         match self {
             Self::Data { batch, .. } | Self::Direct { batch, .. } | Self::State { batch, .. } => {
-                batch.iter().map(Bytes::len).sum()
+                batch.iter().map(weight).sum()
             }
-            Self::Refill { frames, .. } => frames.iter().map(Frame::payload_bytes).sum(),
+            Self::Refill { frames, .. } => frames.iter().map(Frame::weight).sum(),
             _ => 0,
         }
     }

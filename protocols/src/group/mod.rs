@@ -4,6 +4,7 @@
 //! [`Group::flush`] once: batching comes from what has queued up, never from a delay.
 
 mod asking;
+mod charter;
 mod closing;
 mod config;
 mod contacts;
@@ -39,6 +40,7 @@ use quorate_membership::{
 };
 
 pub use asking::{Audience, Collect, Collected};
+pub use charter::Charter;
 pub use config::{GroupConfig, SpecError};
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
 pub use lag::SlowPolicy;
@@ -48,6 +50,7 @@ pub use waits::Wait;
 
 use crate::stream::Stream;
 use asking::Asking;
+use charter::Stranger;
 use closing::Attempt;
 use contacts::Contacts;
 use direct::Directs;
@@ -89,6 +92,10 @@ struct HoldRequest {
 #[derive(Debug)]
 pub struct Group {
     config: GroupConfig,
+    charter: Charter,
+    /// The view before the first, named after the charter.
+    genesis: ViewId,
+    strangers: BTreeMap<NodeId, Stranger>,
     me: Member,
     now: Time,
     /// `None`: outside, wanting in.
@@ -159,9 +166,14 @@ impl Group {
     /// newcomer that asks its contacts to be admitted.
     pub fn new(config: GroupConfig, me: Member, now: Time) -> Self {
         let contacts = Contacts::new(me.node, config.founders.iter().chain(&config.witnesses).copied());
+        let charter = Charter::of(&config);
+        let genesis = charter.genesis();
         let mut group = Self {
             acceptor: Acceptor::new(config.breach),
             config,
+            charter,
+            genesis,
+            strangers: BTreeMap::new(),
             me,
             now,
             view: None,
@@ -200,7 +212,7 @@ impl Group {
             leaving: BTreeSet::new(),
             wants_out: false,
             contacts,
-            floor: ViewId::GENESIS,
+            floor: genesis,
             former_floors: VecDeque::new(),
             known: None,
             given_up: VecDeque::new(),
@@ -336,7 +348,7 @@ impl Group {
     }
 
     fn view_id(&self) -> ViewId {
-        self.view.as_ref().map_or(ViewId::GENESIS, |view| view.id)
+        self.view.as_ref().map_or(self.genesis, |view| view.id)
     }
 
     /// Whether this member may send and acknowledge in its view.

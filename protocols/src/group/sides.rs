@@ -69,7 +69,7 @@ impl Group {
         let here = message.view == mine;
         match message.body {
             Body::Current(view) | Body::Decided(Decree { view, .. }) => self.on_told_view(from, &view, out),
-            Body::Side { view, reach } => self.on_side(from, view, reach, out),
+            Body::Side { view, reach, .. } => self.on_side(from, view, reach, out),
             Body::Hears { nodes } if here => {
                 self.sides.hears.insert(from, (self.now, nodes.into_iter().collect()));
             }
@@ -173,7 +173,7 @@ impl Group {
     /// Nothing of a view that cannot be entered from here is waited for.
     fn drop_early(&mut self, view: ViewId) {
         self.early.retain(|(_, message)| message.view != view);
-        self.early_bytes = self.early.iter().map(|(_, message)| message.body.payload_bytes()).sum();
+        self.early_bytes = self.early.iter().map(|(_, message)| message.body.weight()).sum();
     }
 
     /// Nodes beyond this side that are heard here and may belong to the group.
@@ -199,7 +199,7 @@ impl Group {
         let (mine, view) = (view.id, view.clone());
         if coordinator == self.me {
             let reach = self.common_reach().into_iter().collect();
-            self.post_all(nodes, mine, Body::Side { view, reach }, out);
+            self.post_all(nodes, mine, Body::Side { view, reach, charter: self.genesis.lineage }, out);
         } else {
             let nodes = nodes.into_iter().collect();
             self.post(coordinator.node, mine, Body::Hears { nodes }, out);

@@ -9,6 +9,7 @@ use super::{Body, Effects, Event, Fate, Group, Refusal, Submission, Ticket};
 use crate::{
     Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
+    weight::weight,
 };
 
 /// Bytes of frames that are sent again at one request.
@@ -33,7 +34,7 @@ impl Group {
     }
 
     pub(super) fn enqueue(&mut self, submission: Submission) -> Result<(), Refusal> {
-        let (waiting, size) = (self.waiting_bytes(), submission.payload.len());
+        let (waiting, size) = (self.waiting_bytes(), weight(&submission.payload));
         if waiting > 0 && waiting + size > self.config.window_bytes {
             return Err(Refusal::WouldBlock { waiting, window: self.config.window_bytes });
         }
@@ -55,7 +56,7 @@ impl Group {
             let requests: Vec<(u32, u64)> = submissions.iter().enumerate().filter_map(asks).collect();
             let tickets: Vec<Ticket> = submissions.iter().map(|s| s.ticket).collect();
             let batch: Vec<Bytes> = submissions.into_iter().map(|s| s.payload).collect();
-            self.outbox_bytes -= batch.iter().map(Bytes::len).sum::<usize>();
+            self.outbox_bytes -= batch.iter().map(weight).sum::<usize>();
             let seq = stream.send(requests.clone(), batch.clone()).seq;
             let row = stream.row();
             self.until_uniform.extend(tickets.iter().map(|ticket| (seq, *ticket)));
@@ -254,11 +255,11 @@ impl Group {
     }
 }
 
-/// The oldest submissions, up to `bytes` of payload, or a single longer one.
+/// The oldest submissions, up to `bytes`, or a single longer one.
 fn next_batch(outbox: &mut VecDeque<Submission>, bytes: usize) -> Vec<Submission> {
     let (mut batch, mut sum) = (Vec::new(), 0);
-    while let Some(next) = outbox.pop_front_if(|s| batch.is_empty() || sum + s.payload.len() <= bytes) {
-        sum += next.payload.len();
+    while let Some(next) = outbox.pop_front_if(|s| batch.is_empty() || sum + weight(&s.payload) <= bytes) {
+        sum += weight(&next.payload);
         batch.push(next);
     }
     batch

@@ -22,6 +22,13 @@ pub enum Wait {
         /// The last view known.
         known: Option<ViewId>,
     },
+    /// A node takes the group for another one: it stays out until one of them is set up anew.
+    Stranger {
+        /// The node.
+        node: NodeId,
+        /// What differs, in words.
+        differs: String,
+    },
     /// No majority of the view is in reach: nothing is delivered until it is, or until the others
     /// have gone on without this member.
     Majority {
@@ -96,6 +103,9 @@ impl fmt::Display for Wait {
             }
             Self::Admission { known: Some(view) } => write!(f, "is outside {view} and asks to be admitted"),
             Self::Admission { known: None } => write!(f, "is outside and looks for the group"),
+            Self::Stranger { node, differs } => {
+                write!(f, "{node} is set up for another group of that name: {differs}")
+            }
             Self::Majority { missing, needed } => {
                 write!(f, "stands still: {needed} must be in reach, {} are not", List(missing))
             }
@@ -150,14 +160,18 @@ impl Group {
         if self.left {
             return Vec::new();
         }
+        let stranger = |(node, differs): (NodeId, &str)| Wait::Stranger { node, differs: differs.to_owned() };
+        let strangers = || self.strangers().map(stranger);
         let Some(view) = &self.view else {
-            return vec![Wait::Admission { known: self.known.as_ref().map(|view| view.id) }];
+            let known = self.known.as_ref().map(|view| view.id);
+            return std::iter::once(Wait::Admission { known }).chain(strangers()).collect();
         };
         let missing: Vec<NodeId> = view.acceptors().filter(|m| !self.reaches(*m)).map(|m| m.node).collect();
         if view.id.is_genesis() {
-            return vec![Wait::Founders { missing, until: self.born + self.config.timing.founding() }];
+            let until = self.born + self.config.timing.founding();
+            return std::iter::once(Wait::Founders { missing, until }).chain(strangers()).collect();
         }
-        let mut waits = Vec::new();
+        let mut waits: Vec<Wait> = strangers().collect();
         if self.wedged {
             waits.push(Wait::Majority { missing, needed: view.agreement_quorum() });
         }

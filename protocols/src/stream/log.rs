@@ -66,7 +66,7 @@ impl SenderLog {
         if frame.seq == self.received.next() {
             self.append(frame);
             while let Some(frame) = self.ahead.remove(&self.received.next()) {
-                self.ahead_bytes -= frame.payload_bytes();
+                self.ahead_bytes -= frame.weight();
                 self.append(frame);
             }
         }
@@ -77,7 +77,7 @@ impl SenderLog {
         if self.ahead.contains_key(&frame.seq) {
             return true;
         }
-        let bytes = self.ahead_bytes + frame.payload_bytes();
+        let bytes = self.ahead_bytes + frame.weight();
         if self.ahead.len() >= AHEAD_FRAMES_MAX || bytes > AHEAD_BYTES_MAX {
             return false;
         }
@@ -95,7 +95,7 @@ impl SenderLog {
     fn append(&mut self, frame: Frame) {
         self.received = frame.seq;
         self.clock = self.clock.max(frame.clock);
-        self.bytes += frame.payload_bytes();
+        self.bytes += frame.weight();
         self.ends.push_back(self.freed_bytes + self.bytes as u64);
         self.frames.push_back(frame);
         if self.announced.0 <= self.received {
@@ -147,7 +147,7 @@ impl SenderLog {
         while self.freed < through {
             let Some(frame) = self.frames.pop_front() else { break };
             self.freed = frame.seq;
-            self.bytes -= frame.payload_bytes();
+            self.bytes -= frame.weight();
             self.freed_bytes = self.ends.pop_front().unwrap_or(self.freed_bytes);
         }
     }
@@ -187,7 +187,7 @@ mod tests {
             log.free(Seq::new(freed));
             for (received, through) in (0..25).flat_map(|a| (0..25).map(move |b| (Seq::new(a), Seq::new(b))))
             {
-                let sum: usize = log.held(received.next(), through).map(Frame::payload_bytes).sum();
+                let sum: usize = log.held(received.next(), through).map(Frame::weight).sum();
                 assert_eq!(
                     log.bytes_between(received, through),
                     sum,

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use log::SenderLog;
 
-use crate::Order;
+use crate::{
+    Order,
+    weight::{MESSAGE_BYTES_MIN, weight},
+};
 
 /// What a member says of itself. All counters only grow within a view.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -52,9 +55,14 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Bytes of all messages in the frame.
-    pub fn payload_bytes(&self) -> usize {
-        self.batch.iter().map(Bytes::len).sum()
+    /// Bytes that the messages of the frame count for.
+    pub(crate) fn weight(&self) -> usize {
+        self.batch.iter().map(weight).sum()
+    }
+
+    /// The same when it is sent again, where every frame brings counters of its own.
+    fn refill_weight(&self) -> usize {
+        self.weight() + MESSAGE_BYTES_MIN + self.after.len() * size_of::<(u64, u64)>()
     }
 }
 
@@ -180,8 +188,8 @@ impl Stream {
         self.clock += 1;
         let seq = self.logs[me].received().next();
         let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), requests, batch };
-        self.unstable_bytes += frame.payload_bytes();
-        self.unstable.push_back((seq, frame.payload_bytes()));
+        self.unstable_bytes += frame.weight();
+        self.unstable.push_back((seq, frame.weight()));
         self.logs[me].insert(frame.clone());
         self.note_own_row();
         frame
@@ -273,7 +281,7 @@ impl Stream {
         let mut sum = 0;
         let fits = |frame: &&Frame| {
             let first = sum == 0;
-            sum += frame.payload_bytes().max(64);
+            sum += frame.refill_weight();
             first || sum <= bytes
         };
         self.logs[rank].held(from, through).take_while(fits).cloned().collect()

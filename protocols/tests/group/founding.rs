@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use quorate_membership::{Cut, Decree, Incarnation, Member, ViewId, agreement::Ballot};
+use quorate_membership::{Cut, Decree, Incarnation, Member, agreement::Ballot};
 use quorate_protocols::{Body, Effect, Event, Input, Message};
 
 use crate::world::{World, member, n};
@@ -22,10 +22,11 @@ fn a_late_vote_on_a_founding_that_was_given_up_does_not_hinder_the_next() {
     world.run(1000);
     world.crash(3);
 
+    let genesis = world.config().genesis();
     // n1 is back, too: the first lineage is lost. Before n1 hears anybody, an old vote reaches it.
-    let decree = Decree { closes: ViewId::GENESIS, cut: Cut::default(), view: first.clone() };
+    let decree = Decree { closes: genesis, cut: Cut::default(), view: first.clone() };
     let ballot = Ballot { round: 50, by: n(2) };
-    let message = Message { view: ViewId::GENESIS, body: Body::Accept { ballot, decree } };
+    let message = Message { view: genesis, body: Body::Accept { ballot, decree } };
     world.start_as(second_life(1), Some(Input::Received { from: member(2), message }));
     world.run(5000);
 

@@ -1,5 +1,7 @@
 //! Groups on a perfect network with virtual time, one behaviour per test.
 
+mod charter;
+mod empty;
 mod fates;
 mod founding;
 mod letters;

@@ -37,19 +37,23 @@ pub(crate) fn text(payload: &Bytes) -> &str {
 }
 
 impl World {
-    /// A group of so many founders in its first view, with a changed configuration.
-    pub(crate) fn founded(founders: u64, change: impl FnOnce(&mut GroupConfig)) -> Self {
-        let mut config = GroupConfig::new(GroupId::new(1), (1..=founders).map(NodeId::new).collect());
-        change(&mut config);
-        let mut world = Self {
+    /// A network without nodes, for a group of so many founders.
+    pub(crate) fn empty(founders: u64) -> Self {
+        Self {
             now: Time::ZERO,
-            config,
+            config: GroupConfig::new(GroupId::new(1), (1..=founders).map(NodeId::new).collect()),
             groups: BTreeMap::new(),
             flying: VecDeque::new(),
             wakes: BTreeSet::new(),
             lost: Box::new(|_, _, _| false),
             seen: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// A group of so many founders in its first view, with a changed configuration.
+    pub(crate) fn founded(founders: u64, change: impl FnOnce(&mut GroupConfig)) -> Self {
+        let mut world = Self::empty(founders);
+        change(&mut world.config);
         for number in 1..=founders {
             world.start(number);
         }
@@ -61,9 +65,21 @@ impl World {
         world
     }
 
+    pub(crate) const fn config(&self) -> &GroupConfig {
+        &self.config
+    }
+
     /// Starts a node that reaches all others.
     pub(crate) fn start(&mut self, number: u64) {
         self.start_as(member(number), None);
+    }
+
+    /// Starts a node that takes the group for something else.
+    pub(crate) fn start_otherwise(&mut self, me: Member, change: impl FnOnce(&mut GroupConfig)) {
+        let config = self.config.clone();
+        change(&mut self.config);
+        self.start_as(me, None);
+        self.config = config;
     }
 
     /// The same in this life, in which something reaches the node before it reaches anybody.

@@ -94,7 +94,7 @@ impl Delivery {
     /// A member submits a message whose payload nobody else uses.
     pub(super) fn on_submit(&mut self, by: Member, payload: Bytes) {
         let life = self.lives.entry(by).or_default();
-        let view = life.view.as_ref().map_or(ViewId::GENESIS, |view| view.id);
+        let view = life.view.as_ref().map_or_else(ViewId::default, |view| view.id);
         let delivered = life.last.iter().map(|(sender, (seq, _))| (*sender, *seq)).collect();
         self.submitted.insert(payload, Past { view, delivered });
     }

@@ -111,7 +111,7 @@ impl Lanes {
 /// What a message takes on its lane.
 pub(super) fn length(message: &Message) -> u64 {
     let frames = if let Body::Refill { frames, .. } = &message.body { frames.len() as u64 } else { 1 };
-    message.body.payload_bytes() as u64 + frames * HEADER_BYTES
+    message.body.weight() as u64 + frames * HEADER_BYTES
 }
 
 /// The same of a heartbeat.

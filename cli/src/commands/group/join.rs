@@ -9,7 +9,7 @@ use std::{
 
 use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
-    membership::{NodeId, Timing, View},
+    membership::{NodeId, Timing},
     protocols::Event,
     transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport, Validity},
 };
@@ -96,8 +96,9 @@ async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), 
     let mut settings = match (known, args.founders.as_slice()) {
         (_, founders @ [_, ..]) => GroupSettings::new(&args.name, founders.iter().map(|node| node.get())),
         (Some(group), []) => {
-            let members = group.view.iter().flat_map(View::acceptors);
-            let mut settings = GroupSettings::new(&args.name, members.map(|member| member.node.get()));
+            let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<u64>>();
+            let mut settings = GroupSettings::new(&args.name, numbers(&group.founders));
+            settings.witnesses = numbers(&group.witnesses);
             settings.order = Some(group.order.clone());
             settings.subjects.clone_from(&group.subjects);
             settings.partitionable = group.partitionable;
@@ -169,6 +170,13 @@ async fn take_part(args: &Join, me: NodeId, group: &Group, mut events: GroupEven
                 let Some(event) = event else {
                     return Err(Failure::Failed("the group has ended at this node".into()));
                 };
+                if let GroupEvent::Event(Event::Stranger { member, differs }) = &event
+                    && !in_view
+                {
+                    let (node, name) = (member.node, &args.name);
+                    let why = format!("{node} takes group `{name}` for another one than this: {differs}");
+                    return Err(Failure::Failed(why));
+                }
                 in_view |= matches!(&event, GroupEvent::Event(Event::View(view)) if !view.id.is_genesis());
                 show(&event, args.json, &mut output)?;
                 output.flush()?;
