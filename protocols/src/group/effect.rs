@@ -241,7 +241,7 @@ pub enum Event {
         payload: Bytes,
     },
     /// A node takes the group for another one than this node does, so they do not get into one view.
-    /// Told once per life of the node.
+    /// Told each time that the node comes into reach, and once.
     Stranger {
         /// The node.
         member: Member,

@@ -36,6 +36,7 @@ impl Group {
     pub(super) fn on_unreachable(&mut self, node: NodeId, out: &mut Effects) {
         self.reachable.remove(&node);
         self.joiners.remove(&node);
+        self.strangers.remove(&node);
         self.note_lost(node, out);
         self.watch_majority(out);
     }

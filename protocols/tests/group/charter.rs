@@ -51,6 +51,7 @@ fn once_it_is_set_up_anew_it_is_taken_in() {
     world.start_otherwise(member(4), |config| config.order = Order::Causal);
     world.run(1000);
     world.crash(4);
+    assert_eq!(world.waits(1), [], "who is gone is not waited for");
     let second = Member::new(n(4), Incarnation::new(2));
     world.start_as(second, None);
     world.run(2000);
