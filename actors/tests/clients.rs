@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{World, addr, soon};
 use quorate::{
-    Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError,
+    Bus, Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError,
     SubscribeOptions, Subscription, Wait, membership::NodeId,
 };
 
@@ -170,6 +170,70 @@ async fn acknowledged_lines_come_once_and_in_one_order_though_a_node_dies_half_w
     }
     publisher.close().await;
     world.stop().await;
+}
+
+const LINES: usize = 3000;
+
+/// Publishes lines, while this happens half-way; they arrive once and in order.
+async fn half_way(world: &mut World, bus: Bus, end: impl AsyncFnOnce(&mut World)) {
+    let reader = client(world, 101, &[1]).await.unwrap();
+    let options = SubscribeOptions::default().backpressure();
+    let mut subscription = reader.bus().subscribe("log.>", options).await.unwrap();
+    let mut publishing = Vec::with_capacity(LINES);
+    let begin = async |k: usize| soon(bus.begin("log.app", format!("{k}"))).await.unwrap();
+    for k in 0..LINES / 2 {
+        publishing.push(begin(k).await);
+    }
+    let rest = async {
+        for k in LINES / 2..LINES {
+            publishing.push(begin(k).await);
+        }
+        for one in publishing {
+            soon(one.acknowledged()).await.unwrap();
+        }
+    };
+    let all = async { texts(&mut subscription, LINES).await };
+    let ((), (), all) = tokio::join!(end(world), rest, all);
+    assert!(all == (0..LINES).map(|k| format!("{k}")).collect::<Vec<_>>());
+    reader.close().await;
+}
+
+async fn stop(world: &mut World, node: u64) {
+    world.nodes.remove(&node).unwrap().stop().await;
+}
+
+async fn leave(world: &World, node: u64) {
+    world.node(node).group("log").await.unwrap().leave().await.unwrap();
+}
+
+#[actix::test]
+async fn a_node_that_stops_in_order_or_leaves_the_group_loses_no_publication_of_its_clients() {
+    for stops in [true, false] {
+        let mut world = World::start(3, log()).await;
+        founded(&world).await;
+        let publisher = client(&world, 104, &[3, 2]).await.unwrap();
+        assert_eq!(publisher.linked()[0].get(), 3);
+        let end = async |world: &mut World| if stops { stop(world, 3).await } else { leave(world, 3).await };
+        half_way(&mut world, publisher.bus(), end).await;
+        publisher.close().await;
+        world.stop().await;
+    }
+}
+
+#[actix::test]
+async fn nor_does_it_lose_what_a_node_without_the_group_publishes_through_it() {
+    for stops in [true, false] {
+        for carrier in [2, 3] {
+            let mut world = World::start(4, log()).await;
+            founded(&world).await;
+            let bus = world.node(4).bus();
+            let end = async |world: &mut World| {
+                if stops { stop(world, carrier).await } else { leave(world, carrier).await }
+            };
+            half_way(&mut world, bus, end).await;
+            world.stop().await;
+        }
+    }
 }
 
 #[actix::test]

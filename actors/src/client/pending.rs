@@ -29,6 +29,12 @@ pub(super) struct Pending {
     pub(super) done: Done,
 }
 
+impl Pending {
+    const fn may_be_repeated(&self) -> bool {
+        !matches!(self.kind, Kind::Multicast { .. })
+    }
+}
+
 /// All of them, by their numbers, which grow.
 #[derive(Debug)]
 pub(super) struct Pendings {
@@ -99,6 +105,11 @@ impl Pendings {
         self.open.remove(&number)
     }
 
+    /// Whether one of them may be published again without coming twice to anybody.
+    pub(super) fn may_be_repeated(&self, number: u64) -> bool {
+        self.open.get(&number).is_some_and(Pending::may_be_repeated)
+    }
+
     /// What is asked of the node for one of them.
     pub(super) fn ask(&self, number: u64, again: bool) -> Option<(Ask, Bytes)> {
         let settled = self.settled();
@@ -124,9 +135,8 @@ impl Pendings {
     /// Those that were under way when the node was lost, in order. Multicasts are not among them:
     /// they cannot be sent twice.
     pub(super) fn lost(&mut self) -> (Vec<u64>, Vec<Pending>) {
-        let unsafe_again = |pending: &Pending| matches!(pending.kind, Kind::Multicast { .. });
         let numbers: Vec<u64> =
-            self.open.iter().filter(|(_, it)| unsafe_again(it)).map(|(n, _)| *n).collect();
+            self.open.iter().filter(|(_, it)| !it.may_be_repeated()).map(|(n, _)| *n).collect();
         let failed = numbers.iter().filter_map(|number| self.open.remove(number)).collect();
         (self.open.keys().copied().collect(), failed)
     }

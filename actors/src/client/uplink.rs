@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
 use quorate_protocols::bus::{PublisherId, Want};
-use quorate_transport::{Mesh, OutboxError, SendError};
+use quorate_transport::{CloseReason, Mesh, OutboxError, SendError};
 use tokio::sync::oneshot;
 
 use super::{
@@ -205,11 +205,25 @@ impl Uplink {
     }
 
     fn settle(&mut self, number: u64, outcome: Result<(), PublishError>) {
+        let ended = matches!(outcome, Err(PublishError::Stopped | PublishError::Left));
+        if ended && self.pendings.may_be_repeated(number) {
+            return self.go_elsewhere();
+        }
         let Some(pending) = self.pendings.take(number) else { return };
         if let (Err(error), Some(inbox)) = (&outcome, &mut self.inbox) {
             inbox.fail(number, error);
         }
         pending.done.tell(outcome);
+    }
+
+    /// The node that is used has ended its part in a group: what is under way is published through
+    /// another, as if the link had broken. Between nodes the end is announced; a client sees to it itself.
+    fn go_elsewhere(&self) {
+        if self.inbox.is_some()
+            && let Some(peer) = self.active.and_then(|node| self.mesh.peer(node))
+        {
+            peer.close(CloseReason::Stopping);
+        }
     }
 
     pub(super) fn request(&mut self, Request { subject, payload, done, held }: Request) {
