@@ -29,9 +29,7 @@ impl Room {
         // Nobody closes it.
         Arc::clone(&self.free).acquire_many_owned(self.wanted(payload)).await.ok()
     }
-}
 
-impl Room {
     /// Takes room for a payload of so many bytes, if there is any now.
     pub(crate) fn try_take(&self, payload: usize) -> Option<Held> {
         Arc::clone(&self.free).try_acquire_many_owned(self.wanted(payload)).ok()

@@ -115,6 +115,12 @@ fn the_doctor_finds_nothing_wrong_and_explains_the_time_outs() {
     }
     let spans = report["timeouts"].as_array().unwrap();
     assert!(spans.iter().any(|span| span["span_ms"] == 200.0), "the heartbeat is a fifth: {spans:?}");
+    let explained = quorate::membership::Timing::DEFAULT.explain();
+    let names = |span: &serde_json::Value| span["name"].as_str().unwrap().to_owned();
+    assert_eq!(
+        spans.iter().map(names).collect::<Vec<_>>(),
+        explained.iter().map(|it| it.name).collect::<Vec<_>>()
+    );
     assert!(!place.path().join("data").exists(), "the doctor changes nothing");
 }
 

@@ -18,6 +18,20 @@ pub(crate) struct Hit {
     pub(crate) slow: Option<NodeId>,
 }
 
+impl Hit {
+    /// What a strike does to the sender of a message that reached these nodes. A process that must not
+    /// die now is cut off instead.
+    pub(crate) fn of(strike: Strike, sender: NodeId, reached: Vec<NodeId>, may_die: bool) -> Self {
+        match strike {
+            Strike::Lose => Self::default(),
+            Strike::Crash if may_die => Self { down: Some(sender), ..Self::default() },
+            Strike::Crash | Strike::CutOff => Self { apart: vec![sender], ..Self::default() },
+            Strike::PartOff => Self { apart: [reached, vec![sender]].concat(), ..Self::default() },
+            Strike::Stun => Self { apart: vec![sender], slow: Some(sender), ..Self::default() },
+        }
+    }
+}
+
 /// A fault that has waited for just this message.
 #[derive(Debug)]
 pub(crate) struct Fired {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use quorate::transport::{CredentialFiles, Credentials, Role};
-use quorate::{GroupSettings, membership::Timing};
+use quorate::{
+    GroupSettings,
+    membership::{Span, Timing},
+};
 use serde::Serialize;
 
 use crate::{
@@ -61,7 +64,7 @@ struct Finding {
 struct Derived {
     name: &'static str,
     span_ms: f64,
-    reason: String,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -192,28 +195,10 @@ fn buffers(addr: SocketAddr) -> Result<(Verdict, String), String> {
 }
 
 fn timeouts(timing: &Timing) -> Vec<Derived> {
-    let derived = |name, span: Duration, reason: &str| Derived {
-        name,
-        span_ms: span.as_secs_f64() * 1e3,
-        reason: reason.to_owned(),
-    };
-    vec![
-        derived("heartbeat", timing.heartbeat(), "five fit into the detection time, so four may be lost"),
-        derived("suspect", timing.detect(), "so long a silence makes a node suspected"),
-        derived(
-            "stall",
-            timing.stall(),
-            "a timer later than this says that this process stood still, not its peers",
-        ),
-        derived("resend", timing.resend(), "what is unanswered for so long is asked for again"),
-        derived("view change", timing.round(), "one round may take so long before it is tried again"),
-        derived(
-            "broken link",
-            timing.broken_link(),
-            "two members that do not hear each other stay so no longer",
-        ),
-        derived("founding", timing.founding(), "founders wait so long for all before a majority goes on"),
-    ]
+    let spans = timing.explain().into_iter();
+    spans
+        .map(|Span { name, length, why }| Derived { name, span_ms: length.as_secs_f64() * 1e3, reason: why })
+        .collect()
 }
 
 fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Failure> {
@@ -236,7 +221,7 @@ fn print(report: &Report, timing: &Timing, output: &mut Output) -> Result<(), Fa
         .iter()
         .map(|derived| {
             let span = span::show(Duration::from_secs_f64(derived.span_ms / 1e3));
-            [format!("  {}", derived.name), span, derived.reason.clone()]
+            [format!("  {}", derived.name), span, derived.reason.to_owned()]
         })
         .collect();
     output.lines(output::table(&rows))

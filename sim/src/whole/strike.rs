@@ -33,25 +33,14 @@ impl World {
         self.strike(span, life.node, reached, then);
     }
 
-    fn strike(&mut self, span: Duration, node: NodeId, mut reached: Vec<NodeId>, strike: Strike) {
+    fn strike(&mut self, span: Duration, node: NodeId, reached: Vec<NodeId>, strike: Strike) {
         self.tally.strikes += 1;
-        let mut hit = Hit::default();
-        match strike {
-            Strike::Lose => {}
-            Strike::Crash if self.may_lose_another() => {
-                hit.down = Some(node);
-                self.crash(node);
-            }
-            Strike::Crash | Strike::CutOff => hit.apart = vec![node],
-            Strike::PartOff => {
-                reached.push(node);
-                hit.apart = reached;
-            }
-            Strike::Stun => {
-                hit.apart = vec![node];
-                hit.slow = Some(node);
-                self.set_clock(node, 25);
-            }
+        let hit = Hit::of(strike, node, reached, self.may_lose_another());
+        if let Some(node) = hit.down {
+            self.crash(node);
+        }
+        if let Some(node) = hit.slow {
+            self.set_clock(node, 25);
         }
         let number = self.armed.hit(hit);
         self.push(self.now + span, What::Heal(number));
