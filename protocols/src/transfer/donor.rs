@@ -60,7 +60,9 @@ impl Donor {
     }
 
     /// Chunks of the snapshot from `offset` on, about `credit` bytes; none while the application has
-    /// not answered. `None` if this member does not keep the snapshot for this learner.
+    /// not answered. `None` if this member does not keep the snapshot for this learner. Who asks for
+    /// what lies behind the end has begun with a longer one, and learns from an empty chunk that this
+    /// one is another.
     pub(crate) fn serve(
         &self,
         to: Member,
@@ -70,13 +72,13 @@ impl Donor {
     ) -> Option<Vec<Chunk>> {
         let kept = self.kept.get(&snapshot).filter(|kept| kept.learners.contains(&to))?;
         let Some((state, digest)) = &kept.state else { return Some(Vec::new()) };
-        let begin = usize::try_from(offset).ok().filter(|begin| *begin <= state.len())?;
+        let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(state.len());
         let credit = usize::try_from(credit).unwrap_or(usize::MAX);
         let part = state.slice(begin..state.len().min(begin.saturating_add(credit)));
         let length = state.len() as u64;
         let chunk = |from: usize| {
             let bytes = part.slice(from..part.len().min(from + chunk_bytes));
-            let offset = offset + from as u64;
+            let offset = (begin + from) as u64;
             let check = Chunk::check(offset, &bytes);
             Chunk { label: ChunkLabel { snapshot, length, digest: *digest, offset, check }, bytes }
         };

@@ -10,6 +10,8 @@ use super::Chunk;
 
 /// Chunks that are on the way at once.
 const CHUNKS_IN_FLIGHT: u64 = 4;
+/// Chunks that are kept because they came before the one that is due; a donor may send shorter ones.
+const AHEAD_CHUNKS_MAX: usize = 1024;
 
 /// A question to a donor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +44,8 @@ impl fmt::Debug for Digest {
 /// A snapshot that is being received. While there is one the state is incomplete.
 ///
 /// Invariants: (R1) `received` bytes of one and the same snapshot were handed over, in order;
-/// (R2) everything in `ahead` begins after `received` and within the credit.
+/// (R2) everything in `ahead` begins after `received` and within the credit, there is no more of it than
+/// two credits and [`AHEAD_CHUNKS_MAX`] chunks, whatever a donor sends, and `ahead_bytes` counts it.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     snapshot: ViewId,
@@ -53,6 +56,7 @@ pub(crate) struct Receiver {
     received: u64,
     digest: Digest,
     ahead: BTreeMap<u64, Bytes>,
+    ahead_bytes: u64,
     asked: u64,
     progress_at: Time,
     asked_at: Option<Time>,
@@ -68,6 +72,7 @@ impl Receiver {
             received: 0,
             digest: Digest(Xxh3Default::new()),
             ahead: BTreeMap::new(),
+            ahead_bytes: 0,
             asked: 0,
             progress_at: now,
             asked_at: None,
@@ -143,7 +148,9 @@ impl Receiver {
         if label.offset > self.received + self.credit() {
             return (steps, None);
         }
-        self.ahead.insert(label.offset, chunk.bytes);
+        if !self.keep_ahead(label.offset, chunk.bytes) {
+            return (steps, None);
+        }
         let before = self.received;
         self.hand_over(&mut steps);
         if self.received > before {
@@ -167,11 +174,28 @@ impl Receiver {
         (self.received, self.asked) = (0, self.credit());
         self.digest = Digest(Xxh3Default::new());
         self.ahead.clear();
+        self.ahead_bytes = 0;
+    }
+
+    /// Keeps a chunk until it is its turn; false if so much is kept already that it is dropped.
+    fn keep_ahead(&mut self, offset: u64, bytes: Bytes) -> bool {
+        let due = offset <= self.received;
+        let size = bytes.len() as u64;
+        let room = self.ahead.len() < AHEAD_CHUNKS_MAX && self.ahead_bytes + size <= self.credit() * 2;
+        if size > self.credit() || !(due || room) {
+            return false;
+        }
+        self.ahead_bytes += size;
+        if let Some(twin) = self.ahead.insert(offset, bytes) {
+            self.ahead_bytes -= twin.len() as u64;
+        }
+        true
     }
 
     fn hand_over(&mut self, steps: &mut Vec<Step>) {
         while let Some(entry) = self.ahead.first_entry().filter(|e| *e.key() <= self.received) {
             let (offset, mut bytes) = entry.remove_entry();
+            self.ahead_bytes -= bytes.len() as u64;
             let known = usize::try_from(self.received - offset).unwrap_or(usize::MAX);
             if known < bytes.len() {
                 let bytes = bytes.split_off(known);
@@ -196,117 +220,6 @@ impl Receiver {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use quorate_membership::{Incarnation, NodeId};
-
-    use super::*;
-    use crate::transfer::Donor;
-
-    const VIEW: ViewId = ViewId { lineage: 1, epoch: 4 };
-    const ROUND: Duration = Duration::from_millis(500);
-
-    fn member(node: u64) -> Member {
-        Member::new(NodeId::new(node), Incarnation::new(1))
-    }
-
-    fn donor(state: &'static [u8]) -> Donor {
-        let mut donor = Donor::default();
-        donor.expect(VIEW, BTreeSet::from([member(9)]));
-        donor.supply(VIEW, Bytes::from_static(state));
-        donor
-    }
-
-    /// What the application has: its bytes, whether they are all, and how often they began.
-    type App = (Vec<u8>, bool, u32);
-
-    /// Answers a question; returns those that follow.
-    fn answer(receiver: &mut Receiver, donor: &Donor, want: Want, app: &mut App) -> Vec<Want> {
-        let chunks = donor.serve(member(9), VIEW, (want.offset, want.credit), 2).expect("it is kept");
-        let mut next = Vec::new();
-        for chunk in chunks {
-            let (steps, want) = receiver.accept(Time::ZERO, want.donor, chunk);
-            next.extend(want);
-            for step in steps {
-                match step {
-                    Step::Begin(_) => *app = (Vec::new(), false, app.2 + 1),
-                    Step::Bytes(bytes) => app.0.extend_from_slice(&bytes),
-                    Step::End => app.1 = true,
-                }
-            }
-        }
-        next
-    }
-
-    fn transfer(receiver: &mut Receiver, donor: &Donor, app: &mut App) {
-        let mut wants: Vec<Want> = receiver.want().into_iter().collect();
-        while !wants.is_empty() && !app.1 {
-            let want = wants.remove(0);
-            wants.extend(answer(receiver, donor, want, app));
-        }
-    }
-
-    #[test]
-    fn a_snapshot_arrives_whole_whatever_its_length() {
-        for length in [0, 1, 2, 7, 8, 9, 40] {
-            let state: &'static [u8] = &[7; 40][..length];
-            let (mut receiver, mut app) =
-                (Receiver::new(Time::ZERO, VIEW, vec![member(1)], 2), Default::default());
-            transfer(&mut receiver, &donor(state), &mut app);
-            assert_eq!(app, (state.to_vec(), true, 1), "{length}");
-        }
-    }
-
-    #[test]
-    fn another_donor_goes_on_where_the_first_one_ended() {
-        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1), member(2)], 2);
-        let (state, mut app) = (donor(b"abcdefghijklmnop"), Default::default());
-        let first = receiver.want().unwrap();
-        answer(&mut receiver, &state, first, &mut app);
-        assert_eq!((app.0.as_slice(), app.1), (&b"abcdefgh"[..], false));
-        assert!(receiver.strike(member(1)));
-        let second = receiver.want().unwrap();
-        assert_eq!((second.donor, second.offset), (member(2), 8));
-        transfer(&mut receiver, &state, &mut app);
-        assert_eq!(app, (b"abcdefghijklmnop".to_vec(), true, 1));
-    }
-
-    #[test]
-    fn a_donor_with_another_snapshot_makes_it_start_over() {
-        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1), member(2)], 2);
-        let mut app = Default::default();
-        let first = receiver.want().unwrap();
-        answer(&mut receiver, &donor(b"abcdefghijklmnop"), first, &mut app);
-        assert_eq!(receiver.tick(Time::ZERO + ROUND, ROUND).unwrap().donor, member(2));
-        transfer(&mut receiver, &donor(b"ABCDEFGHIJKLMNOP"), &mut app);
-        assert_eq!(app, (b"ABCDEFGHIJKLMNOP".to_vec(), true, 2));
-    }
-
-    #[test]
-    fn damaged_chunks_and_strangers_are_ignored() {
-        let mut receiver = Receiver::new(Time::ZERO, VIEW, vec![member(1)], 2);
-        let chunks = donor(b"abcd").serve(member(9), VIEW, (0, 8), 2).unwrap();
-        let damaged = Chunk { bytes: Bytes::from_static(b"xx"), ..chunks[0].clone() };
-        assert_eq!(receiver.accept(Time::ZERO, member(1), damaged), (vec![], None));
-        assert_eq!(receiver.accept(Time::ZERO, member(2), chunks[0].clone()), (vec![], None));
-        assert_eq!(receiver.progress(), (0, None));
-    }
-
-    #[test]
-    fn a_donor_whose_application_refuses_says_that_it_has_nothing() {
-        let mut silent = Donor::default();
-        silent.expect(VIEW, BTreeSet::from([member(9)]));
-        assert_eq!(silent.serve(member(9), VIEW, (0, 8), 2), Some(vec![]), "it may still come");
-        silent.refuse(VIEW);
-        assert_eq!(silent.serve(member(9), VIEW, (0, 8), 2), None);
-        let mut given = donor(b"abcd");
-        given.refuse(VIEW);
-        assert!(given.serve(member(9), VIEW, (0, 8), 2).is_some(), "what was given stays");
-    }
-
-    #[test]
-    fn nobody_but_the_learner_is_served() {
-        assert_eq!(donor(b"abcd").serve(member(8), VIEW, (0, 8), 2), None);
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;
