@@ -6,6 +6,8 @@
 
 mod incoming;
 mod outgoing;
+#[cfg(test)]
+mod properties;
 
 use std::fmt;
 

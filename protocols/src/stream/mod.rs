@@ -12,6 +12,8 @@ mod freeing;
 mod gate;
 mod lag;
 mod log;
+#[cfg(test)]
+mod properties;
 
 use std::collections::VecDeque;
 
