@@ -174,14 +174,21 @@ fn attack_08_a_newcomer_that_dies_on_its_way_in_counts_for_nothing() {
 #[test]
 fn attack_09_a_member_that_restarted_promises_as_another() {
     // n3 promises, dies, and is back before anybody could have missed it.
-    let strike = Aim::at(Step::Promise, Strike::Crash).by(n(3)).reaching([n(1)]);
-    let play = play().fault(3000, 6000, Fault::Crash(n(5))).fault(3400, 3700, Fault::Aimed(vec![strike]));
-    play.hold(1..=3, |run| {
+    let strike = Aim::at(Step::Promise, Strike::Crash).by(n(3));
+    let look = |run: &common::Run| {
         assert_eq!(run.outcome.tally.strikes, 1);
         let first = run.view(2);
         let lives: Vec<u64> = first.members.iter().map(|member| member.incarnation.get()).collect();
         assert!(lives.iter().all(|life| *life == 1), "{first}: a later life has to join anew");
-    });
+    };
+    for reach in [vec![n(1)], vec![]] {
+        let strike = Aim { reach, ..strike.clone() };
+        let play = play().fault(3000, 6000, Fault::Crash(n(5))).fault(3400, 3700, Fault::Aimed(vec![strike]));
+        play.hold(1..=3, look);
+        // Three rules stop it: who has not entered a view says nothing of it, what is said of it by
+        // others than its members is refused, and so it is once more when promises are counted.
+        play.fails(Breach::AnyLife, 1..=3, look);
+    }
 }
 
 #[test]
@@ -213,6 +220,7 @@ fn attack_22_a_message_that_was_lost_is_sent_again_and_delivered_once() {
     // The same payload delivered twice would break V6.
     play.hold(1..=3, |run| retried.set(retried.get() + run.outcome.tally.retried));
     assert!(retried.get() > 0, "nothing was lost, so nothing was sent again");
+    play.notices(Breach::LostTooEarly, 1..=3);
 }
 
 #[test]
@@ -221,6 +229,7 @@ fn attack_23_messages_and_views_come_in_one_stream() {
         let play =
             play().order(order).fault(3000, 4500, Fault::Crash(n(1))).fault(2500, 5000, Fault::Loss(15));
         play.hold(1..=2, common::Run::assert_one_stream);
+        play.notices(Breach::ViewOvertakes, 1..=4);
     }
 }
 
@@ -228,32 +237,46 @@ fn attack_23_messages_and_views_come_in_one_stream() {
 fn attack_24_duelling_coordinators() {
     // n1 and n2 do not hear each other, n3 hears both.
     let play = play().nodes(3).seconds(20).fault(3000, 18_000, Fault::Cut(n(1), n(2)));
-    play.hold(1..=3, |run| {
+    let look = |run: &common::Run| {
         assert_eq!(run.views(3, 3000, 18_000).len(), 1, "seed {}", run.seed);
         let attempts = run.outcome.tally.attempts;
         assert!(attempts <= 6, "{attempts} attempts for founding and two view changes");
-    });
+        // n2 takes n3's word that n1 is there, so it leaves the matter to n1.
+        assert_eq!(nodes(&run.view(2)), [1, 3], "seed {}", run.seed);
+    };
+    play.hold(1..=3, look);
+    play.fails(Breach::Duel, 1..=6, look);
 }
 
 #[test]
 fn attack_25_a_witness_is_no_copy() {
     let play = play().nodes(2).witness().fault(3000, 6000, Fault::Partition(vec![n(2)]));
-    play.hold(1..=3, |run| {
+    let look = |run: &common::Run| {
         let alone = run.entered(1, 2).expect("n1 and the witness close the view");
         // Until then only what n2 had acknowledged before the cut is uniform.
         let early = run.history.deliveries(n(1), ms(3050), alone);
         let closing = run.history.deliveries(n(1), alone, alone + std::time::Duration::from_nanos(1));
         assert_eq!(early, 0, "seed {}: {closing} at the closing", run.seed);
         assert!(run.history.deliveries(n(1), alone, ms(6000)) > 50, "then it goes on alone");
-    });
+    };
+    play.hold(1..=3, look);
+    // n1 alone has what it sends last, and dies; n2 and the witness go on. In the stronger orders n2 would
+    // have to speak first.
+    let lost = Aim::at(Step::Data, Strike::Lose).by(n(1));
+    let aims = vec![lost.clone(), Aim { then: Strike::Crash, ..lost }];
+    let play = common::play().nodes(2).witness().order(Order::Fifo).fault(3000, 5000, Fault::Aimed(aims));
+    play.hold(1..=3, |run| assert_eq!(run.outcome.tally.strikes, 2));
+    play.notices(Breach::WitnessHolds, 1..=5);
 }
 
 #[test]
 fn attack_33_replayed_control_messages_change_nothing() {
     let play = play().fault(1000, 9000, Fault::Late(40)).fault(3000, 4000, Fault::Crash(n(5)));
-    play.hold(1..=3, |run| {
+    let look = |run: &common::Run| {
         assert_eq!(run.outcome.tally.views, 3, "one without n5, one with it, seed {}", run.seed);
-    });
+    };
+    play.hold(1..=3, look);
+    play.fails(Breach::OldOpinions, 1..=3, look);
 }
 
 #[test]
@@ -276,6 +299,19 @@ fn attack_35_voters_and_holders_change_together() {
             }
         });
     }
+    // n1 and n2 are two of the three that would be left, and hear only each other from the vote on;
+    // n3 and those who come back are three of the five old voters.
+    let vote = Aim::at(Step::Accept, Strike::PartOff).by(n(1)).reaching([n(2)]);
+    let play = play().nodes(4).witness().fault(3000, 4300, Fault::Partition(vec![n(4), n(5)])).fault(
+        3000,
+        6000,
+        Fault::Aimed(vec![vote]),
+    );
+    play.hold(1..=3, |run| {
+        assert_eq!(run.outcome.tally.strikes, 1);
+        assert_eq!(nodes(&run.view(2)), [3, 4, 5], "seed {}: two votes of five decide nothing", run.seed);
+    });
+    play.notices(Breach::NextViewDecides, 1..=3);
 }
 
 #[test]

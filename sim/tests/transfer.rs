@@ -5,13 +5,14 @@ mod common;
 use std::time::Duration;
 
 use common::{Run, longest_silence, ms, n, play};
-use quorate_membership::{GroupId, Time, View};
+use quorate_membership::{GroupId, Time, View, agreement::Breach};
 use quorate_protocols::{Event, GroupConfig, Order, Restore};
 use quorate_sim::{Aim, Fault, Schedule, Settings, Step, Strike, World, run};
 
 /// Five nodes of which the fifth crashes and, back again, gets a state of 4 MiB in small chunks.
-fn joining(seed: u64, schedule: Schedule) -> World {
+fn joining(seed: u64, schedule: Schedule, breach: Option<Breach>) -> World {
     let mut config = GroupConfig::new(GroupId::new(7), (1..=5).map(n).collect());
+    config.breach = breach;
     config.order = Order::Uniform;
     config.state_transfer = true;
     config.snapshot_chunk_bytes = 512;
@@ -22,10 +23,14 @@ fn joining(seed: u64, schedule: Schedule) -> World {
     world
 }
 
+fn dying() -> Schedule {
+    Schedule::quiet().and(4500, 8500, Fault::Crash(n(5)))
+}
+
 #[test]
 fn s6_a_joiner_that_dies_while_it_gets_its_state_stops_nobody_and_leaves_nothing_behind() {
     for seed in 1..=3 {
-        let mut dies = joining(seed, Schedule::quiet().and(4500, 8500, Fault::Crash(n(5))));
+        let mut dies = joining(seed, dying(), None);
         dies.run_until(ms(4499));
         let donors = 1..=4;
         for donor in donors.clone() {
@@ -38,13 +43,16 @@ fn s6_a_joiner_that_dies_while_it_gets_its_state_stops_nobody_and_leaves_nothing
         }
         assert_eq!(dies.checker().violation(), None, "seed {seed}");
 
-        let mut lives = joining(seed, Schedule::quiet());
+        let mut lives = joining(seed, Schedule::quiet(), None);
         lives.run_until(ms(7000));
         assert_eq!(lives.checker().violation(), None, "seed {seed}");
         let (usual, silence) = (silence_of(lives), silence_of(dies));
         // The death of a member would cost the detection time, half a second, in uniform order.
         assert!(silence <= usual + Duration::from_millis(50), "{silence:?} for {usual:?}, seed {seed}");
     }
+    let mut keeps = joining(1, dying(), Some(Breach::KeepSnapshots));
+    keeps.run_until(ms(7000));
+    assert!(keeps.kept_state_bytes(n(1)) >= 4 << 20, "a state that is kept for nobody goes unnoticed");
 }
 
 fn silence_of(world: World) -> Duration {
@@ -67,7 +75,9 @@ fn is_member(view: &View) -> bool {
 fn s7_the_state_of_a_joiner_is_exact_though_its_donors_keep_receiving_messages() {
     for order in Order::ALL {
         let play = play().order(order).with(|settings| settings.state_bytes = Some(1 << 20));
-        play.fault(2000, 3000, Fault::Crash(n(5))).hold(1..=2, |run| {
+        let play = play.fault(2000, 3000, Fault::Crash(n(5)));
+        play.notices(Breach::ForgetHeldBack, 1..=2);
+        play.hold(1..=2, |run| {
             let (begin, end) = restored(run);
             let meanwhile = run.history.deliveries(n(1), begin, end);
             assert!(meanwhile > 50, "{order}: {meanwhile} messages in the meantime, seed {}", run.seed);

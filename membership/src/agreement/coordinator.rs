@@ -156,7 +156,8 @@ impl Coordinator {
     /// Takes in a promise, and goes on once everybody who is awaited has answered.
     pub fn on_promise(&mut self, from: Member, promise: Promise) -> Step {
         let stale = promise.ballot != self.ballot || self.phase != Phase::Preparing;
-        if stale || !self.view.is_acceptor(from) {
+        let any_life = self.breach == Some(Breach::AnyLife) && self.view.has_node(from.node);
+        if stale || !(self.view.is_acceptor(from) || any_life) {
             return Step::Wait;
         }
         let ragged = promise.activated
@@ -279,7 +280,9 @@ impl Coordinator {
             Some((life, _)) => *life == from,
             None => !self.view.id.is_genesis(), // a view past the genesis lists its members' lives
         };
+        let next = self.breach == Some(Breach::NextViewDecides);
         let (votes, needed) = match self.plan.agreement {
+            Agreement::Majority if next => (decree.view.is_acceptor(from), decree.view.agreement_quorum()),
             Agreement::Majority => (self.view.is_acceptor(from), self.view.agreement_quorum()),
             Agreement::Everybody => (decree.view.is_acceptor(from), decree.view.acceptors().count()),
         };

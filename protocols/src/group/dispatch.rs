@@ -81,14 +81,16 @@ impl Group {
             self.keep_early(from, message);
             return Ok(());
         };
-        if message.view != view.id {
+        let opinion = matches!(message.body, Body::Opinion { .. });
+        if message.view != view.id && !(opinion && self.config.breach == Some(Breach::OldOpinions)) {
             self.on_other_view(from, message, out);
             return Ok(());
         }
         // A newcomer says that it holds the cut before the view that lists it stands.
         let newcomer = matches!(message.body, Body::Holding { .. });
         let stale = !view.has(from) && !newcomer;
-        let tolerated = self.config.breach == Some(Breach::StaleIncarnation) && view.has_node(from.node);
+        let careless = matches!(self.config.breach, Some(Breach::StaleIncarnation | Breach::AnyLife));
+        let tolerated = careless && view.has_node(from.node);
         if stale && !tolerated {
             return Err(Refusal::NotMember { from, view: view.id });
         }
@@ -186,12 +188,15 @@ impl Group {
     /// A message of a view that is not the present one here.
     fn on_other_view(&mut self, from: Member, message: Message, out: &mut Effects) {
         let mine = self.view_id();
+        if self.config.breach == Some(Breach::LateData) && message.view.epoch < mine.epoch {
+            self.announce_late(from, &message, out);
+        }
         if message.view.lineage == mine.lineage && message.view.epoch > mine.epoch
             || mine.is_genesis() && !message.view.is_genesis()
         {
             let asked = self.early.iter().any(|(other, _)| *other == from);
             if let Body::Prepare { ballot } = message.body
-                && self.config.breach == Some(Breach::ContributeUnactivated)
+                && matches!(self.config.breach, Some(Breach::ContributeUnactivated | Breach::AnyLife))
             {
                 self.promise_unactivated(from, message.view, ballot, out);
             }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::{Change, Incarnation, Member, NodeId, Time, View, ViewId, agreement::Acceptor};
+use quorate_membership::{
+    Change, Incarnation, Member, NodeId, Time, View, ViewId,
+    agreement::{Acceptor, Breach},
+};
 
 use super::{Body, Effect, Effects, Event, Fate, Group};
 
@@ -41,7 +44,8 @@ impl Group {
     /// Founded once all declared nodes are here, or a majority of them has waited long enough.
     pub(super) fn may_found(&self, view: &View) -> bool {
         let count = view.acceptors().filter(|m| self.reaches(*m)).count();
-        let patient = self.now < self.born + self.config.timing.founding();
+        let patient = self.now < self.born + self.config.timing.founding()
+            && self.config.breach != Some(Breach::FoundAtOnce);
         count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
     }
 
@@ -89,8 +93,9 @@ impl Group {
     /// Newcomers that every member of the view and they hear mutually: admitting one that some
     /// member does not reach would only lead to its removal.
     pub(super) fn admissible<'a>(&'a self, view: &'a View) -> impl Iterator<Item = Member> + 'a {
-        let hears = |joiner: &Joiner| {
-            view.acceptors().all(|m| joiner.hears.contains(&m.node) || !self.stays(m))
+        let careless = self.config.breach == Some(Breach::AdmitUnheard);
+        let hears = move |joiner: &Joiner| {
+            view.acceptors().all(|m| careless || joiner.hears.contains(&m.node) || !self.stays(m))
                 && self.reachable.contains(&joiner.member.node)
         };
         let clash = |joiner: &Joiner| view.has_node(joiner.member.node);
@@ -203,7 +208,8 @@ impl Group {
         if self.config.partitionable && self.view.is_none() {
             return; // it is about to begin alone
         }
-        if self.view.is_none() {
+        let once = self.config.breach == Some(Breach::AnnounceOnce);
+        if self.view.is_none() && !(once && self.now > self.born + self.config.timing.round()) {
             self.ask_to_join(out);
         } else if mine.is_genesis() {
             // Whoever has gone on already says so.
@@ -217,7 +223,7 @@ impl Group {
             let unseen: Vec<NodeId> = self.unseen().map(|m| m.node).collect();
             self.post_all(unseen, mine, Body::Where, out);
         }
-        if self.wants_out {
+        if self.wants_out && !once {
             self.ask_to_leave(out);
         }
         self.remind_unseen(out);

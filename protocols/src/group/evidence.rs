@@ -154,7 +154,8 @@ impl Group {
         if self.is_superseded(candidate) || self.too_slow_since(late).any(|member| member == candidate) {
             return false;
         }
-        if self.config.partitionable || self.config.breach == Some(Breach::CloseByMinority) {
+        let careless = matches!(self.config.breach, Some(Breach::CloseByMinority | Breach::Duel));
+        if self.config.partitionable || careless {
             return self.reaches(candidate);
         }
         let reaches = |by: &Member| {

@@ -1,6 +1,6 @@
 //! Leaving a group of one's own will.
 
-use quorate_membership::NodeId;
+use quorate_membership::{NodeId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Fate, Group};
 
@@ -17,7 +17,9 @@ impl Group {
 
     pub(super) fn ask_to_leave(&mut self, out: &mut Effects) {
         let Some(view) = &self.view else { return };
-        let peers: Vec<NodeId> = view.acceptors().map(|m| m.node).filter(|n| *n != self.me.node).collect();
+        let told = if self.config.breach == Some(Breach::AnnounceOnce) { 1 } else { usize::MAX };
+        let told = view.acceptors().map(|m| m.node).take(told);
+        let peers: Vec<NodeId> = told.filter(|n| *n != self.me.node).collect();
         self.post_all(peers, self.view_id(), Body::Leave, out);
     }
 

@@ -210,6 +210,9 @@ impl Group {
     fn install(&mut self, out: &mut Effects) {
         let Some((decree, _)) = self.installing.take() else { return };
         self.tell_transitional(&decree, out);
+        if self.config.breach == Some(Breach::ViewOvertakes) {
+            self.tell(Event::View(Arc::new(decree.view.clone())), out);
+        }
         if self.stream.is_some() && self.config.breach != Some(Breach::EnterWithoutCut) {
             while let Some(passed) = self.stream.as_mut().and_then(|s| s.deliver_up_to(&decree.cut)) {
                 self.announce(passed, out);
@@ -242,6 +245,7 @@ impl Group {
     /// held them for the next view may be dead by now, so it acknowledges none of those.
     fn settle_at_cut(&mut self, decree: &Decree, out: &mut Effects) {
         let rank = self.view.as_ref().and_then(|view| view.rank(self.me));
+        let rank = rank.filter(|_| self.config.breach != Some(Breach::LostTooEarly));
         let through = rank.and_then(|rank| decree.cut.0.get(rank)).copied().unwrap_or_default();
         let here = self.stream.as_ref().map(Stream::own_delivered).unwrap_or_default();
         let certain = through.min(here);
@@ -267,18 +271,22 @@ impl Group {
     }
 
     /// Begins a view.
-    pub(super) fn enter(&mut self, view: View, decree: Option<Decree>, out: &mut Effects) {
+    pub(super) fn enter(&mut self, mut view: View, decree: Option<Decree>, out: &mut Effects) {
         if let Some(decree) = decree {
             self.note_removed(&decree);
             self.remember(decree);
         }
-        let rank = view.rank(self.me);
         let (order, breach) = (self.config.order, self.config.breach);
+        if breach == Some(Breach::OwnView) {
+            view.members.retain(|member| self.reaches(*member));
+        }
+        let rank = view.rank(self.me);
         let receives = rank.is_some() || view.learners.contains(&self.me);
         let stream = || Stream::new(order, view.members.len(), rank, breach);
         let kept = (view.learners.len(), self.config.learner_bytes_max);
         let size = view.members.len();
-        let uniform_at = if self.config.partitionable { size } else { majority(size) };
+        let votes = view.witnesses.len() * usize::from(breach == Some(Breach::WitnessHolds));
+        let uniform_at = if self.config.partitionable { size } else { majority(size + votes) - votes };
         self.stream = receives.then(|| stream().for_learners(kept.0, kept.1).uniform_at(uniform_at));
         self.acceptor = Acceptor::new(breach);
         self.sealed_at = None;

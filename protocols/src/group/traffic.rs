@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effects, Event, Fate, Group, Refusal, Submission, Ticket};
+use super::{Body, Effects, Event, Fate, Group, Message, Refusal, Submission, Ticket};
 use crate::{
     Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
@@ -46,6 +46,8 @@ impl Group {
     /// Makes frames out of what waits, unless the view is being closed: then it waits for the next.
     pub(super) fn send_frames(&mut self, out: &mut Effects) {
         let may = self.is_open() || self.config.breach == Some(Breach::SealedSends);
+        let heard_one = || self.holdings().is_some_and(|held| held.iter().any(|seq| *seq > Seq::default()));
+        let may = may && (self.config.breach != Some(Breach::WaitForOthers) || heard_one());
         while may && !self.wedged && !self.outbox.is_empty() && !self.is_learner() {
             let Some(stream) = &mut self.stream else { return };
             if stream.in_flight() >= self.config.frames_in_flight {
@@ -178,6 +180,15 @@ impl Group {
                 }
             };
             self.tell(event, out);
+        }
+    }
+
+    /// The breach of sending view delivery: what belongs to a closed view is delivered in the present one.
+    pub(super) fn announce_late(&mut self, from: Member, message: &Message, out: &mut Effects) {
+        let Body::Data { row, batch, .. } = &message.body else { return };
+        for (index, payload) in batch.iter().cloned().enumerate() {
+            let (view, seq, index) = (message.view, row.sent, index as u32);
+            self.tell(Event::Message { view, sender: from, seq, index, uniform: false, payload }, out);
         }
     }
 

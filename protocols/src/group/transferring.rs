@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quorate_membership::{Change, Member, View, ViewId};
+use quorate_membership::{Change, Member, View, ViewId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Group, Refusal, Restore};
 use crate::transfer::{Chunk, ChunkLabel, Donor, Receiver, Step, Want};
@@ -76,7 +76,9 @@ impl Group {
         }
         let learns = view.changes.iter().filter(|(_, change)| *change == Change::Learns);
         let newcomers: BTreeSet<Member> = learns.map(|(member, _)| *member).collect();
-        self.transfers.donor.on_view(view, &newcomers);
+        if self.config.breach != Some(Breach::KeepSnapshots) {
+            self.transfers.donor.on_view(view, &newcomers);
+        }
         if newcomers.contains(&self.me) {
             // The juniors first: the senior coordinates.
             let donors = view.members.iter().rev().copied().collect();
@@ -162,8 +164,11 @@ impl Group {
     }
 
     fn release_held_back(&mut self, out: &mut Effects) {
-        let held_back = std::mem::take(&mut self.transfers.held_back);
+        let mut held_back = std::mem::take(&mut self.transfers.held_back);
         self.transfers.drop_incoming();
+        let forgets = self.config.breach == Some(Breach::ForgetHeldBack);
+        held_back
+            .retain(|event| !(forgets && matches!(event, Event::Message { .. } | Event::Request { .. })));
         out.extend(held_back.into_iter().map(Effect::Deliver));
         self.row_due = true; // which says that it may be promoted
     }

@@ -94,6 +94,19 @@ impl Play {
         });
         assert!(noticed, "{breach:?} goes unnoticed: the schedule does not attack it");
     }
+
+    /// Plays it with a rule broken: with one of the seeds a promise is broken, or `look`, which
+    /// [`Self::hold`] is given as well, does not find what it asserts.
+    pub(crate) fn fails(
+        &self,
+        breach: Breach,
+        seeds: impl IntoIterator<Item = u64>,
+        look: impl Fn(&Run) + Copy,
+    ) {
+        let broken = self.clone().with(|settings| settings.breach = Some(breach));
+        let fails = |seed| catch_unwind(AssertUnwindSafe(|| broken.hold([seed], look))).is_err();
+        assert!(seeds.into_iter().any(fails), "{breach:?} goes unnoticed: the schedule does not attack it");
+    }
 }
 
 /// One run that kept every promise.
