@@ -7,6 +7,7 @@
 
 mod cluster;
 mod control;
+mod crypto;
 mod error;
 mod harness;
 mod load;
@@ -25,6 +26,7 @@ mod summary;
 mod transport;
 
 pub use control::{ControlArgs, control};
+pub use crypto::{CryptoArgs, crypto};
 pub use error::BenchError;
 pub use machine::Machine;
 pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};

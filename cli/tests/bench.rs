@@ -39,6 +39,14 @@ fn heartbeats_are_measured_beside_data_and_idle() {
 }
 
 #[test]
+fn ciphers_are_measured_beside_the_one_that_nodes_prefer() {
+    let place = Place::new();
+    let figures = place.ok("bench crypto --sizes 1024 --rounds 1 --round 20ms --json");
+    let has = |cipher| figures.contains(&format!("1 KiB beside {cipher} of aws-lc-rs throughput"));
+    assert!(has("AES-256-GCM") && has("ChaCha20-Poly1305"), "{figures}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let place = Place::new();
     let refused = place.fails("bench multicast --members 1 --json", 2);

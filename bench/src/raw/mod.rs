@@ -1,9 +1,11 @@
 //! The baseline: quinn without anything on it, at the best settings found.
 
+mod cipher;
 mod echo;
 mod net;
 mod spread;
 
+pub(crate) use cipher::Cipher;
 pub(crate) use echo::RawEcho;
 pub(crate) use net::RawNet;
 pub(crate) use spread::RawSpread;

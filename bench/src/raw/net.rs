@@ -12,12 +12,12 @@ use quinn::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
-    CipherSuite, RootCertStore,
-    crypto::{CryptoProvider, aws_lc_rs},
+    RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Cipher;
 use crate::{BenchError, stage::Stage};
 
 /// Ten segments of a system call must fit into the 65,507 bytes of a UDP datagram, so never above
@@ -39,8 +39,8 @@ pub(crate) struct RawNet {
 
 impl RawNet {
     /// Opens the sockets of this many nodes.
-    pub(crate) async fn new(stage: &Arc<Stage>, nodes: usize) -> Result<Self, BenchError> {
-        let (server, client) = configs().map_err(BenchError::baseline)?;
+    pub(crate) async fn new(stage: &Arc<Stage>, nodes: usize, cipher: Cipher) -> Result<Self, BenchError> {
+        let (server, client) = configs(cipher).map_err(BenchError::baseline)?;
         let mut endpoints = Vec::with_capacity(nodes);
         for node in 0..nodes {
             let (server, client) = (server.clone(), client.clone());
@@ -104,13 +104,11 @@ fn endpoint(server: ServerConfig, client: ClientConfig) -> Result<Endpoint, Benc
 }
 
 /// Both sides' settings, with a certificate that is made for this run.
-fn configs() -> Result<(ServerConfig, ClientConfig), Box<dyn std::error::Error + Send + Sync>> {
+fn configs(cipher: Cipher) -> Result<(ServerConfig, ClientConfig), Box<dyn std::error::Error + Send + Sync>> {
     let issued = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     let certificate: CertificateDer<'static> = issued.cert.into();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
-    let mut provider: CryptoProvider = aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
-    let provider = Arc::new(provider);
+    let provider = cipher.provider();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, try_join, try_join_all};
 use quinn::{Connection, RecvStream, SendStream};
 
-use super::RawNet;
+use super::{Cipher, RawNet};
 use crate::{
     BenchError,
     harness::Side,
@@ -56,7 +56,18 @@ impl RawSpread {
         senders: usize,
         load: Load,
     ) -> Result<Self, BenchError> {
-        let net = RawNet::new(stage, nodes).await?;
+        Self::with(Cipher::CHOSEN, stage, nodes, senders, load).await
+    }
+
+    /// The same with a certain cipher.
+    pub(crate) async fn with(
+        cipher: Cipher,
+        stage: &Arc<Stage>,
+        nodes: usize,
+        senders: usize,
+        load: Load,
+    ) -> Result<Self, BenchError> {
+        let net = RawNet::new(stage, nodes, cipher).await?;
         let mut connections = Vec::new();
         let mut spread = Self {
             net,

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, ControlArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs, TransportKind,
+    BenchError, ControlArgs, CryptoArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs,
+    TransportKind,
 };
 
 use crate::{Failure, failure::one_line, output::Output, progress, span};
@@ -17,7 +18,8 @@ use crate::{Failure, failure::one_line, output::Output, progress, span};
 Examples:
   quorate bench transport
   quorate bench multicast
-  quorate bench control")]
+  quorate bench control
+  quorate bench crypto")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -28,6 +30,7 @@ enum What {
     Transport(Transport),
     Multicast(Multicast),
     Control(Control),
+    Crypto(Crypto),
 }
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
@@ -74,6 +77,20 @@ struct Control {
     /// Of a hundred heartbeats so many are lost on the way [default: 0,1].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     lost: Vec<u8>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: quorate bench crypto --sizes 65536
+
+Built with `--features ring`, it measures that library too.")]
+struct Crypto {
+    /// Bytes of the messages whose throughput is measured [default: 1024,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
     #[command(flatten)]
     common: Common,
 }
@@ -125,6 +142,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.lost_percent, &args.lost);
             measure(&args.common, |observer| quorate_bench::control(&wanted, observer))
+        }
+        What::Crypto(args) => {
+            let mut wanted = CryptoArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(&args.common, |observer| quorate_bench::crypto(&wanted, observer))
         }
     }
 }
