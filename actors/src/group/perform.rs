@@ -73,7 +73,7 @@ impl Replication {
         }
         let is_view = matches!(event, Event::View(_));
         let unwrapped = self.unwrapped(event);
-        if self.bound.as_mut().is_some_and(super::bound::Bound::take_overwhelmed) {
+        if self.bound.as_mut().is_some_and(|bound| bound.core.take_overwhelmed()) {
             tracing::error!(
                 group = self.spec.name(),
                 "no member tells the marks in time: this node leaves; join again"
@@ -87,11 +87,14 @@ impl Replication {
         if is_view {
             self.ask_marks(ctx);
         }
+        if self.settle_due {
+            self.settle_undecided();
+        }
     }
 
     /// Asks for the marks until a member has told them.
     fn ask_marks(&mut self, ctx: &mut Context<Self>) {
-        let Some((view, member)) = self.bound.as_mut().and_then(super::bound::Bound::ask) else { return };
+        let Some((view, member)) = self.bound.as_mut().and_then(|bound| bound.core.ask()) else { return };
         let (lane, frame) = wire::marks_wanted(self.spec.id(), view);
         self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame });
         ctx.run_later(self.spec.config().timing.resend(), Self::ask_marks);
@@ -123,11 +126,7 @@ impl Replication {
             (Some(asker @ Asker::Sender(..)), Fate::Lost) => asker.fail(&SendError::Lost),
             (Some(asker @ Asker::Sender(..)), _) => asker.fail(&SendError::Unknown),
             (Some(Asker::Publisher(publication)), Fate::Uniform | Fate::Everywhere) => {
-                if self.bound.as_ref().is_some_and(super::bound::Bound::is_undecided) {
-                    self.undecided.push(publication);
-                } else {
-                    self.settle_publication(publication, true);
-                }
+                self.settle_publication(publication, true);
             }
             (Some(Asker::Publisher(publication)), _) => self.settle_publication(publication, false),
             (None, _) => {}

@@ -6,13 +6,13 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_protocols::{
     Event,
-    bus::{Pattern, Position, PublisherId, Stamp, Subject},
+    bus::{Pattern, Position, PublisherId, Settlement, Stamp, Subject},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Asker, replication::Replication};
 use crate::{
-    bus::{Delivery, Envelope, HandOut, Opened, Overflow, PublishError, open, wrap, wrap_raw},
+    bus::{Delivery, Envelope, Opened, Overflow, PublishError, open, wrap, wrap_raw},
     queue::Feed,
     room::Held,
 };
@@ -108,7 +108,10 @@ impl Replication {
                 self.pump_due = true;
                 bound.on_view(view);
             }
-            Event::Removed { .. } | Event::LineageLost | Event::Left => bound.on_removed(),
+            Event::Removed { .. } | Event::LineageLost | Event::Left => {
+                bound.core.on_outside();
+                self.settle_due = true;
+            }
             Event::Message { sender, payload, .. } if self.spec.subjects().is_empty() => {
                 self.pump_due = true;
                 bound.on_raw(*sender, payload.clone());
@@ -122,31 +125,18 @@ impl Replication {
                 Some(Opened::Published(envelope, inner)) => {
                     self.pump_due = true;
                     *payload = inner.clone();
-                    let (subject, reply_to) = (envelope.subject.clone(), envelope.reply_to.clone());
-                    if !bound.on_published(*sender, envelope, inner) {
-                        return None;
+                    let (passes, hand_out) = bound.on_published(*sender, envelope, inner);
+                    if let (Some(hand_out), Some(bus)) = (hand_out, &self.bus) {
+                        bus.do_send(hand_out);
                     }
-                    if *sender == self.group.me()
-                        && !bound.is_undecided()
-                        && let Some(bus) = &self.bus
-                    {
-                        let at = bound.position().map(|position| (self.spec.id(), position));
-                        match bound.handing_out.try_take(payload.len()) {
-                            Some(held) => {
-                                let payload = payload.clone();
-                                bus.do_send(HandOut(
-                                    Delivery { subject, payload, reply_to, at, missed: None },
-                                    held,
-                                ));
-                            }
-                            None => metrics::counter!("quorate_bus_queue_lost_total").increment(1),
-                        }
+                    if !passes {
+                        return None;
                     }
                 }
                 None => {
                     // All members deliver it, so all of them count it and none shows it.
                     tracing::error!(%sender, "a member sent what no correct member sends");
-                    bound.on_nonsense();
+                    bound.core.on_nonsense();
                     return None;
                 }
             },
@@ -165,7 +155,7 @@ impl Replication {
         if stamp.is_none() && bytes > limit {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
         }
-        let stamp = stamp.unwrap_or_else(|| bound.stamp());
+        let stamp = stamp.unwrap_or_else(|| bound.core.stamp());
         match wrap(&Envelope { stamp, subject, reply_to }, &payload) {
             Ok(wrapped) => {
                 let Stamp { publisher, number, .. } = stamp;
@@ -174,7 +164,7 @@ impl Replication {
                 self.admit_soon(ctx);
             }
             Err(error) => {
-                bound.settle(stamp.publisher, stamp.number);
+                bound.core.give_up(stamp.publisher, stamp.number);
                 done.tell(Err(PublishError::Unencodable(error.to_string())));
             }
         }
@@ -184,14 +174,26 @@ impl Replication {
     pub(crate) fn settle_publication(&mut self, publication: Publication, arrived: bool) {
         let Some(bound) = &mut self.bound else { return };
         let Publication { publisher, number, .. } = publication;
-        let again = !arrived || bound.take_gap(publisher, number);
-        if again && !self.group.has_left() {
-            self.waiting.push(Asker::Publisher(publication));
-            self.admit_due = true;
-            return;
+        match bound.core.on_fate(publisher, number, arrived) {
+            Settlement::NotYet => self.undecided.push(publication),
+            Settlement::Passed => publication.done.tell(Ok(())),
+            Settlement::Again if self.group.has_left() => {
+                bound.core.give_up(publisher, number);
+                publication.done.tell(Err(PublishError::Stopped));
+            }
+            Settlement::Again => {
+                self.waiting.push(Asker::Publisher(publication));
+                self.admit_due = true;
+            }
         }
-        bound.settle(publisher, number);
-        publication.done.tell(if again { Err(PublishError::Stopped) } else { Ok(()) });
+    }
+
+    /// Ends publications whose fate was known before it was known whether they passed.
+    pub(crate) fn settle_undecided(&mut self) {
+        self.settle_due = false;
+        for publication in std::mem::take(&mut self.undecided) {
+            self.settle_publication(publication, true);
+        }
     }
 }
 
@@ -207,7 +209,7 @@ impl Handler<Resubscribe> for Replication {
     fn handle(&mut self, wanted: Resubscribe, ctx: &mut Self::Context) -> Option<Tailed> {
         let Resubscribe { pattern, overflow, feed, after } = wanted;
         let bound = self.bound.as_mut()?;
-        let from = bound.position();
+        let from = bound.core.position();
         let id = bound.add_tail(pattern, overflow, Arc::clone(&feed), after);
         let addr = ctx.address();
         // Rare: once each time that a reader was full and has read half of it.
@@ -230,7 +232,7 @@ impl Handler<Untail> for Replication {
 impl Handler<Covers> for Replication {
     type Result = bool;
     fn handle(&mut self, Covers(position): Covers, _: &mut Self::Context) -> bool {
-        self.bound.as_ref().is_some_and(|bound| bound.covers(position))
+        self.bound.as_ref().is_some_and(|bound| bound.core.covers(position))
     }
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{Member, Time, ViewId};
-use quorate_protocols::{self as protocols, Input, Refusal, Ticket, bus::Marks};
+use quorate_protocols::{
+    self as protocols, Input, Refusal, Ticket,
+    bus::{Marks, MarksRefused},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -48,6 +51,8 @@ pub(crate) struct Replication {
     pub(crate) node: Recipient<GroupLeft>,
     /// Publications whose fate is known before it is known whether they came twice.
     pub(crate) undecided: Vec<Publication>,
+    /// Whether this member went outside, so that nobody here will know.
+    pub(crate) settle_due: bool,
     pub(crate) pump_due: bool,
     pub(crate) admit_due: bool,
     pub(crate) records: Records,
@@ -115,6 +120,7 @@ impl Replication {
             waiting: Waiting::default(),
             payload_bytes_max,
             undecided: Vec::new(),
+            settle_due: false,
             pump_due: false,
             admit_due: false,
             records: Records::default(),
@@ -260,10 +266,10 @@ pub(crate) struct Stop;
 #[rtype(result = "Option<Marks>")]
 pub(crate) struct MarksWanted(pub(crate) ViewId);
 
-/// A member has told the marks.
+/// Somebody has told the marks.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct Marked(pub(crate) ViewId, pub(crate) Marks);
+pub(crate) struct Marked(pub(crate) Member, pub(crate) ViewId, pub(crate) Marks);
 
 impl Handler<Flush> for Replication {
     type Result = ();
@@ -326,18 +332,27 @@ impl Handler<Stop> for Replication {
 impl Handler<MarksWanted> for Replication {
     type Result = Option<Marks>;
     fn handle(&mut self, MarksWanted(view): MarksWanted, _: &mut Self::Context) -> Option<Marks> {
-        self.bound.as_ref()?.snapshot(view).cloned()
+        self.bound.as_ref()?.core.snapshot(view).cloned()
     }
 }
 
 impl Handler<Marked> for Replication {
     type Result = ();
-    fn handle(&mut self, Marked(view, marks): Marked, ctx: &mut Self::Context) {
-        if self.bound.as_mut().is_some_and(|bound| bound.learn(view, marks)) {
-            for publication in std::mem::take(&mut self.undecided) {
-                self.settle_publication(publication, true);
+    fn handle(&mut self, Marked(from, view, marks): Marked, ctx: &mut Self::Context) {
+        let Some(bound) = &mut self.bound else { return };
+        match bound.learn(from, view, marks) {
+            Ok(hand_outs) => {
+                for (hand_out, bus) in hand_outs.into_iter().zip(self.bus.iter().cycle()) {
+                    bus.do_send(hand_out);
+                }
+                self.settle_undecided();
+                self.admit_soon(ctx);
             }
-            self.admit_soon(ctx);
+            Err(MarksRefused::NotWaiting) => {} // two were asked and both have answered
+            Err(refused) => {
+                metrics::counter!("quorate_bus_marks_refused_total").increment(1);
+                tracing::warn!(group = self.spec.name(), %from, %refused, "marks were not taken");
+            }
         }
     }
 }

@@ -4,21 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, View};
-use quorate_protocols::bus::{History, Pattern, Position, Subject};
+use quorate_protocols::bus::{BoundGroup, Cursor, Pattern, Position, Read, Subject};
 
 use crate::{
-    bus::{Delivery, Envelope, Overflow, is_reserved, tell_message, tell_view},
+    bus::{Delivery, Envelope, Missed, Overflow, is_reserved, tell_message, tell_view},
     queue::{Feed, Offer},
 };
 
-/// What an entry takes beside its texts and its payload: its fields, the counts of two shared texts, and
-/// the slack of a queue that grows by doubling.
-pub(super) const ENTRY_BYTES: usize = 256;
 /// What one member or change of a view takes.
 const MEMBER_BYTES: usize = 64;
 
 /// Something that the group has delivered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry {
     View(View),
     Message {
@@ -36,18 +33,17 @@ impl Entry {
         Self::Message { sender, published: Some((subject, reply_to)), payload }
     }
 
-    /// Bytes that it takes, with all that it costs to keep it.
-    pub(super) fn weight(&self) -> usize {
-        ENTRY_BYTES
-            + match self {
-                Self::View(view) => (view.participants().count() + view.changes.len()) * MEMBER_BYTES,
-                Self::Message { published, payload, .. } => {
-                    let (subject, reply_to) =
-                        published.as_ref().map_or((None, None), |(subject, to)| (Some(subject), to.as_ref()));
-                    let text = |subject: &Subject| subject.as_str().len();
-                    payload.len() + subject.map_or(0, text) + reply_to.map_or(0, text)
-                }
+    /// Bytes that it takes beside its fields.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::View(view) => (view.participants().count() + view.changes.len()) * MEMBER_BYTES,
+            Self::Message { published, payload, .. } => {
+                let (subject, reply_to) =
+                    published.as_ref().map_or((None, None), |(subject, to)| (Some(subject), to.as_ref()));
+                let text = |subject: &Subject| subject.as_str().len();
+                payload.len() + subject.map_or(0, text) + reply_to.map_or(0, text)
             }
+        }
     }
 }
 
@@ -58,10 +54,8 @@ pub(super) struct Tail {
     /// Whether it follows the group itself instead of subjects.
     follows: bool,
     overflow: Overflow,
-    pub(super) feed: Arc<Feed<Delivery>>,
-    cursor: u64,
-    /// What lies up to here was seen at another node, which may have been ahead.
-    after: Option<Position>,
+    feed: Arc<Feed<Delivery>>,
+    cursor: Cursor,
 }
 
 impl Tail {
@@ -69,31 +63,27 @@ impl Tail {
         pattern: Pattern,
         overflow: Overflow,
         feed: Arc<Feed<Delivery>>,
-        cursor: u64,
-        after: Option<Position>,
+        cursor: Cursor,
     ) -> Self {
         let follows = is_reserved(pattern.as_str());
-        Self { pattern, follows, overflow, feed, cursor, after }
+        Self { pattern, follows, overflow, feed, cursor }
     }
 
     /// Hands over what has come, as far as there is room. Returns whether anybody still reads.
-    pub(super) fn pump(&mut self, group: GroupId, history: &History<Entry>) -> bool {
+    pub(super) fn pump(&mut self, group: GroupId, core: &BoundGroup<Entry>) -> bool {
         loop {
-            let (position, entry) = match history.get(self.cursor) {
-                Err(dropped) => {
-                    self.feed.skip(dropped);
-                    self.cursor += dropped;
+            let (position, entry) = match core.read(&mut self.cursor) {
+                Read::Nothing => return !self.feed.is_abandoned(),
+                Read::Missed { entries, others } => {
+                    self.feed.skip(if others { Missed::UNKNOWN } else { entries });
                     continue;
                 }
-                Ok(None) => return !self.feed.is_abandoned(),
-                Ok(Some(next)) => next,
+                Read::Entry(position, entry) => (position, entry),
             };
-            let seen = self.after.is_some_and(|after| position.is_after(after) == Some(false));
-            let Some(delivery) = self.select(group, position, entry).filter(|_| !seen) else {
-                self.cursor += 1;
+            let Some(delivery) = self.select(group, position, entry) else {
+                self.cursor.pass(position);
                 continue;
             };
-            self.after = None;
             let weight = delivery.weight();
             match (self.feed.offer(delivery, weight), self.overflow) {
                 (Offer::Taken, _) => {}
@@ -102,7 +92,7 @@ impl Tail {
                 (Offer::Full(_), Overflow::Buffer | Overflow::Backpressure) => return true,
                 (Offer::Abandoned, _) => return false,
             }
-            self.cursor += 1;
+            self.cursor.pass(position);
         }
     }
 

@@ -105,7 +105,7 @@ impl Desk {
             }
             Said::Marks(group, view, marks) => {
                 let Some(entry) = self.groups.get(group) else { return };
-                let _ = entry.addr.send(Marked(view, marks)).await;
+                let _ = entry.addr.send(Marked(from, view, marks)).await;
             }
             Said::Group(..) => {}
         }

@@ -21,6 +21,8 @@ pub enum BusBreach {
     RepetitionPasses,
     /// A publication passes though one before it is missing.
     GapPasses,
+    /// A newcomer believes the marks that anybody tells.
+    BelievesAnybody,
     /// Readers are not told of what is no longer kept.
     SilentlyDropped,
     /// A reader that comes from another node is not told that what it lacks is missing here.

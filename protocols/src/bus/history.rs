@@ -66,11 +66,17 @@ impl<E> History<E> {
 
     /// A view begins, and what was delivered between it and the one before was missed here.
     pub fn begin_anew(&mut self, view: ViewId) {
+        self.lose();
+        self.floor = None;
+        self.begin_view(view);
+    }
+
+    /// What was delivered up to now is missing here.
+    pub fn lose(&mut self) {
         self.first += self.kept.len() as u64;
         self.kept.clear();
         self.bytes = 0;
-        self.floor = None;
-        self.begin_view(view);
+        self.floor = self.last;
     }
 
     /// Moves on to the next message of the view and returns its position; `None` outside a view.
@@ -95,6 +101,17 @@ impl<E> History<E> {
             self.first += u64::from(self.breach != Some(BusBreach::SilentlyDropped));
             self.floor = Some(oldest.position);
         }
+    }
+
+    /// The latest entry kept.
+    pub fn latest(&self) -> Option<&E> {
+        self.kept.back().map(|kept| &kept.entry)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_within_bytes(&self) -> bool {
+        let kept: usize = self.kept.iter().fold(0, |sum, kept| sum.saturating_add(kept.bytes));
+        kept == self.bytes && (kept <= self.bytes_max || self.kept.len() == 1)
     }
 
     /// The latest position delivered; a reader that begins there misses nothing from now on.

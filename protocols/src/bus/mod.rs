@@ -1,9 +1,11 @@
 //! The bus as pure state machines.
 //!
 //! [`Interest`](crate::bus::Interest) says which nodes get a message of a core subject. For subjects that are bound to
-//! a group, [`Marks`](crate::bus::Marks) drop what comes twice, and [`History`](crate::bus::History) keeps what was delivered of late, so
+//! a group, [`BoundGroup`](crate::bus::BoundGroup) is what a member does: [`Marks`](crate::bus::Marks)
+//! drop what comes twice, and [`History`](crate::bus::History) keeps what was delivered of late, so
 //! that readers go on where they were, here or at another node.
 
+mod bound;
 mod breach;
 mod history;
 mod interest;
@@ -12,6 +14,7 @@ mod position;
 mod router;
 mod subject;
 
+pub use bound::{Arrival, BoundGroup, Cursor, Decision, MarksRefused, Read, Settlement};
 #[doc(hidden)]
 pub use breach::BusBreach;
 pub use history::{Found, History};

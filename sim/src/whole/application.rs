@@ -6,14 +6,14 @@ use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
 use quorate_protocols::{
     Input, Ticket,
-    bus::{Route, Subject, Want},
+    bus::{Arrival, Read, Route, Subject, Want},
 };
 use rand::RngExt;
 
 use super::{
     World,
-    bound::Bound,
     network::{Frame, What},
+    node::Bound,
     publisher::stamp_of,
 };
 
@@ -206,8 +206,9 @@ impl World {
     /// A group has delivered a message here.
     pub(super) fn on_delivered(&mut self, life: Member, id: GroupId, sender: Member, payload: &Bytes) {
         let Some(bound) = self.bound(life, id) else { return };
-        for (delivered, admission) in bound.on_delivered(sender, stamp_of(payload), payload.clone()) {
-            self.on_decided(life, id, &delivered, admission);
+        let arrival = bound.core.on_message(sender, stamp_of(payload), payload.clone(), payload.len());
+        if let Arrival::Decided(decision) = arrival {
+            self.on_decided(life, id, &decision, payload);
         }
     }
 
@@ -227,16 +228,15 @@ impl World {
         self.soon(1_000..1_000_000, What::Read(life, id));
         for _ in 0..self.rng.random_range(1..20) {
             let Some(bound) = self.bound(life, id) else { return };
-            match bound.history.get(bound.cursor) {
-                Err(dropped) => {
-                    bound.cursor += dropped;
-                    self.tally.missed += dropped;
-                    self.bus.on_missed(life, id, dropped);
+            match bound.core.read(&mut bound.reader) {
+                Read::Missed { entries, .. } => {
+                    self.tally.missed += entries;
+                    self.bus.on_missed(life, id, entries);
                 }
-                Ok(None) => return,
-                Ok(Some((position, payload))) => {
+                Read::Nothing => return,
+                Read::Entry(position, payload) => {
                     let payload = payload.clone();
-                    bound.cursor += 1;
+                    bound.reader.pass(position);
                     self.tally.handed += 1;
                     self.bus.on_read(life, id, position, &payload);
                 }

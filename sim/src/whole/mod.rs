@@ -2,7 +2,6 @@
 //! actors join them, on links that keep order and break.
 
 mod application;
-mod bound;
 mod check;
 mod network;
 mod node;
@@ -210,7 +209,7 @@ impl World {
                     return Some(format!("{me} is still changing {:?} of {id:?}", group.view()));
                 }
             }
-            if parts.bound.values().any(bound::Bound::is_undecided) {
+            if parts.bound.values().any(|bound| bound.core.is_undecided()) {
                 return Some(format!("{me} does not know the marks of publishers"));
             }
             if !parts.tickets.is_empty() {

@@ -11,13 +11,12 @@ use quorate_membership::{
 };
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
-    bus::{LinkId, Router, RouterEffect, SubscriptionId, Want},
+    bus::{BoundGroup, BusBreach, Cursor, LinkId, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
 
 use super::{
     CARRIERS, World,
-    bound::Bound,
     network::{Mailbox, What},
 };
 use crate::clock::Clock;
@@ -34,6 +33,24 @@ pub(super) struct Node {
     pub(super) pauses: u32,
     /// What reached it while it stood still.
     pub(super) waiting: Vec<What>,
+}
+
+/// Bytes that a history keeps: so few that slow readers miss some.
+const HISTORY_BYTES: usize = 1800;
+
+/// A group with bound subjects at one member, and one reader there that is not fast.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) core: BoundGroup<Bytes>,
+    pub(super) reader: Cursor,
+}
+
+impl Bound {
+    fn new(me: Member, breach: Option<BusBreach>) -> Self {
+        let core = BoundGroup::new(me, true, HISTORY_BYTES).with_breach(breach);
+        let reader = core.begin(None);
+        Self { core, reader }
+    }
 }
 
 /// What a process consists of.
@@ -107,7 +124,7 @@ impl World {
         let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
         let bound = groups.keys().filter(|group| self.is_bound(**group));
-        let bound = bound.map(|group| (*group, Bound::new(breach)));
+        let bound = bound.map(|group| (*group, Bound::new(life, breach)));
         let parts = Parts {
             presence,
             router,

@@ -99,7 +99,7 @@ impl World {
                 self.router(life, |router, out| router.on_heard(peer, link, number, out));
             }
             Frame::MarksWanted(group, view) => self.on_marks_wanted(life, from, group, view),
-            Frame::Marks(group, view, marks) => self.on_marks(life, group, view, marks),
+            Frame::Marks(group, view, marks) => self.on_marks(life, from, group, view, marks),
             Frame::Message { subject, reply_to, payload, plain, queues } => {
                 self.give(life, &subject, reply_to.as_ref(), payload, plain, &queues);
             }
@@ -172,9 +172,7 @@ impl World {
                 checker.on_view(now, life, &view);
                 self.say(|| format!("{life} enters {view} of {id:?} {:?}", view.changes));
                 self.note(view.id.epoch ^ life.node.get() << 32);
-                if self.bound(life, id).is_some_and(|bound| bound.on_view(life, &view)) {
-                    self.ask_marks(life, id);
-                }
+                self.on_bound_view(life, id, &view);
             }
             Event::Message { view, sender, seq, index, uniform, payload } => {
                 checker.on_message(exact, life, view, (sender, seq, index), &payload);
@@ -187,7 +185,7 @@ impl World {
                 checker.on_outside(life);
                 self.say(|| format!("{life} is outside {id:?}"));
                 if let Some(bound) = self.bound(life, id) {
-                    bound.on_outside();
+                    bound.core.on_outside();
                     self.bus.clients.on_outside(life);
                 }
             }

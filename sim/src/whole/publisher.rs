@@ -4,16 +4,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use quorate_membership::{GroupId, Incarnation, Member, NodeId, ViewId};
+use quorate_membership::{GroupId, Incarnation, Member, NodeId, View, ViewId};
 use quorate_protocols::{
     Input, Ticket,
-    bus::{Admission, Marks, PublisherId, Stamp},
+    bus::{Admission, Arrival, Decision, Marks, PublisherId, Settlement, Stamp},
 };
 use rand::{RngExt, seq::IndexedRandom};
 
 use super::{
     CARRIERS, World,
-    bound::Delivered,
     network::{Frame, What},
 };
 
@@ -120,11 +119,10 @@ impl World {
     pub(super) fn on_published_fate(&mut self, life: Member, stamp: Stamp, arrived: bool) {
         let id = self.published_group();
         let Some(bound) = self.bound(life, id) else { return };
-        let undecided = arrived && bound.is_undecided();
-        let again = !arrived || bound.take_gap(&stamp);
-        if undecided || again {
-            let what = if undecided { What::Settle(life, stamp) } else { What::HandIn(life, stamp) };
-            return self.soon(1_000..20_000, what);
+        match bound.core.on_fate(stamp.publisher, stamp.number, arrived) {
+            Settlement::NotYet => return self.soon(1_000..20_000, What::Settle(life, stamp)),
+            Settlement::Again => return self.soon(1_000..20_000, What::HandIn(life, stamp)),
+            Settlement::Passed => {}
         }
         let index = (stamp.publisher.member.node.get() - FIRST_CLIENT) as usize;
         self.bus.clients.on_acknowledged(&stamp);
@@ -133,40 +131,51 @@ impl World {
 
     /// A newcomer asks for the marks of publishers until a member has told them.
     pub(super) fn ask_marks(&mut self, life: Member, id: GroupId) {
-        let Some((view, member)) = self.bound(life, id).and_then(super::bound::Bound::ask) else { return };
+        let Some((view, member)) = self.bound(life, id).and_then(|bound| bound.core.ask()) else {
+            return;
+        };
         self.soon(40_000..60_000, What::AskMarks(life, id));
         self.send(life, member.node, Frame::MarksWanted(id, view));
     }
 
     pub(super) fn on_marks_wanted(&mut self, life: Member, from: Member, id: GroupId, view: ViewId) {
-        if let Some(marks) = self.bound(life, id).and_then(|bound| bound.snapshot(view)) {
+        let marks = self.bound(life, id).and_then(|bound| bound.core.snapshot(view).cloned());
+        if let Some(marks) = marks {
             self.send(life, from.node, Frame::Marks(id, view, marks));
         }
     }
 
-    pub(super) fn on_marks(&mut self, life: Member, id: GroupId, view: ViewId, marks: Marks) {
+    pub(super) fn on_marks(&mut self, life: Member, from: Member, id: GroupId, view: ViewId, marks: Marks) {
         let Some(bound) = self.bound(life, id) else { return };
-        for (delivered, admission) in bound.learn(view, marks) {
-            self.on_decided(life, id, &delivered, admission);
+        let mut decided = Vec::new();
+        // Refused is what nobody asked for, or what came second.
+        let _refused = bound.core.learn(from, view, marks, |decision, payload| {
+            decided.push((decision, payload.cloned().unwrap_or_default()));
+        });
+        for (decision, payload) in decided {
+            self.on_decided(life, id, &decision, &payload);
         }
     }
 
+    /// A group with bound subjects enters a view.
+    pub(super) fn on_bound_view(&mut self, life: Member, id: GroupId, view: &View) {
+        let Some(bound) = self.bound(life, id) else { return };
+        if let Arrival::Decided(decision) = bound.core.on_view(view, Bytes::new(), 0) {
+            self.on_decided(life, id, &decision, &Bytes::new());
+        }
+        self.ask_marks(life, id);
+    }
+
     /// What a bound group has delivered passes to the readers, or is dropped.
-    pub(super) fn on_decided(
-        &mut self,
-        life: Member,
-        id: GroupId,
-        delivered: &Delivered,
-        admission: Admission,
-    ) {
-        let Delivered { position, sender, stamp, payload } = delivered;
-        self.bus.clients.on_decided(life, id, *position, stamp.as_ref(), admission);
-        if admission != Admission::New {
+    pub(super) fn on_decided(&mut self, life: Member, id: GroupId, decision: &Decision, payload: &Bytes) {
+        let Decision { position, sender, stamp, admission } = decision;
+        self.bus.clients.on_decided(life, id, *position, stamp.as_ref(), *admission);
+        if *admission != Admission::New {
             self.tally.dropped += 1;
             return;
         }
         self.bus.on_position(life, id, *position, payload);
-        if stamp.is_none() && *sender == life {
+        if stamp.is_none() && *sender == Some(life) {
             self.serve_queues(life, payload);
         }
     }

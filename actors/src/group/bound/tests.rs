@@ -1,7 +1,8 @@
-//! What is kept, and how much of it.
+//! What this shell adds to the core: feeds, and what queue groups get.
 
-use futures_util::FutureExt;
-use quorate_membership::{Incarnation, NodeId};
+use futures_util::{FutureExt, StreamExt};
+use quorate_membership::{Change, Incarnation, NodeId};
+use quorate_protocols::bus::PublisherId;
 
 use super::*;
 use crate::{
@@ -30,74 +31,67 @@ fn envelope(number: u64) -> Envelope {
     Envelope { stamp, subject: "a".parse().unwrap(), reply_to: None }
 }
 
-fn tail(bound: &mut Bound, after: Option<Position>) -> Reader<Delivery> {
+fn tail(bound: &mut Bound, pattern: &str) -> Reader<Delivery> {
     let (feed, reader) = queue(1 << 20, 1 << 30);
     let overflow = SubscribeOptions::default().backpressure().overflow;
-    bound.add_tail(">".parse().unwrap(), overflow, Arc::new(feed), after);
+    let after = bound.core.position();
+    bound.add_tail(pattern.parse().unwrap(), overflow, Arc::new(feed), after);
     reader
 }
 
+/// All that waits for a reader: the place of a message, or how many are missing.
+fn all(reader: &mut Reader<Delivery>) -> Vec<Result<(u64, u64), u64>> {
+    let mut all = Vec::new();
+    while let Some(Some(slot)) = reader.next().now_or_never() {
+        all.push(match slot {
+            Slot::Item(delivery) => Ok(delivery.at.map(|(_, at)| (at.view.epoch, at.index)).unwrap()),
+            Slot::Missed(count) => Err(count),
+        });
+    }
+    all
+}
+
 #[test]
-fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
-    let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
+fn readers_get_what_they_select_and_are_told_what_they_missed() {
+    let mut bound = Bound::new(GroupId::new(1), member(1), true, 4 << 10);
     bound.on_view(&view(1, vec![]));
-    let from = bound.position();
-    for number in 1..=10_000 {
+    let mut subscriber = tail(&mut bound, ">");
+    for number in 1..=2 {
+        bound.on_published(member(2), envelope(number), Bytes::from_static(b"line"));
+        bound.on_raw(member(2), Bytes::from_static(b"raw"));
+    }
+    bound.pump_all();
+    assert_eq!(all(&mut subscriber), [Ok((1, 1)), Ok((1, 3))]);
+    let mut follower = tail(&mut bound, "_events.1.>");
+    for number in 3..=100 {
         bound.on_published(member(2), envelope(number), Bytes::from_static(b"line"));
     }
-    let mut reader = tail(&mut bound, from);
-    assert_eq!(futures_util::StreamExt::next(&mut reader).now_or_never(), Some(Some(Slot::Missed(u64::MAX))));
-    let mut kept = 0;
-    while futures_util::StreamExt::next(&mut reader).now_or_never().is_some() {
-        kept += 1;
+    bound.pump_all();
+    let kept = (4 << 10) / (BoundGroup::<Entry>::ENTRY_BYTES as u64 + 1 + 4);
+    let expected: Vec<_> = (103 - kept..103).map(|index| Ok((1, index))).collect();
+    for reader in [&mut subscriber, &mut follower] {
+        let got = all(reader);
+        assert_eq!((&got[0], &got[1..]), (&Err(98 - kept), &expected[..]));
     }
-    assert_eq!(kept, (64 << 10) / (ENTRY_BYTES + 1 + 4));
 }
 
 #[test]
-fn a_newcomer_that_nobody_tells_the_marks_keeps_a_bounded_number_of_bytes_and_gives_up_once() {
+fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
     let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
     bound.on_view(&view(2, vec![(member(1), Change::Joined)]));
-    assert!(bound.is_undecided());
-    let payload = Bytes::from(vec![0; 1 << 20]);
-    for number in 1..64 {
-        bound.on_published(member(2), envelope(number), payload.clone());
+    let mut reader = tail(&mut bound, "a");
+    let (of, asked) = bound.core.ask().unwrap();
+    for (sender, number) in [(1, 1), (2, 1), (2, 2), (1, 4)] {
+        let (passes, hand_out) =
+            bound.on_published(member(sender), envelope(number), Bytes::from_static(b"line"));
+        assert!(passes && hand_out.is_none(), "it is not known yet");
     }
-    assert!(!bound.take_overwhelmed());
-    assert_eq!(bound.undecided.len(), 64, "the view, too");
-    for number in 64..100 {
-        bound.on_published(member(2), envelope(number), payload.clone());
-    }
-    assert!(bound.take_overwhelmed());
-    assert!(!bound.take_overwhelmed());
-    assert!(bound.undecided.is_empty());
-    assert!(!bound.learn(ViewId { lineage: 7, epoch: 2 }, Marks::default()), "it has dropped some");
-}
-
-#[test]
-fn what_a_newcomer_is_told_late_comes_in_order_with_what_needed_no_telling() {
-    let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
-    bound.on_view(&view(2, vec![(member(1), Change::Joined)]));
-    let pattern = "_events.1.>".parse().unwrap();
-    let (feed, mut reader) = queue(1 << 10, 1 << 20);
-    let overflow = SubscribeOptions::default().backpressure().overflow;
-    let before = Position { view: ViewId { lineage: 7, epoch: 1 }, index: 9 };
-    bound.add_tail(pattern, overflow, Arc::new(feed), Some(before));
-    bound.on_published(member(2), envelope(1), Bytes::from_static(b"1"));
-    bound.on_raw(member(2), Bytes::from_static(b"2"));
-    bound.on_view(&view(3, vec![]));
-    bound.on_published(member(2), envelope(2), Bytes::from_static(b"3"));
-    assert!(bound.learn(ViewId { lineage: 7, epoch: 2 }, Marks::default()));
-    let mut indices = Vec::new();
-    while let Some(Some(slot)) = futures_util::StreamExt::next(&mut reader).now_or_never() {
-        match slot {
-            Slot::Item(delivery) => {
-                indices.push(delivery.at.map(|(_, at)| (at.view.epoch, at.index)).unwrap());
-            }
-            Slot::Missed(count) => {
-                assert_eq!((count, indices.len()), (u64::MAX, 0), "it was elsewhere before");
-            }
-        }
-    }
-    assert_eq!(indices, [(2, 0), (2, 1), (2, 2), (3, 0), (3, 1)]);
+    let handed_out = bound.learn(asked, of, Marks::default()).unwrap();
+    let places = handed_out.iter().map(|HandOut(delivery, _)| delivery.at.unwrap().1.index);
+    assert_eq!(
+        places.collect::<Vec<_>>(),
+        [1],
+        "of the others one came twice, one from elsewhere, one early"
+    );
+    assert_eq!(all(&mut reader), [Ok((2, 1)), Ok((2, 3))]);
 }

@@ -1,0 +1,280 @@
+//! Whatever is delivered and told, members decide alike and nothing grows without bound.
+
+use std::collections::BTreeMap;
+
+use super::{
+    tests::{id, member, view},
+    *,
+};
+use proptest::prelude::*;
+
+/// Something that a shell may do.
+#[derive(Clone, Debug)]
+enum Act {
+    View { epoch: u64, members: Vec<u64>, joined: Vec<u64>, bytes: usize },
+    Message { sender: u64, stamp: Option<(u64, [u64; 3])>, bytes: usize },
+    Nonsense,
+    Outside,
+    Ask,
+    Learn { from: u64, epoch: u64, stamps: Vec<(u64, [u64; 3])> },
+    Fate { publisher: u64, number: u64, arrived: bool },
+    Begin(Option<(u64, u64)>),
+    Read,
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0_u64..5, 1 => Just(u64::MAX), 1 => Just(u64::MAX / 2)]
+}
+
+fn stamps() -> impl Strategy<Value = (u64, [u64; 3])> {
+    (1_u64..5, [number(), number(), number()])
+}
+
+fn bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => 0_usize..2000, 2 => 0_usize..(48 << 20), 1 => Just(1 << 40)]
+}
+
+fn nodes() -> impl Strategy<Value = Vec<u64>> {
+    proptest::collection::vec(1_u64..5, 0..4)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        2 => (number(), nodes(), nodes(), bytes())
+            .prop_map(|(epoch, members, joined, bytes)| Act::View { epoch, members, joined, bytes }),
+        8 => (1_u64..5, proptest::option::of(stamps()), bytes())
+            .prop_map(|(sender, stamp, bytes)| Act::Message { sender, stamp, bytes }),
+        1 => Just(Act::Nonsense),
+        1 => Just(Act::Outside),
+        2 => Just(Act::Ask),
+        2 => (1_u64..5, number(), proptest::collection::vec(stamps(), 0..4))
+            .prop_map(|(from, epoch, stamps)| Act::Learn { from, epoch, stamps }),
+        2 => (1_u64..5, number(), any::<bool>())
+            .prop_map(|(publisher, number, arrived)| Act::Fate { publisher, number, arrived }),
+        1 => proptest::option::of((number(), number())).prop_map(Act::Begin),
+        3 => Just(Act::Read),
+    ]
+}
+
+fn stamp((publisher, [number, previous, settled]): (u64, [u64; 3])) -> Stamp {
+    Stamp { publisher: PublisherId { member: member(publisher), session: 0 }, number, previous, settled }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_inputs_neither_panic_nor_make_it_keep_more_than_it_may(
+        history_bytes in 0_usize..4000,
+        acts in proptest::collection::vec(act(), 0..120),
+    ) {
+        let mut bound = BoundGroup::new(member(1), true, history_bytes);
+        let (mut cursor, mut submitted) = (bound.begin(None), 0);
+        for act in acts {
+            match act {
+                Act::View { epoch, members, joined, bytes } => {
+                    bound.on_view(&view(epoch, &members, &joined), (), bytes);
+                }
+                Act::Message { sender, stamp: said, bytes } => {
+                    submitted += usize::from(sender == 1);
+                    bound.on_message(member(sender), said.map(stamp), (), bytes);
+                }
+                Act::Nonsense => bound.on_nonsense(),
+                Act::Outside => bound.on_outside(),
+                Act::Ask => drop(bound.ask()),
+                Act::Learn { from, epoch, stamps } => {
+                    let mut marks = Marks::default();
+                    for said in stamps {
+                        marks.admit(&stamp(said));
+                    }
+                    let _ = bound.learn(member(from), id(epoch), marks, |_, _| {});
+                }
+                Act::Fate { publisher, number, arrived } => {
+                    let publisher = PublisherId { member: member(publisher), session: 0 };
+                    bound.on_fate(publisher, number, arrived);
+                }
+                Act::Begin(after) => {
+                    cursor = bound.begin(after.map(|(epoch, index)| Position { view: id(epoch), index }));
+                }
+                Act::Read => {
+                    if let Read::Entry(position, ()) = bound.read(&mut cursor) {
+                        cursor.pass(position);
+                    }
+                }
+            }
+            let waiting = bound.newcomer.as_ref().map_or(0, Newcomer::waiting_bytes);
+            prop_assert!(bound.history.is_within_bytes(), "I1");
+            prop_assert!(waiting <= BoundGroup::<()>::WAITING_BYTES_MAX, "I2");
+            prop_assert!(bound.snapshots.len() <= SNAPSHOTS_MAX, "I3");
+            prop_assert!(bound.own.remembered() <= submitted);
+        }
+    }
+}
+
+/// What a group delivers, in its order.
+#[derive(Clone, Debug)]
+enum Delivered {
+    View(View),
+    Message(Member, Stamp),
+}
+
+/// A publisher that repeats what is not acknowledged whenever it changes nodes.
+#[derive(Clone, Debug, Default)]
+struct Publisher {
+    last: u64,
+    settled: u64,
+}
+
+/// Makes what a group delivers out of dice: publications in order, repetitions of those that are not
+/// settled, overtaking ones, and views in which members come and go.
+fn history(dice: &[(u8, u8)]) -> Vec<Delivered> {
+    let mut members: Vec<u64> = vec![1, 2, 3];
+    let mut epoch = 1;
+    let mut all = vec![Delivered::View(view(1, &members, &[]))];
+    let mut publishers: BTreeMap<u64, Publisher> = BTreeMap::new();
+    for (kind, value) in dice {
+        let pick = usize::from(*value);
+        let who = 10 + u64::from(value % 3);
+        match kind % 16 {
+            0 if members.len() < 5 => {
+                let news = (1..=6).find(|node| !members.contains(node)).unwrap_or(6);
+                members.push(news);
+                epoch += 1;
+                all.push(Delivered::View(view(epoch, &members, &[news])));
+            }
+            1 if members.len() > 2 => {
+                members.remove(pick % members.len());
+                epoch += 1;
+                all.push(Delivered::View(view(epoch, &members, &[])));
+            }
+            2 => drop(publishers.entry(who).and_modify(|it| it.settled = it.last)),
+            other => {
+                let publisher = publishers.entry(who).or_default();
+                let number = match other {
+                    3..6 => (publisher.settled + u64::from(value / 3 % 3) + 1).min(publisher.last + 2),
+                    _ => publisher.last + 1,
+                };
+                let previous = number - 1;
+                // What is not yet published passes only in its turn.
+                if previous <= publisher.last {
+                    publisher.last = publisher.last.max(number);
+                }
+                let settled = publisher.settled.min(previous);
+                let publisher = PublisherId { member: member(who), session: 0 };
+                let stamp = Stamp { publisher, number, previous, settled };
+                let sender = member(members[pick % members.len()]);
+                all.push(Delivered::Message(sender, stamp));
+            }
+        }
+    }
+    all
+}
+
+/// One member as it takes in what its group delivers.
+struct Follower {
+    node: u64,
+    next: usize,
+    /// Where it is no longer a member.
+    end: usize,
+    core: BoundGroup<()>,
+    decided: BTreeMap<(u64, u64), Decision>,
+}
+
+impl Follower {
+    fn new(node: u64, begin: usize, all: &[Delivered]) -> Self {
+        let gone = |it: &Delivered| matches!(it, Delivered::View(v) if !v.members.contains(&member(node)));
+        let end = all[begin..].iter().position(gone).map_or(all.len(), |after| begin + after);
+        let core = BoundGroup::new(member(node), true, 1 << 30);
+        Self { node, next: begin, end, core, decided: BTreeMap::new() }
+    }
+
+    /// Takes in what comes next, as far as it is a member.
+    fn step(&mut self, all: &[Delivered], steps: usize) {
+        let end = self.end.min(self.next.saturating_add(steps));
+        for delivered in &all[self.next..end] {
+            let arrival = match delivered {
+                Delivered::View(view) => self.core.on_view(view, (), 0),
+                Delivered::Message(sender, stamp) => self.core.on_message(*sender, Some(*stamp), (), 0),
+            };
+            if let Arrival::Decided(decision) = arrival {
+                self.note(decision);
+            }
+        }
+        self.next = end;
+    }
+
+    fn note(&mut self, decision: Decision) {
+        let Position { view, index } = decision.position;
+        assert_eq!(self.decided.insert((view.epoch, index), decision), None, "decided twice");
+    }
+}
+
+/// A newcomer asks a member; the answer comes at once, or never.
+fn ask(followers: &mut [Follower], index: usize) {
+    let core = &mut followers[index].core;
+    let Some((view, asked)) = core.ask() else { return };
+    // A liar is not believed, whatever it tells.
+    let mut lies = Marks::default();
+    lies.admit(&stamp((10, [5, 0, 0])));
+    core.learn(member(99), view, lies, |_, _| {}).unwrap_err();
+    let told = |it: &Follower| it.core.snapshot(view).filter(|_| it.node == asked.node.get()).cloned();
+    let Some(marks) = followers.iter().find_map(told) else { return };
+    let mut decisions = Vec::new();
+    followers[index].core.learn(asked, view, marks, |decision, _| decisions.push(decision)).unwrap();
+    for decision in decisions {
+        followers[index].note(decision);
+    }
+}
+
+proptest! {
+    #[test]
+    fn all_members_admit_the_same_publications_at_the_same_positions(
+        dice in proptest::collection::vec(any::<(u8, u8)>(), 1..200),
+        turns in proptest::collection::vec((any::<u8>(), 0_usize..20), 0..200),
+    ) {
+        let all = history(&dice);
+        // Founders follow from the beginning, newcomers from their first view on.
+        let mut followers = Vec::new();
+        for (at, delivered) in all.iter().enumerate() {
+            let Delivered::View(view) = delivered else { continue };
+            let founding = view.members.iter().filter(|_| at == 0);
+            let joining = view.changes.iter().map(|(it, _)| it);
+            followers.extend(founding.chain(joining).map(|it| Follower::new(it.node.get(), at, &all)));
+        }
+        for (who, steps) in turns {
+            let index = usize::from(who) % followers.len();
+            followers[index].step(&all, steps);
+            ask(&mut followers, index);
+        }
+        // Who has just learnt can tell the next one.
+        for index in (0..followers.len()).cycle().take(followers.len() * followers.len() * 5) {
+            followers[index].step(&all, usize::MAX);
+            ask(&mut followers, index);
+        }
+        let (mut first, mut passed) = (BTreeMap::new(), BTreeMap::new());
+        for follower in &followers {
+            prop_assert!(!follower.core.is_undecided());
+            for (at, decision) in &follower.decided {
+                prop_assert_eq!(first.entry(*at).or_insert(*decision), decision);
+            }
+        }
+        let places: Vec<(u64, u64)> = first.keys().copied().collect();
+        prop_assert_eq!(places, self::places(&all));
+        for decision in first.into_values().filter(|it| it.admission == Admission::New) {
+            let Some(stamp) = decision.stamp else { continue };
+            let before = passed.insert(stamp.publisher, stamp.number).unwrap_or(0);
+            prop_assert_eq!(stamp.number, before + 1, "once and in order");
+        }
+    }
+}
+
+/// The view and the index of each thing delivered.
+fn places(all: &[Delivered]) -> Vec<(u64, u64)> {
+    let mut at = (0, 0);
+    let place = |it: &Delivered| {
+        at = match it {
+            Delivered::View(view) => (view.id.epoch, 0),
+            Delivered::Message(..) => (at.0, at.1 + 1),
+        };
+        at
+    };
+    all.iter().map(place).collect()
+}

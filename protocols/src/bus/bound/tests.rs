@@ -1,0 +1,187 @@
+//! What is kept, for how long, and whose word counts.
+
+use quorate_membership::{Incarnation, NodeId};
+
+use super::*;
+
+pub(super) const fn member(node: u64) -> Member {
+    Member::new(NodeId::new(node), Incarnation::new(1))
+}
+
+pub(super) const fn id(epoch: u64) -> ViewId {
+    ViewId { lineage: 7, epoch }
+}
+
+pub(super) fn view(epoch: u64, members: &[u64], joined: &[u64]) -> View {
+    View {
+        id: id(epoch),
+        members: members.iter().copied().map(member).collect(),
+        witnesses: Vec::new(),
+        learners: Vec::new(),
+        changes: joined.iter().map(|node| (member(*node), Change::Joined)).collect(),
+        sides: Vec::new(),
+    }
+}
+
+fn stamp(number: u64) -> Stamp {
+    let publisher = PublisherId { member: member(2), session: 0 };
+    Stamp { publisher, number, previous: number - 1, settled: 0 }
+}
+
+/// A member that has just joined two others.
+fn newcomer() -> BoundGroup<u64> {
+    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    assert_eq!(bound.on_view(&view(2, &[2, 3, 1], &[1]), 0, 0), Arrival::Waits);
+    bound
+}
+
+fn admission(arrival: Arrival) -> Option<Admission> {
+    if let Arrival::Decided(decision) = arrival { Some(decision.admission) } else { None }
+}
+
+fn drain(bound: &BoundGroup<u64>, cursor: &mut Cursor) -> Vec<Result<u64, (u64, bool)>> {
+    let mut all = Vec::new();
+    loop {
+        match bound.read(cursor) {
+            Read::Nothing => return all,
+            Read::Missed { entries, others } => all.push(Err((entries, others))),
+            Read::Entry(position, entry) => {
+                all.push(Ok(*entry));
+                cursor.pass(position);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
+    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    let mut cursor = bound.begin(bound.position());
+    for number in 1..=10_000 {
+        bound.on_message(member(2), Some(stamp(number)), number, 5);
+    }
+    let kept = (64 << 10) / (BoundGroup::<u64>::ENTRY_BYTES as u64 + 5);
+    let all = drain(&bound, &mut cursor);
+    assert_eq!(all[0], Err((10_000 - kept, false)));
+    assert_eq!(all[1..], (10_001 - kept..=10_000).map(Ok).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_newcomer_that_nobody_tells_the_marks_keeps_a_bounded_number_of_bytes_and_gives_up_once() {
+    let mut bound = newcomer();
+    let (view, asked) = bound.ask().unwrap();
+    let reader = bound.begin(bound.position());
+    for number in 1..64 {
+        assert_eq!(bound.on_message(member(2), Some(stamp(number)), number, 1 << 20), Arrival::Waits);
+    }
+    assert!(!bound.take_overwhelmed());
+    let position = bound.position().unwrap();
+    assert!(bound.covers(position));
+    for number in 64..100 {
+        assert_eq!(bound.on_message(member(2), Some(stamp(number)), number, 1 << 20), Arrival::Waits);
+    }
+    assert!(bound.take_overwhelmed());
+    assert!(!bound.take_overwhelmed());
+    assert_eq!(bound.ask(), None, "there is nothing to be learnt any more");
+    let refused = bound.learn(asked, view, Marks::default(), |_, _| {});
+    assert_eq!(refused, Err(MarksRefused::Overwhelmed), "it has dropped some");
+    assert!(!bound.covers(position), "what it dropped it does not have");
+    assert_eq!(drain(&bound, &mut { reader }), [Err((0, true))]);
+}
+
+#[test]
+fn what_a_newcomer_is_told_late_comes_in_order_with_what_needed_no_telling() {
+    let mut bound = newcomer();
+    let mut elsewhere = bound.begin(Some(Position { view: id(1), index: 9 }));
+    bound.on_message(member(2), Some(stamp(1)), 1, 1);
+    bound.on_message(member(2), None, 2, 1);
+    let mut now = bound.begin(None);
+    bound.on_view(&view(3, &[2, 3, 1], &[]), 3, 0);
+    bound.on_message(member(2), Some(stamp(2)), 4, 1);
+    bound.on_message(member(2), Some(stamp(2)), 5, 1);
+    let (of, asked) = bound.ask().unwrap();
+    let mut decided = Vec::new();
+    bound
+        .learn(asked, of, Marks::default(), |decision, entry| {
+            decided.push((decision.position, entry.copied()));
+        })
+        .unwrap();
+    let at = |epoch, index| Position { view: id(epoch), index };
+    let expected =
+        [(2, 0, Some(0)), (2, 1, Some(1)), (2, 2, Some(2)), (3, 0, Some(3)), (3, 1, Some(4)), (3, 2, None)];
+    assert_eq!(decided, expected.map(|(epoch, index, entry)| (at(epoch, index), entry)));
+    assert_eq!(drain(&bound, &mut elsewhere), [Err((0, true)), Ok(0), Ok(1), Ok(2), Ok(3), Ok(4)]);
+    assert_eq!(elsewhere.seen(), Some(at(3, 1)));
+    assert_eq!(drain(&bound, &mut now), [Ok(3), Ok(4)], "it began behind what was delivered by then");
+}
+
+#[test]
+fn a_newcomer_takes_the_marks_from_nobody_but_those_it_asked_in_their_present_life() {
+    let mut bound = newcomer();
+    bound.on_message(member(2), Some(stamp(1)), 1, 1);
+    let (view, asked) = bound.ask().unwrap();
+    let other = if asked == member(2) { member(3) } else { member(2) };
+    let later = Member::new(asked.node, Incarnation::new(2));
+    let mut told = Marks::default();
+    // A liar wants the publication dropped here that all others pass.
+    told.admit(&stamp(1));
+    for (liar, of, why) in [
+        (other, view, MarksRefused::NotAsked(other)),
+        (later, view, MarksRefused::NotAsked(later)),
+        (member(9), view, MarksRefused::NotAsked(member(9))),
+        (asked, id(3), MarksRefused::OtherView { told: id(3), asked: view }),
+    ] {
+        assert_eq!(bound.learn(liar, of, told.clone(), |_, _| {}), Err(why));
+        assert!(bound.is_undecided());
+    }
+    // The next one is asked before the first one has answered; both may.
+    assert_eq!(bound.ask(), Some((view, other)));
+    let mut passed = Vec::new();
+    bound.learn(asked, view, Marks::default(), |it, _| passed.push(it.admission)).unwrap();
+    assert_eq!(passed, [Admission::New, Admission::New], "the view and the publication");
+    assert_eq!(bound.learn(other, view, told, |_, _| {}), Err(MarksRefused::NotWaiting));
+}
+
+#[test]
+fn a_publication_that_was_dropped_or_forgotten_before_it_was_decided_is_submitted_again() {
+    let mut bound = newcomer();
+    let publisher = PublisherId { member: member(9), session: 0 };
+    let of = |number| Some(Stamp { publisher, number, previous: number - 1, settled: 0 });
+    bound.on_message(member(1), of(7), 1, 1);
+    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::NotYet);
+    bound.on_outside();
+    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Again, "nobody here knows whether it passed");
+    bound.on_view(&view(4, &[2, 3, 1], &[1]), 0, 0);
+    bound.on_message(member(1), of(7), 2, 1);
+    let (view, asked) = bound.ask().unwrap();
+    bound.learn(asked, view, Marks::default(), |_, _| {}).unwrap();
+    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Again, "one before it is missing");
+    assert_eq!(admission(bound.on_message(member(2), of(7), 2, 1)), Some(Admission::Gap));
+    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Passed, "another member saw to that one");
+}
+
+#[test]
+fn own_publications_are_numbered_and_say_what_is_settled() {
+    let mut bound = BoundGroup::<u64>::new(member(1), true, 1);
+    let publisher = PublisherId { member: member(1), session: 0 };
+    let stamps = [bound.stamp(), bound.stamp(), bound.stamp()];
+    assert_eq!(stamps.map(|it| (it.number, it.previous, it.settled)), [(1, 0, 0), (2, 1, 0), (3, 2, 0)]);
+    assert_eq!(bound.on_fate(publisher, 2, true), Settlement::Passed);
+    assert_eq!(bound.stamp().settled, 0);
+    assert_eq!(bound.on_fate(publisher, 1, false), Settlement::Again);
+    bound.give_up(publisher, 1);
+    assert_eq!(bound.stamp().settled, 2);
+}
+
+#[test]
+fn a_reader_is_told_when_its_member_was_outside_and_goes_on_there() {
+    let mut bound = BoundGroup::new(member(1), false, 1 << 20);
+    bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    let mut cursor = bound.begin(None);
+    bound.on_message(member(2), None, 1, 1);
+    bound.on_outside();
+    bound.on_view(&view(5, &[2, 1], &[1]), 5, 0);
+    assert!(!bound.is_undecided(), "nobody publishes to it");
+    assert_eq!(drain(&bound, &mut cursor), [Err((1, true)), Ok(5)]);
+}
