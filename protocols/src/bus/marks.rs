@@ -49,6 +49,25 @@ struct Mark {
     touched: u64,
 }
 
+/// Why what a peer tells as marks is refused: no member has such marks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MarksError {
+    /// More publishers than anybody keeps in mind.
+    #[error("marks of {0} publishers: nobody keeps more than {max} in mind", max = Marks::PUBLISHERS_MAX)]
+    TooMany(usize),
+    /// Publishers that cannot have published at the places where they are said to have.
+    #[error("marks that contradict themselves about when publishers were heard")]
+    Impossible,
+}
+
+/// Marks as they travel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Told {
+    publishers: BTreeMap<PublisherId, Mark>,
+    delivered: u64,
+}
+
 /// How far each publisher has come, as a function of what the group has delivered.
 ///
 /// All members deliver the same messages in the same order, so all of them drop the same ones. A
@@ -58,12 +77,14 @@ struct Mark {
 /// before it have passed or were acknowledged. A publisher that was forgotten, because
 /// [`Self::PUBLISHERS_MAX`] others have published since, goes on where it was acknowledged; only
 /// what it had in flight may then pass twice.
+///
+/// Invariant: (I1) `by_age` names each publisher once, at the place where it was heard last.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Told", into = "Told")]
 pub struct Marks {
     publishers: BTreeMap<PublisherId, Mark>,
     by_age: BTreeMap<u64, PublisherId>,
     delivered: u64,
-    #[serde(skip)]
     breach: Option<BusBreach>,
 }
 
@@ -107,8 +128,33 @@ impl Marks {
     }
 }
 
+impl From<Marks> for Told {
+    fn from(Marks { publishers, delivered, .. }: Marks) -> Self {
+        Self { publishers, delivered }
+    }
+}
+
+impl TryFrom<Told> for Marks {
+    type Error = MarksError;
+
+    fn try_from(Told { publishers, delivered }: Told) -> Result<Self, MarksError> {
+        if publishers.len() > Self::PUBLISHERS_MAX {
+            return Err(MarksError::TooMany(publishers.len()));
+        }
+        let by_age: BTreeMap<u64, PublisherId> =
+            publishers.iter().map(|(publisher, mark)| (mark.touched, *publisher)).collect();
+        let latest = by_age.last_key_value().map_or(0, |(touched, _)| *touched);
+        // No group delivers half of all numbers, so counting on from there is safe.
+        if by_age.len() != publishers.len() || latest > delivered || delivered > u64::MAX / 2 {
+            return Err(MarksError::Impossible);
+        }
+        Ok(Self { publishers, by_age, delivered, breach: None })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use quorate_membership::{Incarnation, NodeId};
 
     use super::*;
@@ -158,5 +204,42 @@ mod tests {
         }
         assert_eq!(marks.publishers.len(), Marks::PUBLISHERS_MAX);
         assert_eq!(marks.admit(&stamp(0, 2, 1, 1)), Admission::New);
+    }
+
+    /// What somebody may tell: publishers with how far they came and when they were heard.
+    fn told(delivered: u64, publishers: &[(u64, u64, u64)]) -> Vec<u8> {
+        let publishers = publishers.iter().map(|(publisher, through, touched)| {
+            (stamp(*publisher, 1, 0, 0).publisher, Mark { through: *through, touched: *touched })
+        });
+        rmp_serde::to_vec(&Told { publishers: publishers.collect(), delivered }).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn marks_that_were_told_are_believed_only_if_some_member_may_have_them(
+            delivered in prop_oneof![0_u64..6, Just(u64::MAX)],
+            publishers in proptest::collection::vec((0_u64..4, any::<u64>(), 0_u64..6), 0..5),
+            stamps in proptest::collection::vec((0_u64..5, any::<[u64; 3]>()), 0..8),
+        ) {
+            let Ok(mut marks) = rmp_serde::from_slice::<Marks>(&told(delivered, &publishers)) else { return Ok(()) };
+            let again: Marks = rmp_serde::from_slice(&rmp_serde::to_vec(&marks).unwrap()).unwrap();
+            prop_assert_eq!(&again, &marks);
+            for (publisher, [number, previous, settled]) in stamps {
+                marks.admit(&stamp(publisher, number, previous, settled));
+                prop_assert_eq!(marks.by_age.len(), marks.publishers.len(), "I1");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_that_nobody_can_have_are_refused() {
+        for (delivered, publishers) in
+            [(2, vec![(1, 7, 3)]), (9, vec![(1, 7, 3), (2, 7, 3)]), (u64::MAX, vec![(1, 7, 3)])]
+        {
+            assert!(rmp_serde::from_slice::<Marks>(&told(delivered, &publishers)).is_err(), "{publishers:?}");
+        }
+        let many: Vec<_> = (0..=Marks::PUBLISHERS_MAX as u64).map(|it| (it, 1, it)).collect();
+        assert!(rmp_serde::from_slice::<Marks>(&told(1 << 20, &many)).is_err());
+        assert!(rmp_serde::from_slice::<Marks>(&told(1 << 20, &many[1..])).is_ok());
     }
 }

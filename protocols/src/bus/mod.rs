@@ -19,7 +19,7 @@ pub use bound::{Arrival, BoundGroup, Cursor, Decision, MarksRefused, Read, Settl
 pub use breach::BusBreach;
 pub use history::{Found, History};
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
-pub use marks::{Admission, Marks, PublisherId, Stamp};
+pub use marks::{Admission, Marks, MarksError, PublisherId, Stamp};
 pub use position::Position;
 pub use router::{LinkId, Router, RouterEffect, Selection, SubscriptionId};
 pub use subject::{Pattern, Subject, SubjectError};

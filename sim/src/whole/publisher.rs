@@ -12,7 +12,7 @@ use quorate_protocols::{
 use rand::{RngExt, seq::IndexedRandom};
 
 use super::{
-    CARRIERS, World,
+    CARRIERS, NODES, World,
     network::{Frame, What},
 };
 
@@ -136,6 +136,15 @@ impl World {
         };
         self.soon(40_000..60_000, What::AskMarks(life, id));
         self.send(life, member.node, Frame::MarksWanted(id, view));
+        self.lie(life, id, view);
+    }
+
+    /// A node that carries nothing tells a newcomer that nobody has published anything.
+    fn lie(&mut self, to: Member, id: GroupId, view: ViewId) {
+        let liar = self.nodes.get(&NodeId::new(NODES)).filter(|node| node.parts.is_some());
+        if let Some(liar) = liar.map(|node| node.life) {
+            self.send(liar, to.node, Frame::Marks(id, view, Marks::default()));
+        }
     }
 
     pub(super) fn on_marks_wanted(&mut self, life: Member, from: Member, id: GroupId, view: ViewId) {

@@ -86,6 +86,8 @@ fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
             bound.on_published(member(sender), envelope(number), Bytes::from_static(b"line"));
         assert!(passes && hand_out.is_none(), "it is not known yet");
     }
+    let liar = Member::new(asked.node, Incarnation::new(2));
+    assert_eq!(bound.learn(liar, of, Marks::default()).unwrap_err(), MarksRefused::NotAsked(liar));
     let handed_out = bound.learn(asked, of, Marks::default()).unwrap();
     let places = handed_out.iter().map(|HandOut(delivery, _)| delivery.at.unwrap().1.index);
     assert_eq!(
