@@ -7,38 +7,21 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 use quinn::crypto::rustls::QuicClientConfig;
 use quorate_transport::{
-    BindError, CloseReason, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, Link, LinkError,
+    BindError, CloseReason, ClusterCa, ConnectionConfig, Credentials, Frame, Hello, Lane, LinkError,
     QuicTransport, Transport,
     codec::{decode_close, encode_hello, encode_lane},
-    conformance::{self, Factory, Profile},
 };
 
 use self::common::{
-    Authorities, Kind, Replace,
-    counters::Counters,
-    lies::{HEADER_BOMB, ends_its_link_alone},
-    settings, strangers,
+    Kind, Replace,
+    by_hand::{ByHand, Insider},
+    replaceable, strangers,
 };
 
-#[derive(Default)]
-struct Quic(Authorities);
-
-impl Factory for Quic {
-    fn transport(&self, profile: Profile) -> BoxFuture<'_, Arc<dyn Transport>> {
-        let credentials = self.0.credentials(&profile);
-        let config = settings(|settings| settings.handshake_timeout_ms = 1_000).with_frames(profile.frames);
-        let transport = QuicTransport::bind(credentials, profile.hello, config).expect("any port");
-        Box::pin(ready(Arc::new(transport) as _))
-    }
-}
-
-#[tokio::test]
-async fn quic_keeps_every_promise() {
-    conformance::run(&Quic::default()).await;
-}
+struct Quic;
 
 impl Kind for Quic {
     fn bind_replaceable(
@@ -47,9 +30,8 @@ impl Kind for Quic {
         hello: Hello,
         config: ConnectionConfig,
     ) -> Result<(Arc<dyn Transport>, Replace), BindError> {
-        let transport = Arc::new(QuicTransport::bind(credentials, hello, config)?);
-        let other = Arc::clone(&transport);
-        Ok((transport, Box::new(move |credentials| other.replace_credentials(credentials))))
+        let transport = QuicTransport::bind(credentials, hello, config)?;
+        Ok(replaceable(transport, QuicTransport::replace_credentials))
     }
 
     fn dial_as_stranger(
@@ -79,75 +61,81 @@ impl Kind for Quic {
         socket.send_to(&bytes, to).expect("it fits");
         Box::pin(async { tokio::task::yield_now().await })
     }
+
+    fn insider<'a>(&'a self, ca: &'a ClusterCa, to: SocketAddr) -> BoxFuture<'a, Box<dyn Insider>> {
+        Box::pin(async move { Box::new(Speaker::new(ca, to).await) as _ })
+    }
 }
 
-refused_tests! { Quic::default() }
-renewal_tests! { Quic::default() }
-link_tests! { Quic::default() }
+kind_tests! { Quic }
 
-/// A link that n5 has opened by hand, and what n2 sees of it.
-struct ByHand {
+/// A connection of n5.
+struct Speaker {
     connection: quinn::Connection,
-    link: Arc<dyn Link>,
-    ca: ClusterCa,
-    listener: Arc<dyn Transport>,
     _greeting: (quinn::SendStream, quinn::RecvStream),
     _endpoint: quinn::Endpoint,
 }
 
-impl ByHand {
-    async fn new() -> Self {
-        let ca = common::authority("prod");
-        let listener = common::bind(&Quic::default(), common::node(&ca, 2), common::config());
+impl Speaker {
+    async fn new(ca: &ClusterCa, to: SocketAddr) -> Self {
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).expect("any port");
-        let tls = QuicClientConfig::try_from(strangers::tls_of_node(&ca, 5)).expect("it is TLS 1.3");
+        let tls = QuicClientConfig::try_from(strangers::tls_of_node(ca, 5)).expect("it is TLS 1.3");
         let config = quinn::ClientConfig::new(Arc::new(tls));
-        let name = "prod.quorate.internal";
-        let connecting = endpoint.connect_with(config, listener.local_addr(), name).expect("a good name");
+        let connecting = endpoint.connect_with(config, to, "prod.quorate.internal").expect("a good name");
         let connection = connecting.await.expect("it belongs here");
-        let hello = encode_hello(&common::greeting(&common::node(&ca, 5))).expect("it is short");
+        let hello = encode_hello(&common::greeting(&common::node(ca, 5))).expect("it is short");
         let mut greeting = connection.open_bi().await.expect("it is allowed");
         greeting.0.write_all(&hello).await.expect("it is read");
-        let link = listener.accept().await.expect("it is open");
-        Self { connection, link, ca, listener, _greeting: greeting, _endpoint: endpoint }
+        Self { connection, _greeting: greeting, _endpoint: endpoint }
     }
 
     /// Sends a stream with these bytes and ends it.
-    async fn lane(&self, bytes: &[&[u8]]) {
+    async fn stream(&self, bytes: &[&[u8]]) {
         let mut lane = self.connection.open_uni().await.expect("the link stands");
         lane.write_all(&bytes.concat()).await.expect("the link stands");
         lane.finish().expect("it was open");
     }
+}
 
-    /// What the peer is told.
-    async fn told(&self) -> CloseReason {
-        match self.connection.closed().await {
-            quinn::ConnectionError::ApplicationClosed(close) => decode_close(&close.reason),
-            other => panic!("{other:?}"),
-        }
+impl Insider for Speaker {
+    fn lane<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.stream(&[&encode_lane(Lane::Bulk), bytes]).await })
     }
+
+    fn told(&mut self) -> BoxFuture<'_, CloseReason> {
+        Box::pin(async {
+            match self.connection.closed().await {
+                quinn::ConnectionError::ApplicationClosed(close) => decode_close(&close.reason),
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+}
+
+async fn by_hand() -> ByHand<Speaker> {
+    ByHand::new(&Quic, Speaker::new).await
 }
 
 #[tokio::test]
 async fn streams_that_are_no_lanes_end_the_link() {
     for name in [&[9; 9][..], &[0, 1, 0, 0, 0, 0, 0, 0, 0], &[0, 0]] {
-        let by_hand = ByHand::new().await;
-        by_hand.lane(&[name]).await;
+        let mut by_hand = by_hand().await;
+        by_hand.insider.stream(&[name]).await;
         let refused = by_hand.link.accept().await.map(|(lane, _)| lane);
         assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
         assert!(matches!(by_hand.link.closed().await, LinkError::Violation(_)));
-        assert!(matches!(by_hand.told().await, CloseReason::Violation(_)));
+        assert!(matches!(by_hand.insider.told().await, CloseReason::Violation(_)));
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_is_given_up_before_it_has_a_name_is_no_lane_and_no_harm() {
-    let by_hand = ByHand::new().await;
-    by_hand.lane(&[]).await;
-    let mut given_up = by_hand.connection.open_uni().await.expect("the link stands");
+    let by_hand = by_hand().await;
+    by_hand.insider.stream(&[]).await;
+    let mut given_up = by_hand.insider.connection.open_uni().await.expect("the link stands");
     given_up.write_all(&[1]).await.expect("the link stands");
     given_up.reset(7u32.into()).expect("it was open");
-    by_hand.lane(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpayload"]).await;
+    by_hand.insider.stream(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpayload"]).await;
     let (lane, mut receiver) = by_hand.link.accept().await.expect("the link stands");
     let mut got = Vec::new();
     while receiver.recv(&mut got).await.expect("the link stands") {}
@@ -159,20 +147,11 @@ async fn a_stream_that_is_given_up_before_it_has_a_name_is_no_lane_and_no_harm()
 
 #[tokio::test]
 async fn a_lane_that_ends_amid_a_frame_ends_the_link() {
-    let by_hand = ByHand::new().await;
-    by_hand.lane(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpay"]).await;
+    let mut by_hand = by_hand().await;
+    by_hand.insider.stream(&[&encode_lane(Lane::Bulk), b"\0\x01\0\0\x07\0\0\0hpay"]).await;
     let (_, mut receiver) = by_hand.link.accept().await.expect("the link stands");
     let refused = receiver.recv(&mut Vec::new()).await;
     assert!(matches!(refused, Err(LinkError::Violation(_))), "{refused:?}");
-    let CloseReason::Violation(why) = by_hand.told().await else { panic!("it was a violation") };
+    let CloseReason::Violation(why) = by_hand.insider.told().await else { panic!("it was a violation") };
     assert!(why.contains("amid a frame"), "{why}");
-}
-
-#[tokio::test]
-async fn a_lie_on_a_lane_ends_its_link_alone() {
-    let (counters, _guard) = Counters::install();
-    let by_hand = ByHand::new().await;
-    by_hand.lane(&[&encode_lane(Lane::Bulk), &HEADER_BOMB]).await;
-    let at = (&by_hand.ca, &*by_hand.listener);
-    ends_its_link_alone(&Quic::default(), at, &by_hand.link, by_hand.told(), counters).await;
 }

@@ -4,13 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use quorate_membership::NodeId;
-use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, LinkError, Transport, Validity};
+use quorate_transport::{
+    CloseReason, Frame, Lane, LaneReceiver, LinkError, Transport, Validity, conformance,
+};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Kind, authority, bind, config, frame, link, node, settings, to};
+use super::{Conforming, Kind, authority, bind, config, frame, link, node, settings, to};
 
 /// Watched for what never happens.
 const A_WHILE: Duration = Duration::from_millis(50);
+
+pub(crate) async fn all_promises_of_a_transport_are_kept(kind: &dyn Kind) {
+    conformance::run(&Conforming::new(kind)).await;
+}
 
 async fn receive(receiver: &mut dyn LaneReceiver) -> Vec<Frame> {
     let mut got = Vec::new();

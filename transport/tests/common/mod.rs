@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod by_hand;
 pub(crate) mod counters;
 pub(crate) mod lies;
 pub(crate) mod links;
@@ -15,12 +16,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use quorate_membership::{Incarnation, NodeId};
 use quorate_transport::{
     BindError, ClusterCa, ConnectionConfig, ConnectionSettings, CredentialError, Credentials, Endpoint,
-    Frame, Hello, Link, Role, Transport, Validity, codec::Greeting, conformance::Profile,
+    Frame, Hello, Link, Role, Transport, Validity,
+    codec::Greeting,
+    conformance::{Factory, Profile},
 };
+
+use self::by_hand::Insider;
 
 /// Authorities by the names of their clusters.
 #[derive(Default)]
@@ -78,6 +83,16 @@ pub(crate) fn settings(change: impl FnOnce(&mut ConnectionSettings)) -> Connecti
 /// Replaces the credentials of a transport.
 pub(crate) type Replace = Box<dyn Fn(Credentials) -> Result<(), CredentialError>>;
 
+/// A transport, and how its credentials are replaced.
+pub(crate) fn replaceable<T: Transport>(
+    transport: T,
+    replace: fn(&T, Credentials) -> Result<(), CredentialError>,
+) -> (Arc<dyn Transport>, Replace) {
+    let transport = Arc::new(transport);
+    let other = Arc::clone(&transport);
+    (transport, Box::new(move |credentials| replace(&other, credentials)))
+}
+
 /// One of the transports over sockets.
 pub(crate) trait Kind: Sync {
     fn bind_replaceable(
@@ -103,6 +118,26 @@ pub(crate) trait Kind: Sync {
 
     /// Throws bytes at a port.
     fn throw(&self, bytes: Vec<u8>, to: SocketAddr) -> BoxFuture<'_, ()>;
+
+    /// Opens a link as n5, by hand.
+    fn insider<'a>(&'a self, ca: &'a ClusterCa, to: SocketAddr) -> BoxFuture<'a, Box<dyn Insider>>;
+}
+
+/// A kind of transport as the suite of all transports wants it.
+pub(crate) struct Conforming<'a>(&'a dyn Kind, Authorities);
+
+impl<'a> Conforming<'a> {
+    pub(crate) fn new(kind: &'a dyn Kind) -> Self {
+        Self(kind, Authorities::default())
+    }
+}
+
+impl Factory for Conforming<'_> {
+    fn transport(&self, profile: Profile) -> BoxFuture<'_, Arc<dyn Transport>> {
+        let credentials = self.1.credentials(&profile);
+        let config = settings(|settings| settings.handshake_timeout_ms = 1_000).with_frames(profile.frames);
+        Box::pin(ready(self.0.bind(credentials, profile.hello, config).expect("any port")))
+    }
 }
 
 /// Functions of a module of this one as tests of a kind of transport.
@@ -116,9 +151,10 @@ macro_rules! socket_tests {
     };
 }
 
-/// Who is not let in.
+/// All that holds of every kind of transport over sockets: who is not let in, how credentials are
+/// renewed, what links promise beyond what all links do, and what becomes of a peer that lies.
 #[macro_export]
-macro_rules! refused_tests {
+macro_rules! kind_tests {
     ($kind:expr) => {
         $crate::socket_tests! { $kind; refused:
             a_node_of_another_cluster_is_refused
@@ -138,26 +174,16 @@ macro_rules! refused_tests {
             what_cannot_be_bound_is_said
             a_node_with_other_limits_of_frames_is_refused
         }
-    };
-}
-
-/// How credentials are renewed.
-#[macro_export]
-macro_rules! renewal_tests {
-    ($kind:expr) => {
         $crate::socket_tests! { $kind; renewal:
             new_links_show_the_new_certificate_and_old_ones_stay
             a_revoked_peer_loses_its_link_and_gets_no_other
             what_cannot_replace_the_credentials_is_said
         }
-    };
-}
-
-/// What links over sockets promise beyond what all links do.
-#[macro_export]
-macro_rules! link_tests {
-    ($kind:expr) => {
+        $crate::socket_tests! { $kind; lies:
+            a_lie_on_a_lane_ends_its_link_alone
+        }
         $crate::socket_tests! { $kind; links:
+            all_promises_of_a_transport_are_kept
             a_link_outlives_the_runtime_that_dialled_it
             a_node_opens_lanes_to_a_client
             one_lane_more_than_allowed_waits_for_another_to_end
