@@ -118,6 +118,10 @@ impl Dice<'_> {
         (0..self.below(4)).map(|_| Bytes::from_static(b"payload")).collect()
     }
 
+    fn heads(&mut self) -> Vec<Bytes> {
+        if self.byte() < 200 { Vec::new() } else { self.batch() }
+    }
+
     fn requests(&mut self) -> Vec<(u32, u64)> {
         let count = if self.byte() < 200 { 0 } else { self.below(3) };
         (0..count).map(|_| (self.number() as u32, self.number())).collect()
@@ -205,6 +209,7 @@ impl Dice<'_> {
                 clock: self.number(),
                 after: self.counters(),
                 requests: self.requests(),
+                heads: self.heads(),
                 batch: self.batch(),
             })
             .collect()
@@ -212,7 +217,12 @@ impl Dice<'_> {
 
     fn body(&mut self, mine: ViewId) -> Body {
         match self.below(32) {
-            0..=2 => Body::Data { row: self.row(), requests: self.requests(), batch: self.batch() },
+            0..=2 => Body::Data {
+                row: self.row(),
+                requests: self.requests(),
+                heads: self.heads(),
+                batch: self.batch(),
+            },
             3 => Body::Status { row: self.row(), probe: self.flip() },
             4 => Body::Fetch { rank: self.number() as usize, from: self.seq(), through: self.seq() },
             5 => Body::Refill { rank: self.number() as usize, frames: self.frames() },
@@ -274,7 +284,7 @@ impl Dice<'_> {
         *ticket += 1;
         let (payload, next) = (Bytes::from_static(b"mine"), Ticket(*ticket));
         match self.below(24) {
-            0 => Input::Submit { ticket: next, payload },
+            0 => Input::Submit { ticket: next, head: Bytes::new(), payload },
             1 => Input::SendTo { ticket: next, to: self.member(), payload },
             2 => {
                 let to = if self.flip() { Audience::Group } else { Audience::One(self.member()) };

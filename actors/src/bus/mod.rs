@@ -27,7 +27,7 @@ pub(crate) use bindings::{Hosted, UplinkOf};
 pub(crate) use commands::{
     Forward, Publish, PublishFor, Request, Subscribe, Subscribed, Trail, Unsubscribe, unheard,
 };
-pub(crate) use envelope::{Envelope, Opened, open, wrap, wrap_raw};
+pub(crate) use envelope::{Envelope, Opened, head, open};
 pub(crate) use follow::{is_reserved, tell_message, tell_view};
 pub(crate) use handle::{IN_FLIGHT_BYTES_MAX, check_subject};
 pub(crate) use local::Local;

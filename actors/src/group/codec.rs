@@ -113,10 +113,11 @@ mod tests {
     proptest! {
         #[test]
         fn data_and_refills_come_back_as_they_were(batches in proptest::collection::vec(payloads(), 1..4)) {
-            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], batch: batches[0].clone() };
+            let heads = batches[0].clone();
+            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads, batch: batches[0].clone() };
             let purposes = vec![Purpose::Answer(7); batches[0].len()];
             let direct = Body::Direct { first: Seq::new(2), purposes, batch: batches[0].clone() };
-            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], batch };
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], heads: vec![], batch };
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
             for body in [data, direct, refill, Body::Where] {
                 let message = Message { view: ViewId { lineage: 5, epoch: 2 }, body };

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Asker, replication::Replication};
 use crate::{
-    bus::{Delivery, Envelope, Opened, Overflow, PublishError, open, wrap, wrap_raw},
+    bus::{Delivery, Envelope, Opened, Overflow, PublishError, head, open},
     queue::Feed,
     room::Held,
 };
@@ -47,7 +47,9 @@ impl Done {
 pub(crate) struct Publication {
     pub(crate) publisher: PublisherId,
     pub(crate) number: u64,
-    pub(crate) wrapped: Bytes,
+    /// What stands before the payload in the group.
+    pub(crate) head: Bytes,
+    pub(crate) payload: Bytes,
     pub(crate) done: Done,
 }
 
@@ -95,13 +97,10 @@ pub(crate) struct Covers(pub(crate) Position);
 struct Pump(u64);
 
 impl Replication {
-    /// What a message sent to the group itself looks like on its way.
-    pub(crate) fn wrapped(&self, payload: Bytes) -> Bytes {
-        if self.spec.subjects().is_empty() { payload } else { wrap_raw(&payload) }
-    }
-
     /// Lets the subscribers have what was published; returns what the group's readers get.
     pub(crate) fn unwrapped(&mut self, mut event: Event) -> Option<Event> {
+        let head =
+            if let Event::Message { head, .. } = &mut event { std::mem::take(head) } else { Bytes::new() };
         let Some(bound) = &mut self.bound else { return Some(event) };
         match &mut event {
             Event::View(view) => {
@@ -116,16 +115,14 @@ impl Replication {
                 self.pump_due = true;
                 bound.on_raw(*sender, payload.clone());
             }
-            Event::Message { sender, payload, .. } => match open(std::mem::take(payload)) {
-                Some(Opened::Raw(raw)) => {
+            Event::Message { sender, payload, .. } => match open(&head) {
+                Some(Opened::Raw) => {
                     self.pump_due = true;
-                    bound.on_raw(*sender, raw.clone());
-                    *payload = raw;
+                    bound.on_raw(*sender, payload.clone());
                 }
-                Some(Opened::Published(envelope, inner)) => {
+                Some(Opened::Published(envelope)) => {
                     self.pump_due = true;
-                    *payload = inner.clone();
-                    let (passes, hand_out) = bound.on_published(*sender, envelope, inner);
+                    let (passes, hand_out) = bound.on_published(*sender, envelope, payload.clone());
                     if let (Some(hand_out), Some(bus)) = (hand_out, &self.bus) {
                         bus.do_send(hand_out);
                     }
@@ -156,10 +153,10 @@ impl Replication {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
         }
         let stamp = stamp.unwrap_or_else(|| bound.core.stamp());
-        match wrap(&Envelope { stamp, subject, reply_to }, &payload) {
-            Ok(wrapped) => {
+        match head(&Envelope { stamp, subject, reply_to }) {
+            Ok(head) => {
                 let Stamp { publisher, number, .. } = stamp;
-                let publication = Publication { publisher, number, wrapped, done };
+                let publication = Publication { publisher, number, head, payload, done };
                 self.waiting.push(Asker::Publisher(publication));
                 self.admit_soon(ctx);
             }

@@ -207,7 +207,8 @@ impl Replication {
         while let Some(asker) = self.waiting.pop() {
             let ticket = self.ticket();
             let mut effects = Vec::new();
-            let input = Input::Submit { ticket, payload: asker.payload().clone() };
+            let (head, payload) = asker.message();
+            let input = Input::Submit { ticket, head, payload };
             match self.group.handle(self.clock.now(), input, &mut effects) {
                 Ok(()) => {
                     if let Asker::Sender(_, progress) = &asker {
@@ -304,7 +305,6 @@ impl Handler<Submit> for Replication {
         if !self.waiting.has_room(bytes) {
             return progress.fail(SendError::Busy(self.waiting.len()));
         }
-        let payload = self.wrapped(payload);
         if !wait && (!self.waiting.is_empty() || self.group.room() < payload.len()) {
             let waiting = self.spec.config().window_bytes - self.group.room();
             return progress.fail(SendError::WouldBlock { waiting });

@@ -26,15 +26,20 @@ impl Asker {
         }
     }
 
-    pub(crate) const fn payload(&self) -> &Bytes {
+    /// What stands before the message, and the message.
+    pub(crate) fn message(&self) -> (Bytes, Bytes) {
         match self {
-            Self::Sender(payload, _) => payload,
-            Self::Publisher(publication) => &publication.wrapped,
+            Self::Sender(payload, _) => (Bytes::new(), payload.clone()),
+            Self::Publisher(publication) => (publication.head.clone(), publication.payload.clone()),
         }
     }
 
-    fn weight(&self) -> usize {
-        self.payload().len() + OVERHEAD_BYTES
+    const fn weight(&self) -> usize {
+        OVERHEAD_BYTES
+            + match self {
+                Self::Sender(payload, _) => payload.len(),
+                Self::Publisher(publication) => publication.head.len() + publication.payload.len(),
+            }
     }
 }
 

@@ -87,10 +87,12 @@ impl Group {
         if self.asks.len() >= self.config.requests_max {
             return Err(Refusal::TooManyRequests { max: self.config.requests_max });
         }
-        self.may_submit(&payload)?;
+        self.may_submit(payload.len())?;
         let mut asking = Asking { collect, open: BTreeSet::new(), wanted: 0, answers: 0 };
         match to {
-            Audience::Group => self.enqueue(Submission { ticket, payload, asks: true })?,
+            Audience::Group => {
+                self.enqueue(Submission { ticket, head: Bytes::new(), payload, asks: true })?;
+            }
             Audience::One(member) => {
                 let purpose = Purpose::Request(ticket.0);
                 self.push_letter(member, Letter { purpose, payload, ticket: Some(ticket) })?;
@@ -111,7 +113,7 @@ impl Group {
 
     /// The application answers a request.
     pub(super) fn on_answer(&mut self, request: RequestId, payload: Bytes) -> Result<(), Refusal> {
-        self.may_submit(&payload)?;
+        self.may_submit(payload.len())?;
         let purpose = Purpose::Answer(request.number);
         self.push_letter(request.asker, Letter { purpose, payload, ticket: None })
     }

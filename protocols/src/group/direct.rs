@@ -38,7 +38,7 @@ impl Directs {
 
 impl Group {
     pub(super) fn on_send_to(&mut self, ticket: Ticket, to: Member, payload: Bytes) -> Result<(), Refusal> {
-        self.may_submit(&payload)?;
+        self.may_submit(payload.len())?;
         self.push_letter(to, Letter { purpose: Purpose::Message, payload, ticket: Some(ticket) })
     }
 

@@ -3,7 +3,7 @@
 use quorate_membership::{Member, agreement::Breach};
 
 use super::{Body, Effects, Group, Message, Refusal};
-use crate::direct::Letters;
+use crate::{Frame, direct::Letters};
 
 /// Messages of views still to come that are kept.
 const EARLY_MAX: usize = 4096;
@@ -100,7 +100,10 @@ impl Group {
 
     fn on_body(&mut self, from: Member, body: Body, out: &mut Effects) -> Result<(), Refusal> {
         match body {
-            Body::Data { row, requests, batch } => self.on_data(from, &row, requests, batch),
+            Body::Data { row, requests, heads, batch } => {
+                let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
+                self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch })
+            }
             Body::Direct { first, purposes, batch } => {
                 self.on_direct(from, Letters { first, purposes, batch }, out)
             }

@@ -27,6 +27,9 @@ pub enum Input {
     Submit {
         /// How its fate will be named.
         ticket: Ticket,
+        /// What stands before the message, handed over beside it and not copied into it, such as where it
+        /// was published; empty if nothing does. It counts as a part of the message.
+        head: Bytes,
         /// The message.
         payload: Bytes,
     },
@@ -217,6 +220,9 @@ pub enum Event {
         /// along to the next view. In a weaker order `false` says that it, or what caused it, may not
         /// be held by enough yet: if members die or are removed now, the others may go on without it.
         uniform: bool,
+        /// What stands before the message; the bus has read it when an application gets the event, and
+        /// leaves nothing.
+        head: Bytes,
         /// The message.
         payload: Bytes,
     },

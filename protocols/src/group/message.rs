@@ -8,7 +8,10 @@ use quorate_membership::{
 use serde::{Deserialize, Serialize};
 
 use super::{Charter, Offer};
-use crate::{ChunkLabel, Frame, Purpose, Row, weight::weight};
+use crate::{
+    ChunkLabel, Frame, Purpose, Row,
+    weight::{batch_weight, weight},
+};
 
 /// Anything one member sends to another. The lane names the group, the link names the sender and
 /// its life, and the message names the view it speaks of.
@@ -30,6 +33,10 @@ pub enum Body {
         row: Row,
         /// Which of the messages are requests: the place in the batch and the sender's number.
         requests: Vec<(u32, u64)>,
+        /// What stands before each of the messages; none if nothing stands before any of them. They
+        /// travel as raw payload, too.
+        #[serde(skip)]
+        heads: Vec<Bytes>,
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
         batch: Vec<Bytes>,
@@ -219,12 +226,15 @@ pub enum Body {
 }
 
 impl Body {
-    /// All payloads of the body, in batches: a shell takes them out before it encodes the rest, and
-    /// puts them back after decoding.
+    /// All heads and payloads of the body, in batches: a shell takes them out before it encodes the
+    /// rest, and puts them back after decoding.
     pub fn batches_mut(&mut self) -> Vec<&mut Vec<Bytes>> {
         match self {
-            Self::Data { batch, .. } | Self::Direct { batch, .. } | Self::State { batch, .. } => vec![batch],
-            Self::Refill { frames, .. } => frames.iter_mut().map(|frame| &mut frame.batch).collect(),
+            Self::Data { heads, batch, .. } => vec![heads, batch],
+            Self::Direct { batch, .. } | Self::State { batch, .. } => vec![batch],
+            Self::Refill { frames, .. } => {
+                frames.iter_mut().flat_map(|frame| [&mut frame.heads, &mut frame.batch]).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -232,9 +242,8 @@ impl Body {
     /// Bytes that its messages count for.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Data { batch, .. } | Self::Direct { batch, .. } | Self::State { batch, .. } => {
-                batch.iter().map(weight).sum()
-            }
+            Self::Data { heads, batch, .. } => batch_weight(heads, batch),
+            Self::Direct { batch, .. } | Self::State { batch, .. } => batch.iter().map(weight).sum(),
             Self::Refill { frames, .. } => frames.iter().map(Frame::weight).sum(),
             _ => 0,
         }

@@ -71,6 +71,8 @@ const FORMER_LINEAGES_MAX: usize = 32;
 #[derive(Debug)]
 struct Submission {
     ticket: Ticket,
+    /// What stands before the message.
+    head: Bytes,
     payload: Bytes,
     /// Whether answers to it are collected.
     asks: bool,
@@ -238,7 +240,7 @@ impl Group {
                 Err(Refusal::Faulty { from, what: "it has the name of this node".to_owned() })
             }
             Input::Received { from, message } => self.on_message(from, message, out),
-            Input::Submit { ticket, payload } => self.on_submit(ticket, payload),
+            Input::Submit { ticket, head, payload } => self.on_submit(ticket, head, payload),
             Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
             Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
             Input::Answer { request, payload } => self.on_answer(request, payload),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use quorate_membership::{Decree, Member, View, agreement::Ballot};
 
 use super::{Body, Group, Message, Refusal, entry::HEARS_MAX};
@@ -11,6 +12,10 @@ impl Group {
     /// Checks the numbers and the shape of what was received against what can be.
     pub(super) fn check_plausible(&self, from: Member, message: &Message) -> Result<(), Refusal> {
         let fault = match &message.body {
+            Body::Data { heads, batch, .. } => check_heads(heads, batch),
+            Body::Refill { frames, .. } => {
+                frames.iter().find_map(|frame| check_heads(&frame.heads, &frame.batch))
+            }
             Body::Direct { first, batch, .. } => {
                 let last = first.get().saturating_add(batch.len() as u64);
                 (last > COUNT_MAX).then_some("letters at positions that nobody reaches")
@@ -50,6 +55,11 @@ impl Group {
         }
         check_view(&decree.view)
     }
+}
+
+fn check_heads(heads: &[Bytes], batch: &[Bytes]) -> Option<&'static str> {
+    let fits = heads.is_empty() || heads.len() == batch.len();
+    (!fits).then_some("heads that are not as many as the messages")
 }
 
 fn check_ballot(ballot: Ballot) -> Option<&'static str> {

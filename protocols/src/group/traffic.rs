@@ -9,32 +9,32 @@ use super::{Body, Effects, Event, Fate, Group, Message, Refusal, Submission, Tic
 use crate::{
     Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
-    weight::weight,
+    weight::headed_weight,
 };
 
 /// Bytes of frames that are sent again at one request.
 const REFILL_BYTES: usize = 256 << 10;
 
 impl Group {
-    pub(super) fn on_submit(&mut self, ticket: Ticket, payload: Bytes) -> Result<(), Refusal> {
-        self.may_submit(&payload)?;
-        self.enqueue(Submission { ticket, payload, asks: false })
+    pub(super) fn on_submit(&mut self, ticket: Ticket, head: Bytes, payload: Bytes) -> Result<(), Refusal> {
+        self.may_submit(head.len() + payload.len())?;
+        self.enqueue(Submission { ticket, head, payload, asks: false })
     }
 
-    /// Whether this member may send such a message, be it to all or to one.
-    pub(super) fn may_submit(&self, payload: &Bytes) -> Result<(), Refusal> {
+    /// Whether this member may send a message of so many bytes, be it to all or to one.
+    pub(super) fn may_submit(&self, size: usize) -> Result<(), Refusal> {
         if self.left || self.wants_out {
             return Err(Refusal::Left);
         }
         if self.config.witnesses.contains(&self.me.node) {
             return Err(Refusal::Witness);
         }
-        let (size, max) = (payload.len(), self.config.message_bytes_max);
+        let max = self.config.message_bytes_max;
         if size > max { Err(Refusal::TooLarge { size, max }) } else { Ok(()) }
     }
 
     pub(super) fn enqueue(&mut self, submission: Submission) -> Result<(), Refusal> {
-        let (waiting, size) = (self.waiting_bytes(), weight(&submission.payload));
+        let (waiting, size) = (self.waiting_bytes(), submission.weight());
         if waiting > 0 && waiting + size > self.config.window_bytes {
             return Err(Refusal::WouldBlock { waiting, window: self.config.window_bytes });
         }
@@ -57,9 +57,9 @@ impl Group {
             let asks = |(place, s): (usize, &Submission)| s.asks.then_some((place as u32, s.ticket.0));
             let requests: Vec<(u32, u64)> = submissions.iter().enumerate().filter_map(asks).collect();
             let tickets: Vec<Ticket> = submissions.iter().map(|s| s.ticket).collect();
-            let batch: Vec<Bytes> = submissions.into_iter().map(|s| s.payload).collect();
-            self.outbox_bytes -= batch.iter().map(weight).sum::<usize>();
-            let seq = stream.send(requests.clone(), batch.clone()).seq;
+            self.outbox_bytes -= submissions.iter().map(Submission::weight).sum::<usize>();
+            let (heads, batch) = pieces(submissions);
+            let seq = stream.send(requests.clone(), heads.clone(), batch.clone()).seq;
             let row = stream.row();
             self.until_uniform.extend(tickets.iter().map(|ticket| (seq, *ticket)));
             self.until_everywhere.extend(tickets.into_iter().map(|ticket| (seq, ticket)));
@@ -68,7 +68,7 @@ impl Group {
             }
             self.row_due = false;
             let peers = self.peers();
-            self.post_all(peers, self.view_id(), Body::Data { row, requests, batch }, out);
+            self.post_all(peers, self.view_id(), Body::Data { row, requests, heads, batch }, out);
         }
     }
 
@@ -86,17 +86,9 @@ impl Group {
         }
     }
 
-    pub(super) fn on_data(
-        &mut self,
-        from: Member,
-        row: &Row,
-        requests: Vec<(u32, u64)>,
-        batch: Vec<Bytes>,
-    ) -> Result<(), Refusal> {
+    pub(super) fn on_data(&mut self, from: Member, row: &Row, frame: Frame) -> Result<(), Refusal> {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
-        let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
-        let frame = Frame { seq, clock, after, requests, batch };
         self.row_due |= stream.on_frame(rank, row, frame).map_err(faulty(from))?;
         Ok(())
     }
@@ -169,11 +161,13 @@ impl Group {
         let Some(view) = &self.view else { return };
         let (view, sender, seq) = (view.id, view.members[passed.sender], passed.seq);
         let uniform = passed.uniform;
+        let mut heads = passed.heads.into_iter();
         for (index, payload) in passed.batch.into_iter().enumerate() {
             let index = index as u32;
+            let head = heads.next().unwrap_or_default();
             let number = passed.requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
             let event = match number {
-                None => Event::Message { view, sender, seq, index, uniform, payload },
+                None => Event::Message { view, sender, seq, index, uniform, head, payload },
                 Some(number) => {
                     let request = RequestId { asker: sender, number };
                     Event::Request { view, request, place: Some((seq, index)), payload }
@@ -188,7 +182,18 @@ impl Group {
         let Body::Data { row, batch, .. } = &message.body else { return };
         for (index, payload) in batch.iter().cloned().enumerate() {
             let (view, seq, index) = (message.view, row.sent, index as u32);
-            self.tell(Event::Message { view, sender: from, seq, index, uniform: false, payload }, out);
+            self.tell(
+                Event::Message {
+                    view,
+                    sender: from,
+                    seq,
+                    index,
+                    uniform: false,
+                    head: Bytes::new(),
+                    payload,
+                },
+                out,
+            );
         }
     }
 
@@ -269,11 +274,25 @@ impl Group {
 /// The oldest submissions, up to `bytes`, or a single longer one.
 fn next_batch(outbox: &mut VecDeque<Submission>, bytes: usize) -> Vec<Submission> {
     let (mut batch, mut sum) = (Vec::new(), 0);
-    while let Some(next) = outbox.pop_front_if(|s| batch.is_empty() || sum + weight(&s.payload) <= bytes) {
-        sum += weight(&next.payload);
+    while let Some(next) = outbox.pop_front_if(|s| batch.is_empty() || sum + s.weight() <= bytes) {
+        sum += next.weight();
         batch.push(next);
     }
     batch
+}
+
+/// The heads of submissions, none if none has one, and their payloads.
+fn pieces(submissions: Vec<Submission>) -> (Vec<Bytes>, Vec<Bytes>) {
+    let headed = submissions.iter().any(|s| !s.head.is_empty());
+    let (heads, batch): (Vec<_>, Vec<_>) = submissions.into_iter().map(|s| (s.head, s.payload)).unzip();
+    (if headed { heads } else { Vec::new() }, batch)
+}
+
+impl Submission {
+    /// Bytes that it counts for.
+    fn weight(&self) -> usize {
+        headed_weight(self.head.len(), &self.payload)
+    }
 }
 
 fn faulty(from: Member) -> impl Fn(StreamError) -> Refusal {

@@ -58,7 +58,8 @@ impl Group {
     pub(super) fn tell(&mut self, event: Event, out: &mut Effects) {
         if self.transfers.is_filling() {
             let payload = match &event {
-                Event::Message { payload, .. } | Event::Request { payload, .. } => payload.len(),
+                Event::Message { head, payload, .. } => head.len() + payload.len(),
+                Event::Request { payload, .. } => payload.len(),
                 _ => 0,
             };
             self.transfers.held_back_bytes += payload.max(EVENT_BYTES_MIN);

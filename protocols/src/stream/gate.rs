@@ -47,8 +47,8 @@ impl Stream {
 
     fn pass(&mut self, sender: usize, uniform: bool) -> Passed {
         let frame = self.head(sender).expect("only a frame that is here is passed");
-        let Frame { seq, requests, batch, .. } = frame.clone();
-        let passed = Passed { sender, seq, uniform, requests, batch };
+        let Frame { seq, requests, heads, batch, .. } = frame.clone();
+        let passed = Passed { sender, seq, uniform, requests, heads, batch };
         self.delivered[sender] = passed.seq;
         self.note_own_row();
         self.free();

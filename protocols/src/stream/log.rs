@@ -161,7 +161,14 @@ mod tests {
 
     fn frame(seq: u64, payload: &Bytes) -> Frame {
         let (seq, batch) = (Seq::new(seq), vec![payload.clone()]);
-        Frame { seq, clock: seq.get(), after: vec![Seq::NONE], requests: Vec::new(), batch }
+        Frame {
+            seq,
+            clock: seq.get(),
+            after: vec![Seq::NONE],
+            requests: Vec::new(),
+            heads: Vec::new(),
+            batch,
+        }
     }
 
     #[test]

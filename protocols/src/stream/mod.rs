@@ -25,7 +25,7 @@ pub(crate) use log::SenderLog;
 
 use crate::{
     Order,
-    weight::{MESSAGE_BYTES_MIN, weight},
+    weight::{MESSAGE_BYTES_MIN, batch_weight},
 };
 
 /// What a member says of itself. All counters only grow within a view.
@@ -52,6 +52,8 @@ pub struct Frame {
     pub after: Vec<Seq>,
     /// Which of the messages are requests: the place in the batch and the sender's number.
     pub requests: Vec<(u32, u64)>,
+    /// What stands before each of the messages; none if nothing stands before any of them.
+    pub heads: Vec<Bytes>,
     /// The messages, oldest first.
     pub batch: Vec<Bytes>,
 }
@@ -59,7 +61,7 @@ pub struct Frame {
 impl Frame {
     /// Bytes that the messages of the frame count for.
     pub(crate) fn weight(&self) -> usize {
-        self.batch.iter().map(weight).sum()
+        batch_weight(&self.heads, &self.batch)
     }
 
     /// The same when it is sent again, where every frame brings counters of its own.
@@ -185,11 +187,11 @@ impl Stream {
     ///
     /// # Panics
     /// For a learner, which sends nothing.
-    pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, batch: Vec<Bytes>) -> Frame {
+    pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, heads: Vec<Bytes>, batch: Vec<Bytes>) -> Frame {
         let me = self.me.expect("only data members send");
         self.clock += 1;
         let seq = self.logs[me].received().next();
-        let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), requests, batch };
+        let frame = Frame { seq, clock: self.clock, after: self.delivered.clone(), requests, heads, batch };
         self.unstable_bytes += frame.weight();
         self.unstable.push_back((seq, frame.weight()));
         self.logs[me].insert(frame.clone());
@@ -363,6 +365,7 @@ pub(crate) struct Passed {
     /// Whether it survives any view change, as far as this member knows.
     pub(crate) uniform: bool,
     pub(crate) requests: Vec<(u32, u64)>,
+    pub(crate) heads: Vec<Bytes>,
     pub(crate) batch: Vec<Bytes>,
 }
 

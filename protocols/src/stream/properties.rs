@@ -120,8 +120,11 @@ impl World {
         match step {
             Step::Send(by, batch) => {
                 let batch: Vec<Bytes> = batch.into_iter().map(|bytes| vec![by as u8; bytes].into()).collect();
+                let heads: Vec<Bytes> =
+                    batch.iter().map(|payload| payload.slice(..payload.len() / 2)).collect();
+                let heads = if batch.len().is_multiple_of(2) { heads } else { Vec::new() };
                 let requests = batch.first().map(|_| (0, 7)).into_iter().collect();
-                let frame = self.streams[by].send(requests, batch);
+                let frame = self.streams[by].send(requests, heads, batch);
                 self.sent[by].push(frame.clone());
                 let row = self.streams[by].row();
                 self.post(by, &Packet::Data(by, row, frame));
@@ -205,7 +208,7 @@ fn frames() -> impl Strategy<Value = Frame> {
     (numbers(), numbers(), counters(), requests, 0..3_usize).prop_map(
         |(seq, clock, after, requests, messages)| {
             let batch = vec![Bytes::from_static(b"lie"); messages];
-            Frame { seq: Seq::new(seq), clock, after, requests, batch }
+            Frame { seq: Seq::new(seq), clock, after, requests, heads: Vec::new(), batch }
         },
     )
 }
@@ -255,7 +258,7 @@ proptest! {
     ) {
         let mut stream = Stream::new(order, MEMBERS, Some(0), None).for_learners(1, 1 << 20);
         for _ in 0..own {
-            stream.send(Vec::new(), vec![Bytes::from_static(b"mine")]);
+            stream.send(Vec::new(), Vec::new(), vec![Bytes::from_static(b"mine")]);
         }
         for lie in lies {
             let before = stream.clone();

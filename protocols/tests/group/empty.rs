@@ -8,7 +8,7 @@ use quorate_protocols::{Body, Input, Refusal, Ticket};
 use crate::world::World;
 
 fn submit(world: &mut World, by: u64, ticket: u64) -> Result<(), Refusal> {
-    world.input(by, Input::Submit { ticket: Ticket(ticket), payload: Bytes::new() })
+    world.input(by, Input::Submit { ticket: Ticket(ticket), head: Bytes::new(), payload: Bytes::new() })
 }
 
 #[test]

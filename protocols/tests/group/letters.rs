@@ -191,6 +191,6 @@ fn a_message_longer_than_the_bound_is_refused_and_one_longer_than_a_batch_is_not
     world.submit(1, 1, "abc");
     world.run(10);
     assert_eq!(world.delivered(2), ["abc"]);
-    let long = Input::Submit { ticket: Ticket(2), payload: Bytes::from_static(b"abcd") };
+    let long = Input::Submit { ticket: Ticket(2), head: Bytes::new(), payload: Bytes::from_static(b"abcd") };
     assert_eq!(world.input(1, long), Err(Refusal::TooLarge { size: 4, max: 3 }));
 }

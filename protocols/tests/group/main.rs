@@ -4,6 +4,7 @@ mod charter;
 mod empty;
 mod fates;
 mod founding;
+mod heads;
 mod letters;
 mod removed;
 mod slow;

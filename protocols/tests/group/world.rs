@@ -132,7 +132,7 @@ impl World {
 
     pub(crate) fn submit(&mut self, by: u64, ticket: u64, payload: &'static str) {
         let payload = Bytes::from_static(payload.as_bytes());
-        self.input(by, Input::Submit { ticket: Ticket(ticket), payload }).unwrap();
+        self.input(by, Input::Submit { ticket: Ticket(ticket), head: Bytes::new(), payload }).unwrap();
     }
 
     pub(crate) fn send_to(&mut self, by: u64, to: u64, ticket: u64, payload: &'static str) {

@@ -103,7 +103,7 @@ impl World {
         if let Some(checker) = self.checkers.get_mut(&id) {
             checker.on_submit(life, payload.clone());
         }
-        self.feed(life, id, vec![Input::Submit { ticket, payload }]);
+        self.feed(life, id, vec![Input::Submit { ticket, head: Bytes::new(), payload }]);
     }
 
     fn publish_new(&mut self, life: Member, text: &str) {

@@ -174,7 +174,7 @@ impl World {
                 self.note(view.id.epoch ^ life.node.get() << 32);
                 self.on_bound_view(life, id, &view);
             }
-            Event::Message { view, sender, seq, index, uniform, payload } => {
+            Event::Message { view, sender, seq, index, uniform, payload, .. } => {
                 checker.on_message(exact, life, view, (sender, seq, index), &payload);
                 checker.on_mark(life, uniform, &payload);
                 self.tally.delivered += 1;

@@ -22,7 +22,7 @@ impl World {
         let payload = lost.unwrap_or_else(|| Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes()));
         self.checker.on_submit(state.life, payload.clone());
         state.tickets.insert(ticket, payload.clone());
-        self.feed(node, vec![Input::Submit { ticket, payload }]);
+        self.feed(node, vec![Input::Submit { ticket, head: Bytes::new(), payload }]);
     }
 
     pub(super) fn submit(&mut self, node: NodeId) {
@@ -65,7 +65,7 @@ impl World {
             } else if let Some(to) = letter {
                 inputs.push(Input::SendTo { ticket, to, payload });
             } else {
-                inputs.push(Input::Submit { ticket, payload });
+                inputs.push(Input::Submit { ticket, head: Bytes::new(), payload });
             }
         }
         self.feed(node, inputs);

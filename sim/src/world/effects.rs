@@ -78,7 +78,7 @@ impl World {
                 }
                 self.enter_with_state(life, &view);
             }
-            Event::Message { view, sender, seq, index, uniform, payload } => {
+            Event::Message { view, sender, seq, index, uniform, payload, .. } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
                 let now = self.exact(life.node);

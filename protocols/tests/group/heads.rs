@@ -1,0 +1,96 @@
+//! Messages with something before them, which travels beside the payload.
+
+use bytes::Bytes;
+use quorate_membership::{Incarnation, Member, Seq};
+use quorate_protocols::{Body, Effect, Event, Fate, Frame, Input, Message, Order, Refusal, Row, Ticket};
+
+use crate::world::{World, n};
+
+fn submit(
+    world: &mut World,
+    by: u64,
+    ticket: u64,
+    head: &'static str,
+    payload: Bytes,
+) -> Result<(), Refusal> {
+    world.input(by, Input::Submit { ticket: Ticket(ticket), head: head.into(), payload })
+}
+
+/// Heads and payloads of the messages delivered at a node, with where the payloads lie.
+fn delivered(world: &mut World, number: u64) -> Vec<(Bytes, Bytes, *const u8)> {
+    let message = |effect| match effect {
+        Effect::Deliver(Event::Message { head, payload, .. }) => {
+            let place = payload.as_ptr();
+            Some((head, payload, place))
+        }
+        _ => None,
+    };
+    world.told(number).into_iter().filter_map(message).collect()
+}
+
+#[test]
+fn every_member_gets_each_message_with_its_own_head_and_in_place_however_it_came() {
+    let payloads = [Bytes::from("a"), Bytes::from("bb"), Bytes::from("ccc"), Bytes::new()];
+    let heads = ["first", "", "third", "fourth"];
+    let expected: Vec<_> = heads
+        .iter()
+        .zip(&payloads)
+        .map(|(head, payload)| (Bytes::from(*head), payload.clone(), payload.as_ptr()))
+        .collect();
+    for order in Order::ALL {
+        let mut world = World::founded(3, |config| config.order = order);
+        // Of 3 it is fetched anew, and of whoever has it after 1 is gone.
+        world.lose(|from, to, body| {
+            (from, to) == (n(1), n(3)) && matches!(body, Body::Data { .. } | Body::Refill { .. })
+        });
+        for (ticket, (head, payload)) in (1..).zip(heads.iter().zip(&payloads)) {
+            submit(&mut world, 1, ticket, head, payload.clone()).unwrap();
+        }
+        world.run(5);
+        world.crash(1);
+        world.run(3000);
+        assert_eq!(world.view(2).members.len(), 2);
+        for number in [2, 3] {
+            assert_eq!(delivered(&mut world, number), expected, "{order} at {number}");
+        }
+    }
+}
+
+#[test]
+fn a_head_counts_as_a_part_of_its_message() {
+    let mut world = World::founded(3, |config| (config.window_bytes, config.message_bytes_max) = (1000, 500));
+    let long = "h".repeat(400).leak();
+    let refused = submit(&mut world, 1, 1, long, Bytes::from_static(&[0; 101]));
+    assert_eq!(refused, Err(Refusal::TooLarge { size: 501, max: 500 }));
+    world.lose(|_, _, _| true);
+    for ticket in [2, 3] {
+        submit(&mut world, 1, ticket, long, Bytes::from_static(&[0; 100])).unwrap();
+    }
+    let refused = submit(&mut world, 1, 4, "", Bytes::new());
+    assert_eq!(refused, Err(Refusal::WouldBlock { waiting: 1000, window: 1000 }));
+    world.lose(|_, _, _| false);
+    world.run(1000);
+    assert_eq!(world.fates(1, 3), [Fate::Uniform, Fate::Everywhere]);
+    submit(&mut world, 1, 5, long, Bytes::from_static(&[0; 100])).unwrap();
+}
+
+#[test]
+fn whoever_sends_other_heads_than_messages_is_faulty() {
+    let mut world = World::founded(2, |_| {});
+    let (view, from) = (world.view(1).id, Member::new(n(2), Incarnation::new(1)));
+    let (heads, batch) = (vec![Bytes::from("head"); 2], vec![Bytes::from("payload")]);
+    let none = vec![Seq::NONE; 2];
+    let row = Row { clock: 1, sent: Seq::new(1), received: none.clone(), delivered: none.clone() };
+    let (seq, after) = (Seq::new(1), none);
+    let frame =
+        Frame { seq, clock: 1, after, requests: Vec::new(), heads: heads.clone(), batch: batch.clone() };
+    for body in [
+        Body::Data { row, requests: Vec::new(), heads, batch },
+        Body::Refill { rank: 1, frames: vec![frame] },
+    ] {
+        let refused = world.input(1, Input::Received { from, message: Message { view, body } });
+        assert!(matches!(refused, Err(Refusal::Faulty { .. })), "{refused:?}");
+    }
+    world.run(100);
+    assert_eq!(delivered(&mut world, 1), []);
+}
