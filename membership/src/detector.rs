@@ -4,14 +4,16 @@
 //! whether it is heard, and a cut in one direction is noticed at both ends. What is said here is
 //! evidence about a link, not a verdict about a member: only a view removes a member.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+mod deadline;
+mod peer;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Incarnation, Member, NodeId, Time, Timing, agreement::Breach};
+use crate::{Member, NodeId, Time, Timing, agreement::Breach};
+use deadline::Deadline;
+use peer::{Asking, Doubt, Peer, Standing};
 
 /// A heartbeat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -70,43 +72,25 @@ pub enum DetectorEffect {
     WakeAt(Time),
 }
 
-/// Heartbeats to one peer that are remembered, for one that asks for more than anybody needs.
-const SENT_MAX: usize = 1024;
-
-/// What was reported last about the present life of a peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Standing {
-    Pending,
-    Reachable,
-    Unreachable,
-}
-
-#[derive(Clone, Debug)]
-struct Peer {
-    /// Unknown until the first heartbeat.
-    life: Option<Incarnation>,
-    /// Highest number heard from that life.
-    heard: u64,
-    standing: Standing,
-    /// Unless it stands as unreachable already, the peer does so from this moment on.
-    deadline: Time,
-    /// Our own heartbeats to it within the last detection time, oldest first.
-    sent: VecDeque<Sent>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    sequence: u64,
-    at: Time,
-    /// It asked, and nothing has been heard of it yet.
-    asks: bool,
-}
-
 /// Detects which of the watched nodes this node hears and is heard by.
 ///
 /// A peer is reachable when a heartbeat from it came within [`Timing::detect`], and the latest one
 /// echoed, when it came, one of ours sent no longer than [`Timing::detect`] before. Both nodes have
 /// to watch each other: heartbeats from a node that is not watched are ignored.
+///
+/// A busy machine makes live processes late, this one and its peers, by less than what counts as a
+/// stall. Therefore
+/// - own lateness puts off every deadline by as much, at most by a detection time since the peer was
+///   heard;
+/// - nobody is accused before what had come until [`Timing::last_call`] before was taken in, for
+///   which the shell is woken once more;
+/// - a peer that is heard and echoes what is older than two heartbeats is asked whether it hears this
+///   node, and accused only when its echoes become older than the detection time, and no answer came
+///   within [`Timing::answer`].
+///
+/// Bounds: a process that is on time finds silence within the detection time, and that a peer which
+/// it hears does not hear it within one and a half. One that is late all the time, as its peers are,
+/// but each time by less than a stall, finds either within six.
 ///
 /// Invariants: (I1) no report about one life of a peer is repeated; (I2) a wake is asked for exactly
 /// while a node is watched; (I3) own heartbeats are kept no longer than the detection time.
@@ -119,6 +103,8 @@ pub struct Detector {
     next_round: Time,
     /// The wake last asked for.
     due: Option<Time>,
+    /// By how much that is overdue, as far as deadlines were put off for it.
+    overdue: Duration,
     /// Until then an old echo accuses nobody: it may be old because we did not send.
     lenient_until: Time,
     breach: Option<Breach>,
@@ -136,6 +122,7 @@ impl Detector {
             peers: BTreeMap::new(),
             next_round: Time::ZERO,
             due: None,
+            overdue: Duration::ZERO,
             lenient_until: Time::ZERO,
             breach: None,
         }
@@ -158,12 +145,9 @@ impl Detector {
         if self.peers.is_empty() {
             self.next_round = now + self.timing.heartbeat();
         }
-        let (standing, deadline) = (Standing::Pending, now + self.timing.detect());
-        let mut peer = Peer { life: None, heard: 0, standing, deadline, sent: VecDeque::new() };
-        self.sequence += 1;
-        out.push(peer.beat(node, self.sequence, now, self.timing.detect(), false));
-        self.peers.insert(node, peer);
-        self.ask_again(out);
+        self.peers.insert(node, Peer::new(now + self.timing.detect()));
+        self.beat(now, node, Asking::No, out);
+        self.ask_again(now, out);
     }
 
     /// Forgets `node`: nothing is sent to it or said about it any more.
@@ -185,10 +169,7 @@ impl Detector {
     /// is not watched.
     pub fn ask(&mut self, now: Time, node: NodeId, out: &mut Vec<DetectorEffect>) -> Option<u64> {
         self.check(now, out);
-        let peer = self.peers.get_mut(&node)?;
-        self.sequence += 1;
-        out.push(peer.beat(node, self.sequence, now, self.timing.detect(), true));
-        Some(self.sequence)
+        self.beat(now, node, Asking::Measured, out)
     }
 
     /// Takes in a heartbeat whose sender the link has authenticated.
@@ -199,7 +180,6 @@ impl Detector {
         // What queued up while this process stood still comes before the wake that would say so.
         self.check(now, out);
         let detect = self.timing.detect();
-        let lenient = now < self.lenient_until;
         let Some(peer) = self.peers.get_mut(&from.node) else { return };
         match peer.life {
             Some(life) if from.incarnation < life && self.breach != Some(Breach::StaleIncarnation) => return,
@@ -207,7 +187,7 @@ impl Detector {
                 out.push(DetectorEffect::Superseded { old: Member::new(from.node, life), new: from });
                 peer.heard = 0;
                 peer.standing = Standing::Pending;
-                peer.deadline = now + detect;
+                peer.give_time(now + detect);
             }
             _ => {}
         }
@@ -216,37 +196,72 @@ impl Detector {
             return;
         }
         peer.heard = beat.sequence;
-        let echoed = peer.heard_through(now, from.node, beat.echo, out);
+        let age = peer.heard_through(now, from.node, beat.echo, out).map(|at| now.since(at));
         if beat.asks {
-            self.sequence += 1;
-            out.push(peer.beat(from.node, self.sequence, now, detect, false));
+            self.beat(now, from.node, Asking::No, out);
         }
-        if echoed.is_some_and(|at| now.since(at) <= detect) {
-            peer.deadline = now + detect;
+        let Some(peer) = self.peers.get_mut(&from.node) else { return };
+        if age.is_some_and(|age| age <= detect) {
+            peer.silent = Deadline::new(now + detect);
             if peer.standing != Standing::Reachable {
                 peer.standing = Standing::Reachable;
                 out.push(DetectorEffect::Reachable { member: from });
             }
-        } else if peer.standing == Standing::Reachable && !lenient {
-            peer.standing = Standing::Unreachable;
-            out.push(DetectorEffect::Unreachable { node: from.node });
         }
-        self.ask_again(out);
+        if peer.standing == Standing::Reachable {
+            self.doubt(now, from.node, beat.echo, age, out);
+        }
+        self.ask_again(now, out);
+    }
+
+    /// A reachable peer was heard, and what it echoed is so old; `None`: nobody knows how old.
+    fn doubt(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        echo: u64,
+        age: Option<Duration>,
+        out: &mut Vec<DetectorEffect>,
+    ) {
+        let (timing, lenient) = (self.timing, self.lenient_until);
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let outdated = age.is_none_or(|age| age > timing.detect());
+        if outdated && self.breach == Some(Breach::OldEchoAccuses) && now >= lenient {
+            peer.lose();
+            out.push(DetectorEffect::Unreachable { node });
+            return;
+        }
+        // Heard it is; whether it hears us is judged by itself.
+        peer.silent = Deadline::new(now + timing.detect());
+        let is_answer = age.is_some() && peer.doubt.is_some_and(|doubt| doubt.is_answered(echo));
+        if is_answer || age.is_some_and(|age| age <= timing.heartbeat() * 2) {
+            peer.doubt = None;
+            return;
+        }
+        if let Some(doubt) = peer.doubt.as_mut().filter(|_| outdated) {
+            doubt.confirm(now, timing);
+        }
+        if peer.doubt.is_some_and(|doubt| now.since(doubt.asked_at) < timing.heartbeat()) {
+            return;
+        }
+        let Some(asked) = self.beat(now, node, Asking::Doubting, out) else { return };
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let answer_by = lenient.max(now + timing.answer());
+        peer.doubt.get_or_insert_with(|| Doubt::new(now, asked, answer_by)).asked_at = now;
     }
 
     /// Sends what is due and reports who fell silent. A wake too early or for nothing does no harm.
     pub fn on_wake(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
         self.check(now, out);
         for (&node, peer) in &mut self.peers {
-            if peer.standing != Standing::Unreachable && peer.deadline <= now {
-                peer.standing = Standing::Unreachable;
+            if peer.is_lost(now, self.timing) {
+                peer.lose();
                 out.push(DetectorEffect::Unreachable { node });
             }
         }
         if self.next_round <= now {
-            for (&node, peer) in &mut self.peers {
-                self.sequence += 1;
-                out.push(peer.beat(node, self.sequence, now, self.timing.detect(), false));
+            for node in self.peers.keys().copied().collect::<Vec<_>>() {
+                self.beat(now, node, Asking::No, out);
             }
             // Keep the pace after a slightly late wake, but do not make up for missed rounds.
             let next = self.next_round + self.timing.heartbeat();
@@ -254,12 +269,13 @@ impl Detector {
             self.next_round = if soon { now + self.timing.heartbeat() } else { next };
         }
         self.due = None;
-        self.ask_again(out);
+        self.ask_again(now, out);
     }
 
-    /// Notices that this process stood still: the wake asked for is overdue beyond measure. Then it
-    /// says so and gives everybody, whom this node could not have heard or answered meanwhile, a
-    /// fresh detection time.
+    /// Notices that this process is late: the wake asked for is overdue. By less than a stall, that
+    /// puts off every deadline by as much. By more, the process stood still: then this says so and
+    /// gives everybody, whom this node could not have heard or answered meanwhile, a fresh detection
+    /// time.
     ///
     /// Every other call does this by itself. A shell calls it before it takes in anything else that
     /// may have queued up during a stall, so that the news comes first.
@@ -267,53 +283,44 @@ impl Detector {
         let Some(due) = self.due else { return };
         let late_by = now.since(due);
         if late_by <= self.timing.stall() {
+            let more = late_by.saturating_sub(self.overdue);
+            self.overdue += more;
+            if !more.is_zero() {
+                self.peers.values_mut().for_each(|peer| peer.excuse(late_by, more, self.timing));
+            }
             return;
         }
         out.push(DetectorEffect::Stalled { late_by });
         self.lenient_until = now + self.timing.detect();
         for peer in self.peers.values_mut() {
-            peer.deadline = self.lenient_until;
+            peer.give_time(self.lenient_until);
         }
         // The overdue wake is still to come: it must not count as a second stall.
         self.next_round = self.next_round.max(now);
-        self.due = Some(now);
+        (self.due, self.overdue) = (Some(now), Duration::ZERO);
     }
 
-    fn ask_again(&mut self, out: &mut Vec<DetectorEffect>) {
-        let unjudged = self.peers.values().filter(|peer| peer.standing != Standing::Unreachable);
-        let next = unjudged.map(|peer| peer.deadline).chain([self.next_round]).min();
-        if let Some(next) = next.filter(|next| !self.peers.is_empty() && self.due != Some(*next)) {
-            self.due = Some(next);
-            out.push(DetectorEffect::WakeAt(next));
-        }
-    }
-}
-
-impl Peer {
-    fn beat(&mut self, to: NodeId, sequence: u64, now: Time, detect: Duration, asks: bool) -> DetectorEffect {
-        while self.sent.len() >= SENT_MAX || self.sent.front().is_some_and(|sent| now.since(sent.at) > detect)
-        {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(Sent { sequence, at: now, asks });
-        DetectorEffect::Send { to, beat: Beat { sequence, echo: self.heard, asks } }
-    }
-
-    /// When our heartbeat with this number was sent, if that is remembered. What asked before it, or
-    /// with it, is answered by that.
-    fn heard_through(
+    /// Sends a heartbeat, if the node is watched, and returns its number.
+    fn beat(
         &mut self,
         now: Time,
         node: NodeId,
-        echo: u64,
+        asking: Asking,
         out: &mut Vec<DetectorEffect>,
-    ) -> Option<Time> {
-        let index = self.sent.binary_search_by_key(&echo, |sent| sent.sequence).ok()?;
-        for sent in self.sent.range_mut(..=index).filter(|sent| sent.asks) {
-            sent.asks = false;
-            out.push(DetectorEffect::RoundTrip { node, sequence: sent.sequence, took: now.since(sent.at) });
+    ) -> Option<u64> {
+        let peer = self.peers.get_mut(&node)?;
+        self.sequence += 1;
+        out.push(peer.beat(node, self.sequence, now, self.timing.detect(), asking));
+        Some(self.sequence)
+    }
+
+    fn ask_again(&mut self, now: Time, out: &mut Vec<DetectorEffect>) {
+        let judged = self.peers.values().filter_map(|peer| peer.next_wake(self.timing));
+        let next = judged.chain([self.next_round]).min();
+        if let Some(next) = next.filter(|next| !self.peers.is_empty() && self.due != Some(*next)) {
+            (self.due, self.overdue) = (Some(next), now.since(next));
+            out.push(DetectorEffect::WakeAt(next));
         }
-        Some(self.sent[index].at)
     }
 }
 

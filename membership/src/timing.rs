@@ -54,6 +54,18 @@ impl Timing {
         self.detect_within / 2
     }
 
+    /// Before a peer is accused, what has come from it is taken in for so long: what reaches a socket
+    /// passes several queues, and a timer may be ahead of them all.
+    pub fn last_call(&self) -> Duration {
+        self.detect_within / 10
+    }
+
+    /// A peer that seems not to hear this node is asked, and has so long to answer: it may be late by
+    /// a stall itself, and its answer has to be taken in.
+    pub fn answer(&self) -> Duration {
+        self.stall() + self.last_call()
+    }
+
     /// Between two looks at what is unanswered: lost frames are asked for again after it.
     pub fn resend(&self) -> Duration {
         self.detect_within / 10

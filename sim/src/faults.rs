@@ -14,6 +14,9 @@ pub enum Fault {
     Crash(NodeId),
     /// The process stands still; what arrives waits.
     Pause(NodeId),
+    /// Others take the machine: the process has a turn only now and then, after up to so many
+    /// milliseconds, and then its timers are ahead of what has arrived.
+    Busy(NodeId, u32),
     /// Nothing gets from the first to the second.
     CutOneWay(NodeId, NodeId),
     /// Nothing gets from one to the other, either way.
@@ -43,6 +46,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Crash(node) => write!(f, "crash {node}"),
             Self::Pause(node) => write!(f, "pause {node}"),
+            Self::Busy(node, millis) => write!(f, "turns of {node} up to {millis} ms apart"),
             Self::CutOneWay(a, b) => write!(f, "cut {a} -> {b}"),
             Self::Cut(a, b) => write!(f, "cut {a} - {b}"),
             Self::Partition(side) => {
@@ -81,12 +85,13 @@ impl Schedule {
 
     /// When the last fault is over, at the latest.
     pub fn healed(&self) -> Time {
-        let over = |(begin, end, fault): &(Time, Time, Fault)| match fault {
-            Fault::Aimed(_) => *end + end.since(*begin),
-            Fault::Late(_) => *end + ms(5000),
-            _ => *end,
-        };
         self.0.iter().map(over).max().unwrap_or_default()
+    }
+
+    /// Whether nothing but other programs has disturbed the nodes at this moment, or for so long before.
+    pub(crate) fn is_quiet(&self, now: Time, before: Duration) -> bool {
+        let disturbs = |it: &&(Time, Time, Fault)| it.0 <= now && now <= over(it) + before;
+        self.0.iter().filter(disturbs).all(|(.., fault)| matches!(fault, Fault::Busy(..)))
     }
 
     /// Makes faults for the first `span` of a run of these nodes.
@@ -142,13 +147,20 @@ impl Schedule {
         self.add(nodes, begin, begin + span, noise);
     }
 
-    /// Adds spans in which nodes are slow.
+    /// Adds spans in which nodes are slow, and in which they have few turns.
     pub fn slow_down(&mut self, rng: &mut SmallRng, nodes: &[NodeId], span: Duration) {
         let millis = span.as_millis() as u64;
         for _ in 0..rng.random_range(0..4) {
             let node = nodes[rng.random_range(0..nodes.len())];
             let (begin, lasts) = (rng.random_range(0..millis.max(1)), rng.random_range(500..4000));
             self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), Fault::Slow(node)));
+        }
+        for _ in 0..rng.random_range(0..3) {
+            let (begin, lasts) = (rng.random_range(0..millis.max(1)), rng.random_range(1000..8000));
+            for node in nodes {
+                let busy = Fault::Busy(*node, rng.random_range(1..240));
+                self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), busy));
+            }
         }
     }
 
@@ -188,6 +200,15 @@ impl Schedule {
             86..95 => Fault::Aimed(Aim::random(rng, nodes)),
             _ => Fault::Leave(a),
         }
+    }
+}
+
+/// When a fault is over, at the latest.
+fn over((begin, end, fault): &(Time, Time, Fault)) -> Time {
+    match fault {
+        Fault::Aimed(_) => *end + end.since(*begin),
+        Fault::Late(_) => *end + ms(5000),
+        _ => *end,
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::panic::catch_unwind;
 
-use quorate_membership::agreement::Breach;
+use quorate_membership::{NodeId, agreement::Breach};
 use quorate_protocols::bus::BusBreach;
-use quorate_sim::{Settings, WholeSettings, run, run_whole};
+use quorate_sim::{Fault, Schedule, Settings, WholeSettings, run, run_whole};
 
 /// Seeds that a mutant may survive.
 const SEEDS: u64 = 30;
@@ -58,6 +58,16 @@ noticed! {
     a_message_called_uniform_too_early_is_noticed: UniformTooEarly by "V3",
     a_clock_that_counts_over_a_gap_is_noticed: ClockOverGap by "V6",
     a_member_that_serves_on_after_a_stall_is_noticed: ServeAfterStall by "V7",
+}
+
+#[test]
+fn a_peer_that_is_accused_without_having_been_asked_is_noticed() {
+    let breach = Some(Breach::OldEchoAccuses);
+    let all = (1..=5).map(NodeId::new);
+    let busy = all.fold(Schedule::quiet(), |busy, node| busy.and(1000, 9000, Fault::Busy(node, 240)));
+    assert_noticed("F1", |seed| {
+        run(&Settings { breach, ..Settings::new(seed) }, &busy).violation.map(|violation| violation.property)
+    });
 }
 
 #[test]

@@ -29,6 +29,16 @@ fn s1_a_frame_that_one_receiver_has_is_delivered_by_all_survivors_or_by_none() {
 }
 
 #[test]
+fn nodes_that_have_few_turns_lose_nobody() {
+    let busy = (1..=5).fold(play(), |play, node| play.fault(1000, 9000, Fault::Busy(n(node), 240)));
+    busy.clone().hold(1..=5, |run| {
+        let tally = run.outcome.tally;
+        assert_eq!((tally.suspicions, tally.views), (0, 1), "seed {}", run.seed);
+    });
+    busy.notices(Breach::OldEchoAccuses, 1..=5);
+}
+
+#[test]
 fn s2_what_was_delivered_as_uniform_outlives_the_one_who_delivered_it() {
     let lost = Aim::at(Step::Data, Strike::Crash).by(n(5)).reaching([n(2)]);
     let play = play().fault(3000, 4500, Fault::Aimed(vec![lost])).fault(3060, 4600, Fault::Crash(n(2)));

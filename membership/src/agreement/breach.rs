@@ -80,4 +80,6 @@ pub enum Breach {
     /// Who wants in says so in its first moments only, and who wants out once, to the senior member
     /// alone.
     AnnounceOnce,
+    /// A peer whose echo is old is accused without having been asked.
+    OldEchoAccuses,
 }

@@ -16,6 +16,7 @@
 //! | I4 | who goes on has delivered exactly the cut; it was held by enough before the vote | `cuts.rs` |
 //! | I5 | nobody speaks in a view that it has not entered | `serving.rs` |
 //! | I7 | no vote below a promise; no earlier life after a later one | `votes.rs`, `lives.rs` |
+//! | F1 | nobody is accused who is up and connected, however late all are below a stall | `lives.rs` |
 //! | transitional sets, cuts of sides | partitionable groups: who comes along, with what delivered; I1, I3, I4 and V7 are for primary groups | `sides.rs` |
 //! | I9 | once all is healed, all work gets finished | `../run.rs` |
 //!
@@ -34,7 +35,7 @@ mod state;
 mod votes;
 
 use bytes::Bytes;
-use quorate_membership::{Member, Seq, Time, View, ViewId};
+use quorate_membership::{Member, NodeId, Seq, Time, View, ViewId};
 use quorate_protocols::{Fate, Group, GroupConfig, Message};
 
 use cuts::Cuts;
@@ -220,6 +221,11 @@ impl Checker {
     pub(crate) fn on_superseded(&mut self, at: Member, old: Member, new: Member) {
         let found = Lives::on_superseded(at, old, new);
         self.note(found);
+    }
+
+    /// A failure detector loses a node though nothing is wrong.
+    pub(crate) fn on_accused(&mut self, at: Member, peer: NodeId) {
+        self.note(Some(Lives::on_accused(at, peer)));
     }
 
     /// A failure detector reports that it and a peer hear each other.

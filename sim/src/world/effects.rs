@@ -6,7 +6,7 @@ use quorate_membership::{DetectorEffect, Member, NodeId, Time};
 use quorate_protocols::{Body, Effect, Event, Fate, Input};
 use rand::RngExt;
 
-use super::{World, what::What};
+use super::{World, node::Node, what::What};
 use crate::Seen;
 
 impl World {
@@ -117,6 +117,12 @@ impl World {
         self.nodes[&node].clock.exact(self.now)
     }
 
+    /// Whether all nodes are up and connected, and have been for long, though they may be late.
+    fn nothing_is_wrong(&self) -> bool {
+        let settled = self.schedule.is_quiet(self.now, self.config.timing.detect() * 6);
+        settled && !self.lanes.are_limited() && self.nodes.values().all(Node::is_up)
+    }
+
     fn note(&mut self, value: u64) {
         self.tally.digest =
             (self.tally.digest ^ value ^ self.now.as_nanos()).wrapping_mul(0x0000_0100_0000_01b3);
@@ -141,6 +147,9 @@ impl World {
                 }
                 DetectorEffect::Unreachable { node } => {
                     self.tally.suspicions += 1;
+                    if self.nothing_is_wrong() {
+                        self.checker.on_accused(life, node);
+                    }
                     news.push(Input::Unreachable(node));
                 }
                 DetectorEffect::Superseded { old, new } => {

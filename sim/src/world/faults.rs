@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_membership::NodeId;
 use quorate_protocols::Input;
+use rand::RngExt;
 
 use super::{World, what::What};
 use crate::Fault;
@@ -19,6 +20,12 @@ impl World {
                 if let Some(state) = self.nodes.get_mut(&node) {
                     state.pauses += 1;
                 }
+            }
+            Fault::Busy(node, millis) => {
+                if let Some(state) = self.nodes.get_mut(&node) {
+                    state.busy = Some(millis);
+                }
+                self.turn(node);
             }
             Fault::SlowClock(node, percent) => self.set_clock(node, percent),
             Fault::Leave(node) => self.feed(node, vec![Input::Leave]),
@@ -42,6 +49,12 @@ impl World {
             },
             Fault::SlowClock(node, _) => self.set_clock(node, 100),
             Fault::Pause(node) => self.resume(node),
+            Fault::Busy(node, _) => {
+                if let Some(state) = self.nodes.get_mut(&node) {
+                    state.busy = None;
+                }
+                self.turn(node);
+            }
             _ => {}
         }
     }
@@ -67,11 +80,26 @@ impl World {
     pub(super) fn resume(&mut self, node: NodeId) {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         state.pauses -= 1;
-        if state.pauses > 0 {
+        if state.pauses > 0 || state.busy.is_some() {
             return;
         }
         for what in std::mem::take(&mut state.waiting) {
             self.happen(what);
+        }
+    }
+
+    /// A process takes in what has reached it since its last turn, timers first.
+    pub(super) fn turn(&mut self, node: NodeId) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        if state.pauses == 0 {
+            let waiting = std::mem::take(&mut state.waiting);
+            let is_timer = |what: &What| matches!(what, What::Look(_) | What::Wake(_));
+            let (timers, rest): (Vec<What>, Vec<What>) = waiting.into_iter().partition(is_timer);
+            timers.into_iter().chain(rest).for_each(|what| self.take(node, what));
+        }
+        if let Some(millis) = self.nodes.get(&node).and_then(|state| state.busy) {
+            let micros = self.rng.random_range(0..u64::from(millis) * 1000);
+            self.at(Duration::from_micros(micros), What::Turn(node));
         }
     }
 

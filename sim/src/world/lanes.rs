@@ -67,6 +67,10 @@ impl Lanes {
         self.rates = Some(rates);
     }
 
+    pub(super) const fn are_limited(&self) -> bool {
+        self.rates.is_some()
+    }
+
     /// How long something of this many bytes takes to leave, at so many hundredths of the lane's rate;
     /// `None` if the lane has no room for it.
     pub(super) fn wait(

@@ -235,6 +235,7 @@ impl World {
             detector,
             group: Some(Group::new(self.config.clone(), life, now)),
             pauses: before.as_ref().map_or(0, |n| n.pauses),
+            busy: before.as_ref().and_then(|n| n.busy),
             uniform: before.as_ref().map_or(0, |n| n.uniform),
             waiting: before.map(|n| n.waiting).unwrap_or_default(),
             tickets: BTreeMap::new(),
@@ -262,9 +263,17 @@ impl World {
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
             What::Heal(number) => return self.heal(*number),
+            What::Turn(node) => {
+                // Ended meanwhile: then it had its last turn.
+                let busy = self.nodes.get(node).is_some_and(|state| state.busy.is_some());
+                if busy {
+                    self.turn(*node);
+                }
+                return;
+            }
         };
         let Some(state) = self.nodes.get_mut(&node) else { return };
-        if state.pauses > 0 {
+        if state.pauses > 0 || state.busy.is_some() {
             state.waiting.push(what);
         } else {
             self.take(node, what);

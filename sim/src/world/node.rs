@@ -19,7 +19,9 @@ pub(super) struct Node {
     pub(super) group: Option<Group>,
     /// How many faults make it stand still.
     pub(super) pauses: u32,
-    /// What reached it while it stood still.
+    /// The longest time between two of its turns, in milliseconds, while others take the machine.
+    pub(super) busy: Option<u32>,
+    /// What reached it while it stood still, or since its last turn.
     pub(super) waiting: Vec<What>,
     /// Submissions whose fate is open.
     pub(super) tickets: BTreeMap<Ticket, Bytes>,

@@ -17,6 +17,8 @@ pub(super) enum What {
     Wake(Member),
     /// A moment comes that the failure detector of this life asked for.
     Look(Member),
+    /// A process that shares its machine has a turn.
+    Turn(NodeId),
     /// The application of a node sends.
     Submit(NodeId),
     /// The application answers a request.
