@@ -15,7 +15,9 @@ use super::{
     Canary, Directory, Pulse, StartError, Status, StopReason,
     directory::Entry,
     lanes::{self, Desk},
-    membership::{AskPeers, GotDatagram, LeaveCluster, Linked, Membership, StopMembership, Unlinked},
+    membership::{
+        AskPeers, GotDatagram, LeaveCluster, Linked, Membership, StopMembership, Surroundings, Unlinked,
+    },
     round_trip::BeginRoundTrip,
 };
 use crate::{
@@ -110,17 +112,15 @@ impl NodeActor {
             let stream =
                 futures_util::stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
             ctx.add_stream(stream);
-            let membership = Membership::start_as(
-                identity,
-                config.timing(),
+            let around = Surroundings {
                 clock,
-                mesh.clone(),
-                groups.clone(),
-                pulse.clone(),
-                declared,
-                ctx.address().recipient(),
-                Canary::new("membership", alarm.clone()),
-            );
+                mesh: mesh.clone(),
+                groups: groups.clone(),
+                pulse: pulse.clone(),
+                node: ctx.address().recipient(),
+                canary: Canary::new("membership", alarm.clone()),
+            };
+            let membership = Membership::start_as(identity, config.timing(), declared, around);
             Self {
                 config: Arc::new(config),
                 life,

@@ -23,16 +23,22 @@ use crate::{
 
 const MAILBOX_MAX: usize = 1024;
 
+/// What the membership actor has to do with.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) clock: Clock,
+    pub(crate) mesh: Mesh,
+    pub(crate) groups: Directory,
+    pub(crate) pulse: Pulse,
+    pub(crate) node: Recipient<GoDown>,
+    pub(crate) canary: Canary,
+}
+
 /// The membership actor of a node.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    clock: Clock,
     presence: Presence,
-    mesh: Mesh,
-    groups: Directory,
-    pulse: Pulse,
-    node: Recipient<GoDown>,
-    canary: Canary,
+    around: Surroundings,
     detector_wake: Option<SpawnHandle>,
     cluster_wake: Option<SpawnHandle>,
     round_trips: RoundTrips,
@@ -47,37 +53,22 @@ impl Actor for Membership {
 }
 
 impl Membership {
-    #[expect(clippy::too_many_arguments, reason = "one caller, which holds each of them")]
+    /// Starts as this node, with the declared nodes watched.
     pub(crate) fn start_as(
         identity: ClusterIdentity,
         timing: Timing,
-        clock: Clock,
-        mesh: Mesh,
-        groups: Directory,
-        pulse: Pulse,
         declared: BTreeSet<NodeId>,
-        node: Recipient<GoDown>,
-        canary: Canary,
+        around: Surroundings,
     ) -> Addr<Self> {
         let me = identity.member;
         // Two nodes must not gossip in step; each life has its own chance.
         let seed = me.incarnation.get() ^ me.node.get().rotate_left(32);
         Self::create(move |ctx| {
             let mut effects = Vec::new();
-            let presence = Presence::new(identity, timing, seed, declared, clock.now(), &mut effects);
+            let now = around.clock.now();
+            let presence = Presence::new(identity, timing, seed, declared, now, &mut effects);
             let (detector_wake, cluster_wake, round_trips) = (None, None, RoundTrips::default());
-            let mut actor = Self {
-                clock,
-                presence,
-                mesh,
-                groups,
-                pulse,
-                node,
-                canary,
-                detector_wake,
-                cluster_wake,
-                round_trips,
-            };
+            let mut actor = Self { presence, around, detector_wake, cluster_wake, round_trips };
             actor.perform(effects, ctx);
             actor
         })
@@ -89,7 +80,7 @@ impl Membership {
         ctx: &mut Context<Self>,
         act: impl FnOnce(&mut Presence, Time, &mut Vec<PresenceEffect>) -> T,
     ) -> T {
-        let (now, mut effects) = (self.clock.now(), Vec::new());
+        let (now, mut effects) = (self.around.clock.now(), Vec::new());
         // Whatever queued up while the process stood still comes after the news that it did.
         self.presence.check(now, &mut effects);
         let done = act(&mut self.presence, now, &mut effects);
@@ -103,9 +94,9 @@ impl Membership {
                 PresenceEffect::Beat { to, beat } => self.datagram(to, wire::beat(beat)),
                 PresenceEffect::Swim { to, bytes } => self.datagram(to, wire::swim(&bytes)),
                 PresenceEffect::KeepLink(id) => {
-                    self.mesh.watch(Endpoint { node: Some(id.member.node), addr: id.addr });
+                    self.around.mesh.watch(Endpoint { node: Some(id.member.node), addr: id.addr });
                 }
-                PresenceEffect::ForgetLink(node) => self.mesh.forget(node),
+                PresenceEffect::ForgetLink(node) => self.around.mesh.forget(node),
                 PresenceEffect::Tell(input) => self.tell_groups(&input),
                 // Each looks at the pulse before it takes in anything.
                 PresenceEffect::Stalled => self.tell_groups(&Input::Wake),
@@ -114,15 +105,15 @@ impl Membership {
                     self.round_trips.over(node, sequence, took);
                 }
                 PresenceEffect::WakeDetectorAt(at) => {
-                    self.pulse.expect(Some(at));
-                    let wake = ctx.run_later(at.since(self.clock.now()), |actor, ctx| {
-                        actor.pulse.expect(None);
+                    self.around.pulse.expect(Some(at));
+                    let wake = ctx.run_later(at.since(self.around.clock.now()), |actor, ctx| {
+                        actor.around.pulse.expect(None);
                         actor.drive(ctx, Presence::on_detector_wake);
                     });
                     replace(&mut self.detector_wake, wake, ctx);
                 }
                 PresenceEffect::WakeClusterAt(at) => {
-                    let wake = ctx.run_later(at.since(self.clock.now()), |actor, ctx| {
+                    let wake = ctx.run_later(at.since(self.around.clock.now()), |actor, ctx| {
                         actor.drive(ctx, Presence::on_cluster_wake);
                     });
                     replace(&mut self.cluster_wake, wake, ctx);
@@ -132,13 +123,13 @@ impl Membership {
     }
 
     fn datagram(&self, to: NodeId, bytes: Bytes) {
-        if let Err(error) = self.mesh.send_datagram(to, bytes) {
+        if let Err(error) = self.around.mesh.send_datagram(to, bytes) {
             tracing::trace!(%to, %error, "a datagram was not sent");
         }
     }
 
     fn tell_groups(&self, input: &Input) {
-        for Entry { addr, .. } in self.groups.all() {
+        for Entry { addr, .. } in self.around.groups.all() {
             // Rare: when links come and go.
             addr.do_send(Feed(input.clone()));
         }
@@ -148,7 +139,7 @@ impl Membership {
         match self.drive(ctx, |presence, now, out| presence.on_swim(now, from, datagram, out)) {
             Ok(()) | Err(ClusterError::Left) => {}
             Err(ClusterError::Superseded { by }) => {
-                self.node.do_send(GoDown(StopReason::Superseded(Some(by))));
+                self.around.node.do_send(GoDown(StopReason::Superseded(Some(by))));
             }
             Err(error) => {
                 metrics::counter!("quorate_cluster_refusals_total").increment(1);
@@ -272,7 +263,7 @@ impl Handler<LeaveCluster> for Membership {
 impl Handler<StopMembership> for Membership {
     type Result = ();
     fn handle(&mut self, _: StopMembership, ctx: &mut Self::Context) {
-        self.canary.disarm();
+        self.around.canary.disarm();
         ctx.stop();
     }
 }
@@ -280,7 +271,7 @@ impl Handler<StopMembership> for Membership {
 impl Handler<AskPeers> for Membership {
     type Result = Vec<PeerStatus>;
     fn handle(&mut self, _: AskPeers, _: &mut Self::Context) -> Vec<PeerStatus> {
-        let now = self.clock.now();
+        let now = self.around.clock.now();
         let status = |known: KnownNode| {
             let KnownNode { node, member, addr, in_cluster, linked, reachable, lost_at } = known;
             let lost_for_ms = lost_at.map(|at| now.since(at).as_millis() as u64);
