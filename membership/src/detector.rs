@@ -86,7 +86,8 @@ pub enum DetectorEffect {
 ///   which the shell is woken once more;
 /// - a peer that is heard and echoes what is older than two heartbeats is asked whether it hears this
 ///   node, and accused only when its echoes become older than the detection time, and no answer came
-///   within [`Timing::answer`].
+///   within [`Timing::answer`];
+/// - frames from a peer are a sign of life, too ([`Self::on_frames`]), for as long as [`Timing::mute`].
 ///
 /// Bounds: a process that is on time finds silence within the detection time, and that a peer which
 /// it hears does not hear it within one and a half. One that is late all the time, as its peers are,
@@ -195,7 +196,7 @@ impl Detector {
         if beat.sequence <= peer.heard {
             return;
         }
-        peer.heard = beat.sequence;
+        (peer.heard, peer.heard_at) = (beat.sequence, now);
         let age = peer.heard_through(now, from.node, beat.echo, out).map(|at| now.since(at));
         if beat.asks {
             self.beat(now, from.node, Asking::No, out);
@@ -212,6 +213,23 @@ impl Detector {
             self.doubt(now, from.node, beat.echo, age, out);
         }
         self.ask_again(now, out);
+    }
+
+    /// Notes that frames have come from a member, as their link proves, and were read at `at` at the
+    /// latest: a sign of life while its heartbeats are lost or late.
+    ///
+    /// It says nothing about whether the member hears this node, and it counts for no longer than
+    /// [`Timing::mute`] after the latest heartbeat. Frames of any other life than that of this
+    /// heartbeat are ignored: those of an earlier one come from the dead, and a later one has yet to
+    /// be met.
+    pub fn on_frames(&mut self, now: Time, from: Member, at: Time, out: &mut Vec<DetectorEffect>) {
+        self.check(now, out);
+        let timing = self.timing;
+        let peer = self.peers.get_mut(&from.node);
+        let Some(peer) = peer.filter(|peer| peer.life == Some(from.incarnation)) else { return };
+        if peer.standing == Standing::Reachable {
+            peer.silent.put_off((at + timing.detect()).min(peer.heard_at + timing.mute()));
+        }
     }
 
     /// A reachable peer was heard, and what it echoed is so old; `None`: nobody knows how old.

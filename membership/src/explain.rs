@@ -34,6 +34,11 @@ impl Timing {
                 "what has come from a peer is taken in for so long before it is suspected",
             ),
             span("answer", t.answer(), "a peer that seems not to hear this node has so long to answer"),
+            span(
+                "mute",
+                t.mute(),
+                "a node whose frames come, but no heartbeats, is suspected so long after the last one",
+            ),
             span("resend", t.resend(), "what is unanswered for so long is asked for again"),
             span("round", t.round(), "one round of a view change may take so long before it is tried again"),
             span("broken link", t.broken_link(), "two members that do not hear each other stay so no longer"),

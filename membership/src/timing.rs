@@ -66,6 +66,12 @@ impl Timing {
         self.stall() + self.last_call()
     }
 
+    /// Frames from a peer are a sign of life for so long after its last heartbeat: they may have lain in
+    /// buffers while it died, and do not show that it hears this node.
+    pub fn mute(&self) -> Duration {
+        self.detect_within * 2
+    }
+
     /// Between two looks at what is unanswered: lost frames are asked for again after it.
     pub fn resend(&self) -> Duration {
         self.detect_within / 10

@@ -161,6 +161,9 @@ proptest! {
         for (from, sequence, echo, pause, [wake, asks, ask]) in beats {
             now = now + Duration::from_millis(pause);
             detector.on_beat(now, from, Beat { sequence, echo, asks }, &mut out);
+            if asks {
+                detector.on_frames(now, from, Time::from_nanos(sequence), &mut out);
+            }
             if ask {
                 detector.ask(now, from.node, &mut out);
             }

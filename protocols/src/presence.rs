@@ -218,6 +218,11 @@ impl Presence {
         self.detect(now, out, |detector, effects| detector.on_beat(now, from, beat, effects));
     }
 
+    /// Frames have come from a member, the last of them at `at`: see [`Detector::on_frames`].
+    pub fn on_frames(&mut self, now: Time, from: Member, at: Time, out: &mut Vec<PresenceEffect>) {
+        self.detect(now, out, |detector, effects| detector.on_frames(now, from, at, effects));
+    }
+
     /// Asks a node for a heartbeat at once: see [`Detector::ask`].
     pub fn ask(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) -> Option<u64> {
         let mut asked = None;

@@ -283,7 +283,7 @@ fn attack_33_replayed_control_messages_change_nothing() {
 fn attack_35_voters_and_holders_change_together() {
     // n3 and the witness n4 go at once, and the coordinator is struck on the way.
     for step in [Step::Promise, Step::Hold, Step::Accept, Step::Decided] {
-        let play = play().nodes(4).witness().fault(3000, 6000, Fault::Partition(vec![n(4), n(5)])).fault(
+        let play = play().nodes(4).witness().fault(3000, 8000, Fault::Partition(vec![n(4), n(5)])).fault(
             3000,
             4000,
             Fault::Aimed(vec![Aim::at(step, Strike::CutOff).by(n(1)).reaching([n(2)])]),
@@ -295,7 +295,7 @@ fn attack_35_voters_and_holders_change_together() {
             let next = run.view(2);
             assert_eq!((nodes(&next), next.witnesses.len()), (vec![1, 2, 3], 0), "seed {}", run.seed);
             for apart in [4, 5] {
-                assert!(run.views(apart, 3000, 6000).is_empty(), "n{apart} enters a view on its own");
+                assert!(run.views(apart, 3000, 8000).is_empty(), "n{apart} enters a view on its own");
             }
         });
     }

@@ -12,7 +12,7 @@ use quorate_transport::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Canary, Directory, Pulse, StartError, Status, StopReason,
+    Canary, Directory, Pulse, Signs, StartError, Status, StopReason,
     directory::Entry,
     lanes::{self, Desk},
     membership::{
@@ -45,6 +45,7 @@ pub(crate) struct NodeActor {
     clients: usize,
     pub(super) groups: Directory,
     pub(super) pulse: Pulse,
+    signs: Signs,
     pub(super) bus: Addr<BusActor>,
     pub(super) membership: Addr<Membership>,
     pub(super) alarm: mpsc::UnboundedSender<String>,
@@ -100,6 +101,7 @@ impl NodeActor {
         let mesh = MeshConfig::try_from(settings).map_err(|error| StartError::Stopped(error.to_string()))?;
         let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
         let (groups, pulse) = (Directory::default(), Pulse::new(clock, config.timing()));
+        let signs = Signs::new(clock);
         let bus =
             BusActor::new(me, mesh.clone(), config.payload_bytes_max(), Canary::new("bus", alarm.clone()))
                 .map_err(|error| StartError::Stopped(error.to_string()))?
@@ -117,6 +119,7 @@ impl NodeActor {
                 mesh: mesh.clone(),
                 groups: groups.clone(),
                 pulse: pulse.clone(),
+                signs: signs.clone(),
                 node: ctx.address().recipient(),
                 canary: Canary::new("membership", alarm.clone()),
             };
@@ -132,6 +135,7 @@ impl NodeActor {
                 clients: 0,
                 groups,
                 pulse,
+                signs,
                 bus: bus.clone(),
                 membership,
                 alarm,
@@ -215,7 +219,12 @@ impl NodeActor {
     }
 
     fn desk(&self) -> Desk {
-        Desk { groups: self.groups.clone(), bus: self.bus.clone(), mesh: self.mesh.clone() }
+        Desk {
+            groups: self.groups.clone(),
+            bus: self.bus.clone(),
+            mesh: self.mesh.clone(),
+            signs: self.signs.clone(),
+        }
     }
 
     fn end_parts(&mut self) {

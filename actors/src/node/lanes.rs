@@ -7,7 +7,7 @@ use quorate_membership::{GroupId, Member};
 use quorate_protocols::{Message, bus::LinkId};
 use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Mesh, Peer};
 
-use super::Directory;
+use super::{Directory, Signs};
 use crate::{
     bus::{BusActor, PeerFrames},
     group::{Marked, MarksWanted, Outgoing, Outlet, Received, decode},
@@ -20,6 +20,7 @@ pub(crate) struct Desk {
     pub(crate) groups: Directory,
     pub(crate) bus: Addr<BusActor>,
     pub(crate) mesh: Mesh,
+    pub(crate) signs: Signs,
 }
 
 /// Reads a lane of a node until it ends. While an actor has too much to do, the lane is not read,
@@ -39,6 +40,7 @@ pub(crate) async fn read(
             Ok(false) => return,
             Err(error) => return tracing::debug!(%from, %lane, %error, "a lane ended"),
         }
+        desk.signs.note(from);
         let batch = std::mem::take(&mut frames);
         let handed_on = match lane {
             BUS_LANE => match desk.bus.send(PeerFrames(from.node, link, batch)).await {

@@ -9,7 +9,7 @@ use quorate_protocols::{Input, KnownNode, Notice, Presence, PresenceEffect};
 use quorate_transport::{Endpoint, Mesh, PeerInfo};
 
 use super::{
-    Canary, Directory, Pulse, StopReason,
+    Canary, Directory, Pulse, Signs, StopReason,
     actor::GoDown,
     directory::Entry,
     round_trip::{AskRoundTrip, RoundTrips},
@@ -30,6 +30,7 @@ pub(crate) struct Surroundings {
     pub(crate) mesh: Mesh,
     pub(crate) groups: Directory,
     pub(crate) pulse: Pulse,
+    pub(crate) signs: Signs,
     pub(crate) node: Recipient<GoDown>,
     pub(crate) canary: Canary,
 }
@@ -88,6 +89,17 @@ impl Membership {
         done
     }
 
+    /// Looks who is silent.
+    fn watch_out(&mut self, ctx: &mut Context<Self>) {
+        let signs = self.around.signs.take();
+        self.drive(ctx, |presence, now, out| {
+            for (member, at) in signs {
+                presence.on_frames(now, member, at, out);
+            }
+            presence.on_detector_wake(now, out);
+        });
+    }
+
     fn perform(&mut self, effects: Vec<PresenceEffect>, ctx: &mut Context<Self>) {
         for effect in effects {
             match effect {
@@ -108,7 +120,7 @@ impl Membership {
                     self.around.pulse.expect(Some(at));
                     let wake = ctx.run_later(at.since(self.around.clock.now()), |actor, ctx| {
                         actor.around.pulse.expect(None);
-                        actor.drive(ctx, Presence::on_detector_wake);
+                        actor.watch_out(ctx);
                     });
                     replace(&mut self.detector_wake, wake, ctx);
                 }

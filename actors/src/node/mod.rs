@@ -11,6 +11,7 @@ mod membership;
 mod outlet;
 mod pulse;
 mod round_trip;
+mod signs;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -25,3 +26,4 @@ pub(crate) use canary::Canary;
 pub(crate) use directory::Directory;
 pub(crate) use joining::{AskGroup, GroupLeft};
 pub(crate) use pulse::Pulse;
+pub(crate) use signs::Signs;

@@ -32,6 +32,8 @@ pub(super) struct Peer {
     pub(super) life: Option<Incarnation>,
     /// Highest number heard from that life.
     pub(super) heard: u64,
+    /// When that was heard.
+    pub(super) heard_at: Time,
     pub(super) standing: Standing,
     /// Unless it stands as unreachable already, the peer does so once this has passed.
     pub(super) silent: Deadline,
@@ -81,7 +83,8 @@ impl Doubt {
 impl Peer {
     pub(super) fn new(deadline: Time) -> Self {
         let (standing, silent) = (Standing::Pending, Deadline::new(deadline));
-        Self { life: None, heard: 0, standing, silent, doubt: None, sent: VecDeque::new() }
+        let heard_at = Time::ZERO;
+        Self { life: None, heard: 0, heard_at, standing, silent, doubt: None, sent: VecDeque::new() }
     }
 
     /// Begins anew, for another life or after this process stood still.

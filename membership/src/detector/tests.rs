@@ -5,6 +5,7 @@ use DetectorEffect::{Reachable, RoundTrip, Send, Stalled, Superseded, Unreachabl
 use super::{peer::SENT_MAX, *};
 use crate::Incarnation;
 
+mod frames;
 mod late;
 
 const A: usize = 0;

@@ -71,6 +71,8 @@ pub(super) struct Parts {
     pub(super) stalls: Stalls,
     pub(super) noticed: BTreeMap<GroupId, StallsNoticed>,
     pub(super) cluster_wake: Option<Time>,
+    /// From whom frames came since the detector looked last, and when.
+    pub(super) signs: BTreeMap<Member, Time>,
     inbox: Want,
 }
 
@@ -139,6 +141,7 @@ impl World {
             stalls: Stalls::new(Timing::DEFAULT),
             noticed: BTreeMap::new(),
             cluster_wake: None,
+            signs: BTreeMap::new(),
             inbox: Want { pattern: inbox.parse().expect("a pattern"), queue: None },
         };
         let (pauses, waiting) = before.map(|node| (node.pauses, node.waiting)).unwrap_or_default();
@@ -248,7 +251,13 @@ impl World {
             }
             What::DetectorWake(_, at) if parts.detector_wake == Some(at) && at <= now => {
                 parts.stalls.expect(now, None);
-                self.presence(life, Presence::on_detector_wake);
+                let signs = std::mem::take(&mut parts.signs);
+                self.presence(life, |presence, now, out| {
+                    for (from, at) in signs {
+                        presence.on_frames(now, from, at, out);
+                    }
+                    presence.on_detector_wake(now, out);
+                });
             }
             What::ClusterWake(_, at) if parts.cluster_wake == Some(at) && at <= now => {
                 self.presence(life, Presence::on_cluster_wake);

@@ -85,6 +85,10 @@ impl World {
     /// a task that reads a lane would.
     pub(super) fn on_frame(&mut self, life: Member, from: Member, session: u64, frame: Frame) {
         let (peer, link) = (from.node, LinkId::new(session));
+        let state = self.nodes.get_mut(&life.node);
+        if let Some((parts, now)) = state.and_then(|it| Some((it.parts.as_mut()?, it.clock.read(self.now)))) {
+            parts.signs.insert(from, now);
+        }
         match frame {
             Frame::Group(group, message) => {
                 let message = Arc::unwrap_or_clone(message);

@@ -294,6 +294,7 @@ impl World {
         state.detector.check(now, &mut news);
         match what {
             What::Arrive { from, message, .. } => {
+                state.detector.on_frames(now, from, now, &mut news);
                 self.perform_detector(node, news);
                 self.feed(node, vec![Input::Received { from, message: Arc::unwrap_or_clone(message) }]);
             }
