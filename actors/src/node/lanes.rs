@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use actix::Addr;
 use quorate_membership::{GroupId, Member};
 use quorate_protocols::{Message, bus::LinkId};
-use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, Mesh, Peer};
+use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, LinkError, Mesh, Peer};
 
 use super::{Directory, Signs};
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) async fn read(
     let from = peer.info().member;
     let mut frames = Vec::new();
     loop {
-        match receiver.recv(&mut frames).await {
+        match next_batch(&mut *receiver, &mut frames).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tracing::debug!(%from, %lane, %error, "a lane ended"),
@@ -56,6 +56,13 @@ pub(crate) async fn read(
             return peer.close(CloseReason::Violation(error.to_string()));
         }
     }
+}
+
+/// Waits for more frames of a lane; `false` once it has ended. Everybody else on the arbiter has a turn
+/// before: a lane on which there is always more would leave none to heartbeats and timers.
+async fn next_batch(receiver: &mut dyn LaneReceiver, frames: &mut Vec<Frame>) -> Result<bool, LinkError> {
+    tokio::task::yield_now().await;
+    receiver.recv(frames).await
 }
 
 impl Desk {
@@ -120,4 +127,39 @@ fn message(frame: Frame) -> Result<Message, Malformed> {
         tracing::debug!(%error, "a malformed message of a group");
         Malformed("group")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+
+    /// A lane on which there is always more.
+    #[derive(Debug)]
+    struct Endless;
+
+    impl LaneReceiver for Endless {
+        fn recv<'a>(&'a mut self, _: &'a mut Vec<Frame>) -> BoxFuture<'a, Result<bool, LinkError>> {
+            Box::pin(async { Ok(true) })
+        }
+    }
+
+    #[actix::test]
+    async fn a_lane_on_which_there_is_always_more_leaves_a_turn_to_others_after_each_batch() {
+        let turns = Rc::new(Cell::new(0));
+        let others = Rc::clone(&turns);
+        actix::spawn(async move {
+            loop {
+                others.set(others.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        });
+        for batch in 1..100 {
+            assert!(matches!(next_batch(&mut Endless, &mut Vec::new()).await, Ok(true)));
+            assert!(turns.get() >= batch, "{} turns beside {batch} batches", turns.get());
+        }
+    }
 }
