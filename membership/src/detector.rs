@@ -151,7 +151,12 @@ impl Detector {
         self.ask_again(now, out);
     }
 
-    /// Forgets `node`: nothing is sent to it or said about it any more.
+    /// The watched nodes, in the order of their names.
+    pub fn watched(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.keys().copied()
+    }
+
+    /// Forgets `node`, in whatever life: nothing is sent to it or said about it any more.
     pub fn unwatch(&mut self, node: NodeId) {
         self.peers.remove(&node);
         if self.peers.is_empty() {

@@ -42,6 +42,11 @@ impl Timing {
             span("resend", t.resend(), "what is unanswered for so long is asked for again"),
             span("round", t.round(), "one round of a view change may take so long before it is tried again"),
             span("broken link", t.broken_link(), "two members that do not hear each other stay so no longer"),
+            span(
+                "departed",
+                t.departed(),
+                "what a node that is gone had sent may still be queued for so long",
+            ),
             span("founding", t.founding(), "founders wait so long for all before a majority goes on"),
             span(
                 "cluster: probe every",

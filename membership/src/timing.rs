@@ -72,6 +72,12 @@ impl Timing {
         self.detect_within * 2
     }
 
+    /// How long the life of a node that is gone is remembered: what it had sent may still wait in
+    /// queues, and must not be taken for news.
+    pub fn departed(&self) -> Duration {
+        self.detect_within * 20
+    }
+
     /// Between two looks at what is unanswered: lost frames are asked for again after it.
     pub fn resend(&self) -> Duration {
         self.detect_within / 10

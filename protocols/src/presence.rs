@@ -1,103 +1,21 @@
 //! Who is here, for one node: failure detection and cluster membership joined into one core, and
 //! what the node's groups are told of it.
 
+mod effect;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    time::Duration,
 };
 
-use bytes::Bytes;
 use quorate_membership::{
     Beat, Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId,
     Time, Timing,
 };
 
+pub use effect::{KnownNode, Notice, PresenceEffect};
+
 use crate::Input;
-
-/// What the shell has to do, in the order pushed.
-#[derive(Clone, Debug)]
-pub enum PresenceEffect {
-    /// Send a heartbeat as a datagram.
-    Beat {
-        /// To whom.
-        to: NodeId,
-        /// What it says.
-        beat: Beat,
-    },
-    /// Send a datagram of the cluster's membership.
-    Swim {
-        /// To whom.
-        to: NodeId,
-        /// At most [`Cluster::DATAGRAM_BYTES_MAX`] bytes.
-        bytes: Bytes,
-    },
-    /// Keep a link to this member from now on, at the address that it names.
-    KeepLink(ClusterIdentity),
-    /// A link to this node is no longer wanted.
-    ForgetLink(NodeId),
-    /// Tell all groups.
-    Tell(Input),
-    /// This process stood still. Each group that has not found out by itself
-    /// ([`Stalls`](quorate_membership::Stalls)) is to be fed [`Input::Stalled`].
-    Stalled,
-    /// Two nodes hear each other, or no longer; for logs.
-    Noticed(Notice),
-    /// A heartbeat that asked for one back ([`Presence::ask`]), or a later one, was heard of.
-    RoundTrip {
-        /// The peer.
-        node: NodeId,
-        /// The number of the heartbeat that asked.
-        sequence: u64,
-        /// From when it was sent until the answer was taken in.
-        took: Duration,
-    },
-    /// Call [`Presence::on_detector_wake`] at this moment; replaces the one asked for before.
-    WakeDetectorAt(Time),
-    /// Call [`Presence::on_cluster_wake`] at this moment; replaces the one asked for before.
-    WakeClusterAt(Time),
-}
-
-/// Something worth a line in a log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Notice {
-    /// This node and the member hear each other.
-    Reachable(Member),
-    /// They no longer do.
-    Unreachable(NodeId),
-    /// A node lives anew.
-    Superseded {
-        /// Its life before.
-        old: Member,
-        /// Its life now.
-        new: Member,
-    },
-    /// This process stood still for so long.
-    Stalled(Duration),
-    /// The node is in the cluster.
-    Up(ClusterIdentity),
-    /// It no longer is.
-    Down(ClusterIdentity),
-}
-
-/// What is known of another node.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct KnownNode {
-    /// The node.
-    pub node: NodeId,
-    /// Its present life, if it was met.
-    pub member: Option<Member>,
-    /// Where it accepts links, if that is known.
-    pub addr: Option<SocketAddr>,
-    /// Whether the cluster counts it as a member.
-    pub in_cluster: bool,
-    /// Whether there is a link to it.
-    pub linked: bool,
-    /// Whether both nodes hear each other.
-    pub reachable: bool,
-    /// When it was lost; `None` if it is reachable or never was.
-    pub lost_at: Option<Time>,
-}
 
 /// What a node knows of the others.
 ///
@@ -146,6 +64,11 @@ impl Presence {
     /// The other members of the cluster that are up.
     pub fn cluster_members(&self) -> impl Iterator<Item = &ClusterIdentity> {
         self.cluster.members()
+    }
+
+    /// The nodes with which heartbeats are exchanged: those that are declared, linked or in the cluster.
+    pub fn watched(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.detector.watched()
     }
 
     /// All other nodes that are declared, linked or in the cluster, in the order of their names.
@@ -209,12 +132,17 @@ impl Presence {
     }
 
     /// Its link is gone.
-    pub fn on_unlinked(&mut self, node: NodeId) {
+    pub fn on_unlinked(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) {
         self.linked.remove(&node);
+        self.let_go(now, node, out);
     }
 
     /// A heartbeat has come from a member, as its link proves.
     pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<PresenceEffect>) {
+        // Failure detection may have forgotten the node meanwhile, and with it which life was the last.
+        if self.linked.get(&from.node).is_some_and(|(linked, _)| from.incarnation < linked.incarnation) {
+            return;
+        }
         self.detect(now, out, |detector, effects| detector.on_beat(now, from, beat, effects));
     }
 
@@ -273,6 +201,22 @@ impl Presence {
 
     fn watch(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) {
         self.detect(now, out, |detector, effects| detector.watch(now, node, effects));
+    }
+
+    /// Forgets a node that is not declared, not linked, and not up in the cluster.
+    fn let_go(&mut self, now: Time, node: NodeId, out: &mut Vec<PresenceEffect>) {
+        let is_up = |id: &ClusterIdentity| id.member.node == node;
+        let wanted = self.declared.contains(&node) || self.linked.contains_key(&node);
+        if wanted || self.cluster.members().any(is_up) {
+            return;
+        }
+        if self.reachable.contains_key(&node) {
+            self.lose(now, node);
+            Self::tell(Notice::Unreachable(node), Input::Unreachable(node), out);
+        }
+        self.lost.remove(&node);
+        self.detector.unwatch(node);
+        out.push(PresenceEffect::Tell(Input::Departed(node)));
     }
 
     fn keep_link(&mut self, id: ClusterIdentity, out: &mut Vec<PresenceEffect>) {
@@ -349,6 +293,7 @@ impl Presence {
                         self.lost.remove(&id.member.node);
                         self.dialed.remove(&id.member.node);
                         out.push(PresenceEffect::ForgetLink(id.member.node));
+                        self.let_go(now, id.member.node, out);
                     }
                 }
                 ClusterEffect::WakeAt(at) => out.push(PresenceEffect::WakeClusterAt(at)),

@@ -225,8 +225,8 @@ impl Handler<Linked> for Membership {
 
 impl Handler<Unlinked> for Membership {
     type Result = ();
-    fn handle(&mut self, Unlinked(node): Unlinked, _: &mut Self::Context) {
-        self.presence.on_unlinked(node);
+    fn handle(&mut self, Unlinked(node): Unlinked, ctx: &mut Self::Context) {
+        self.drive(ctx, |presence, now, out| presence.on_unlinked(now, node, out));
     }
 }
 

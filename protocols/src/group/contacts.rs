@@ -38,6 +38,11 @@ impl Contacts {
         }
     }
 
+    /// A node is gone. Declared ones are expected back.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.learnt.retain(|known| *known != node);
+    }
+
     /// All of them, in node order.
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         let mut nodes: Vec<NodeId> = self.declared.iter().chain(&self.learnt).copied().collect();
@@ -61,5 +66,9 @@ mod tests {
         assert_eq!(nodes.len(), 1 + LEARNT_MAX);
         assert!(nodes.contains(&node(2)) && nodes.contains(&node(4000)) && nodes.contains(&node(5999)));
         assert!(!nodes.contains(&node(1)) && !nodes.contains(&node(10)));
+        contacts.forget(node(4000));
+        contacts.forget(node(2));
+        assert_eq!(contacts.nodes().len(), LEARNT_MAX);
+        assert!(contacts.nodes().contains(&node(2)) && !contacts.nodes().contains(&node(4000)));
     }
 }

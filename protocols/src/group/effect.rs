@@ -89,6 +89,9 @@ pub enum Input {
     /// ([`Stalls`](quorate_membership::Stalls)) before each input: nothing is delivered or
     /// acknowledged until a majority has said that the view still stands.
     Stalled,
+    /// A node has left for good, or was declared down and is not linked: it need not be remembered. One
+    /// that was reachable is reported as unreachable before.
+    Departed(NodeId),
     /// Nodes that may know of the group.
     Contacts(Vec<NodeId>),
     /// The application leaves.

@@ -52,9 +52,7 @@ impl Group {
     /// Remembers the latest life of a node; a newer one proves that the older has ended.
     pub(super) fn meet(&mut self, member: Member, out: &mut Effects) {
         self.forget_stranger(member);
-        let life = self.lives.entry(member.node).or_default();
-        if *life < member.incarnation {
-            *life = member.incarnation;
+        if self.lives.meet(member) {
             self.give_up_dead_lineage(out);
         }
     }
@@ -65,7 +63,7 @@ impl Group {
             return true;
         }
         let declared = member.incarnation == Incarnation::UNKNOWN;
-        !declared && self.lives.get(&member.node).is_some_and(|life| *life > member.incarnation)
+        !declared && self.lives.know_later(member)
     }
 
     /// Starts the count anew for a new view.

@@ -18,6 +18,7 @@ mod lag;
 mod learning;
 mod leaving;
 mod lineage;
+mod lives;
 mod merging;
 mod message;
 mod past;
@@ -35,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_membership::{
-    Decree, Incarnation, Member, NodeId, Seq, Time, View, ViewId,
+    Decree, Member, NodeId, Seq, Time, View, ViewId,
     agreement::{Acceptor, Ballot},
 };
 
@@ -58,6 +59,7 @@ use doubt::Doubt;
 use entry::Joiner;
 use evidence::Opinion;
 use lag::Lags;
+use lives::Lives;
 use message::Parcel;
 use past::Past;
 use sides::Sides;
@@ -136,7 +138,7 @@ pub struct Group {
     doubt: Option<Doubt>,
     /// Questions asked about that so far.
     doubts: u64,
-    lives: BTreeMap<NodeId, Incarnation>,
+    lives: Lives,
     reachable: BTreeSet<NodeId>,
     lost_since: BTreeMap<NodeId, Time>,
     opinions: BTreeMap<NodeId, Opinion>,
@@ -205,7 +207,7 @@ impl Group {
             alone: false,
             doubt: None,
             doubts: 0,
-            lives: BTreeMap::new(),
+            lives: Lives::default(),
             reachable: BTreeSet::new(),
             lost_since: BTreeMap::new(),
             opinions: BTreeMap::new(),
@@ -224,7 +226,7 @@ impl Group {
             next_tick: None,
             loopback: VecDeque::new(),
         };
-        group.lives.insert(me.node, me.incarnation);
+        group.lives.meet(me);
         group.enter_genesis();
         group
     }
@@ -265,6 +267,10 @@ impl Group {
                 self.contacts.add(nodes);
                 Ok(())
             }
+            Input::Departed(node) => {
+                self.on_departed(node);
+                Ok(())
+            }
             Input::Stalled => {
                 self.on_stalled(out);
                 Ok(())
@@ -285,6 +291,7 @@ impl Group {
     /// Delivers what may be delivered, sends what has gathered, and asks for the next wake.
     pub fn flush(&mut self, now: Time, out: &mut Effects) {
         self.now = now;
+        self.forget_departed();
         if self.config.partitionable && self.view.is_none() && !self.left {
             self.begin_alone(out);
         }

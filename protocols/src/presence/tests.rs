@@ -123,7 +123,7 @@ fn who_is_linked_comes_into_the_cluster_and_is_reachable() {
         panic!("{introduced:?}");
     };
     assert_eq!((&contacts[..], *reachable), (&[member.node][..], member));
-    pair.nodes[A].on_unlinked(member.node);
+    pair.step(A, |it, now, out| it.on_unlinked(now, member.node, out));
     assert_eq!(pair.nodes[A].known(), [KnownNode { linked: false, ..met }]);
 }
 
@@ -153,4 +153,75 @@ fn a_declared_node_that_was_never_heard_is_not_lost() {
     assert_eq!(pair.lost_by(A), [node], "its groups know that they cannot count on it");
     let peer = pair.nodes[A].known()[0];
     assert_eq!((peer.reachable, peer.member, peer.lost_at), (false, None, None));
+}
+
+/// The nodes of which the groups of one were told that they need not be remembered.
+fn let_go(pair: &Pair, index: usize) -> Vec<NodeId> {
+    let gone = |input: &Input| if let Input::Departed(node) = input { Some(*node) } else { None };
+    pair.told.iter().filter(|(at, _)| *at == index).filter_map(|(_, input)| gone(input)).collect()
+}
+
+#[test]
+fn a_node_that_was_declared_down_is_watched_only_until_its_link_is_gone() {
+    let mut pair = Pair::met();
+    let node = pair.lives[B].member.node;
+    pair.run(20_000, false);
+    assert_eq!(pair.lost_by(A), [node]);
+    assert!(!pair.nodes[A].known()[0].in_cluster, "it is down");
+    assert!(pair.nodes[A].watched().eq([node]), "its link may bring it back");
+    pair.step(A, |it, now, out| it.on_unlinked(now, node, out));
+    assert_eq!((pair.nodes[A].watched().count(), let_go(&pair, A)), (0, vec![node]));
+    assert_eq!(pair.nodes[A].known(), []);
+    pair.link();
+    pair.run(30_000, true);
+    assert!(pair.nodes[A].known()[0].reachable, "it is watched again");
+}
+
+#[test]
+fn a_node_whose_link_is_gone_is_watched_only_until_it_is_down() {
+    let mut pair = Pair::met();
+    let node = pair.lives[B].member.node;
+    pair.step(A, |it, now, out| it.on_unlinked(now, node, out));
+    assert!(pair.nodes[A].watched().eq([node]), "the cluster has not lost it");
+    pair.run(20_000, false);
+    assert_eq!((pair.nodes[A].watched().count(), let_go(&pair, A)), (0, vec![node]));
+}
+
+#[test]
+fn a_declared_node_is_watched_for_ever() {
+    let mut pair = Pair::met();
+    let node = pair.lives[B].member.node;
+    pair.step(A, |it, now, out| it.declare(now, [node], out));
+    pair.step(A, |it, now, out| it.on_unlinked(now, node, out));
+    pair.run(20_000, false);
+    assert!(pair.nodes[A].watched().eq([node]) && let_go(&pair, A).is_empty());
+}
+
+#[test]
+fn nodes_that_came_and_went_leave_nothing_behind() {
+    let mut pair = Pair::met();
+    for number in 100..200 {
+        let passing = identity(number, 1);
+        let (member, addr) = (passing.member, Some(passing.addr));
+        pair.step(A, |it, now, out| it.on_linked(now, member, addr, out));
+        let beat = Beat { sequence: 1, echo: 0, asks: false };
+        pair.step(A, |it, now, out| it.on_beat(now, member, beat, out));
+        pair.run(10, true);
+        pair.step(A, |it, now, out| it.on_unlinked(now, member.node, out));
+    }
+    assert!(pair.nodes[A].watched().eq([pair.lives[B].member.node]));
+    assert_eq!((pair.nodes[A].known().len(), let_go(&pair, A).len()), (1, 100));
+}
+
+#[test]
+fn a_heartbeat_of_a_life_before_the_linked_one_counts_for_nothing() {
+    let mut pair = Pair::new();
+    let [early, late] = [1, 2].map(|life| identity(B, life));
+    pair.step(A, |it, now, out| it.on_linked(now, late.member, Some(late.addr), out));
+    for sequence in 1..10 {
+        let echo = (1 << 32) + 1; // what A has sent first
+        let beat = Beat { sequence, echo, asks: false };
+        pair.step(A, |it, now, out| it.on_beat(now, early.member, beat, out));
+    }
+    assert!(!pair.nodes[A].known()[0].reachable);
 }

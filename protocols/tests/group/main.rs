@@ -1,6 +1,7 @@
 //! Groups on a perfect network with virtual time, one behaviour per test.
 
 mod charter;
+mod departed;
 mod empty;
 mod fates;
 mod founding;

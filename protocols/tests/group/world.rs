@@ -212,6 +212,10 @@ impl World {
         self.groups[&n(number)].view().expect("in a view").clone()
     }
 
+    pub(crate) fn known_lives(&self, number: u64) -> usize {
+        self.groups[&n(number)].known_lives()
+    }
+
     pub(crate) fn snapshot_bytes(&self, number: u64) -> usize {
         self.groups[&n(number)].snapshot_bytes()
     }

@@ -243,7 +243,7 @@ impl World {
             }
             What::Unlinked { peer, session, .. } if parts.links.get(&peer.node) == Some(&session) => {
                 parts.links.remove(&peer.node);
-                parts.presence.on_unlinked(peer.node);
+                self.presence(life, |it, now, out| it.on_unlinked(now, peer.node, out));
                 self.router(life, |router, out| router.on_unlink(peer.node, LinkId::new(session), out));
             }
             What::GroupWake(_, group, at) if parts.group_wakes.get(&group) == Some(&at) => {

@@ -94,3 +94,38 @@ fn await_none(world: &mut World, left: impl Fn(&World) -> Option<String>) -> Opt
     }
     left(world)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whole::CARRIERS;
+
+    #[test]
+    fn a_node_that_is_gone_is_neither_watched_nor_remembered() {
+        let gone = NodeId::new(NODES);
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        let schedule = Schedule(vec![(at(4), at(60), Fault::Crash(gone))]);
+        let mut world = World::new(&WholeSettings::new(1), &schedule, at(30));
+        let lives = |world: &World| -> Vec<(bool, Vec<usize>)> {
+            let parts = world.nodes.values().filter(|it| it.life.node != gone).map(|it| it.parts.as_ref());
+            let seen = parts.flatten().map(|parts| {
+                let lives = parts.groups.values().map(quorate_protocols::Group::known_lives);
+                (parts.presence.watched().any(|node| node == gone), lives.collect())
+            });
+            seen.collect()
+        };
+        world.run_until(at(4));
+        let before = lives(&world);
+        assert_eq!(before.len() as u64, CARRIERS);
+        assert!(
+            before.iter().all(|(watched, lives)| *watched && lives.iter().all(|it| *it == 6)),
+            "{before:?}"
+        );
+        world.run_until(at(30));
+        let after = lives(&world);
+        assert!(
+            after.iter().all(|(watched, lives)| !watched && lives.iter().all(|it| *it == 5)),
+            "{after:?}"
+        );
+    }
+}
