@@ -52,6 +52,25 @@ impl World {
         world
     }
 
+    /// More nodes on the same network, for another thread.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            network: self.network.clone(),
+            faults: self.faults.clone(),
+            nodes: BTreeMap::new(),
+            groups: self.groups.clone(),
+            payload_bytes_max: self.payload_bytes_max,
+        }
+    }
+
+    /// Adds a node that carries no group.
+    pub(crate) async fn add_outside(&mut self, number: u64) -> Node {
+        let groups = std::mem::take(&mut self.groups);
+        self.add(number).await;
+        self.groups = groups;
+        self.nodes.remove(&number).unwrap()
+    }
+
     pub(crate) async fn add(&mut self, number: u64) -> Node {
         let mut settings = NodeSettings::new(number, "test", addr(number));
         settings.seeds = (1..=3).filter(|seed| *seed != number).map(addr).collect();
