@@ -24,6 +24,7 @@ impl Group {
     pub(super) fn on_reachable(&mut self, member: Member, out: &mut Effects) {
         self.meet(member, out);
         self.reachable.insert(member.node);
+        self.refills.forget_donor(self.now, member.node); // what was asked for on a link that broke is lost
         self.retell(member.node);
         if !self.is_stranger(member.node) && self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.
@@ -35,6 +36,7 @@ impl Group {
 
     pub(super) fn on_unreachable(&mut self, node: NodeId, out: &mut Effects) {
         self.reachable.remove(&node);
+        self.refills.forget_donor(self.now, node);
         self.joiners.remove(&node);
         self.strangers.remove(&node);
         self.note_lost(node, out);

@@ -61,6 +61,7 @@ impl Group {
         if holdings.get(rank).is_none_or(|received| received.next() >= first) {
             return;
         }
+        self.refills.forget(rank);
         let next = match &self.installing {
             Some((decree, _)) if !self.holds(&decree.cut) => Some(decree.view.clone()),
             _ => self.view.clone().filter(|_| self.is_learner()),

@@ -23,6 +23,7 @@ mod merging;
 mod message;
 mod past;
 mod posting;
+mod refilling;
 mod sanity;
 mod sealing;
 mod sides;
@@ -62,6 +63,7 @@ use lag::Lags;
 use lives::Lives;
 use message::Parcel;
 use past::Past;
+use refilling::Refills;
 use sides::Sides;
 use transferring::Transfers;
 use untold::Untold;
@@ -128,6 +130,7 @@ pub struct Group {
     asks: BTreeMap<Ticket, Asking>,
     lags: Lags,
     transfers: Transfers,
+    refills: Refills,
     /// Learners that have caught up, and when they said so.
     ready: BTreeMap<Member, Time>,
     row_due: bool,
@@ -201,6 +204,7 @@ impl Group {
             asks: BTreeMap::new(),
             lags: Lags::default(),
             transfers: Transfers::default(),
+            refills: Refills::default(),
             ready: BTreeMap::new(),
             row_due: false,
             wedged: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_membership::{
-    Change, Cut, Decree, Member, NodeId, View, ViewId,
+    Change, Cut, Decree, Member, NodeId, Seq, View, ViewId,
     agreement::{Acceptor, Ballot, Breach, Promise},
     majority,
 };
@@ -118,16 +118,17 @@ impl Group {
     }
 
     fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
-        let Some(stream) = &self.stream else { return };
-        let lacks =
-            stream.holdings().into_iter().zip(&cut.0).enumerate().filter(|(_, (have, want))| have < want);
-        let asks: Vec<Body> = lacks
-            .map(|(rank, (have, want))| Body::Fetch { rank, from: have.next(), through: *want })
-            .collect();
         let view = self.view_id();
-        for body in asks {
-            self.post(donor, view, body, out);
+        for (rank, from, through) in self.lacks(cut) {
+            self.post(donor, view, Body::Fetch { rank, from, through }, out);
         }
+    }
+
+    /// Per sender of which something is missing under a cut: its rank, the first and the last of it.
+    fn lacks(&self, cut: &Cut) -> Vec<(usize, Seq, Seq)> {
+        let holdings = self.stream.iter().flat_map(Stream::holdings).zip(&cut.0).enumerate();
+        let lacks = holdings.filter(|(_, (have, want))| have < want);
+        lacks.map(|(rank, (have, want))| (rank, have.next(), *want)).collect()
     }
 
     pub(super) fn on_accept(&mut self, from: Member, ballot: Ballot, decree: Decree, out: &mut Effects) {
@@ -192,8 +193,22 @@ impl Group {
             let ticks = (self.now.since(*since).as_nanos() / self.config.timing.resend().as_nanos()) as usize;
             let donors: Vec<NodeId> =
                 decree.view.members.iter().map(|m| m.node).filter(|n| *n != self.me.node).collect();
-            if let Some(donor) = donors.get(ticks % donors.len().max(1)).copied() {
+            if self.is_learner() {
+                self.fetch_decided(&cut, &donors, out);
+            } else if let Some(donor) = donors.get(ticks % donors.len().max(1)).copied() {
                 self.fetch_cut(&cut, donor, out);
+            }
+        }
+    }
+
+    /// A learner asks for what is missing under the cut of a decided view: one after the other who has it.
+    fn fetch_decided(&mut self, cut: &Cut, donors: &[NodeId], out: &mut Effects) {
+        let view = self.view_id();
+        for (rank, from, last) in self.lacks(cut) {
+            let next = self.refills.times(rank) % donors.len().max(1);
+            let Some(donor) = donors.get(next).copied() else { return };
+            if let Some(through) = self.refill_through(rank, (from, true), donor) {
+                self.post(donor, view, Body::Fetch { rank, from, through: through.min(last) }, out);
             }
         }
     }
@@ -301,6 +316,7 @@ impl Group {
         self.ready.clear();
         self.sides.clear();
         self.lags.on_view(self.now, &view, self.config.lag_for);
+        self.refills.clear();
         self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;
         self.alone = false;

@@ -108,12 +108,20 @@ impl Group {
         frames: Vec<Frame>,
         out: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(stream) = &self.stream else { return Ok(()) };
         if rank >= stream.members() {
             return Err(Refusal::Faulty { from, what: format!("rank {rank} does not exist") });
         }
+        let mut news = false;
+        self.note_refill(rank, &frames);
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         for frame in frames {
-            self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+            news |= stream.receive(rank, frame).map_err(faulty(from))?;
+        }
+        let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
+        self.row_due |= news;
+        if let Some((_, first)) = next.filter(|_| news && self.is_learner() && self.may_acknowledge()) {
+            self.fetch_gap(rank, (first, true), out); // an answer is as long as one message may be
         }
         self.go_on_holding(out);
         Ok(())
@@ -223,8 +231,9 @@ impl Group {
             return;
         }
         let (row, gaps) = (stream.row(), stream.gaps());
-        for (rank, from) in gaps {
-            self.fetch_gap(rank, from, out);
+        let gaps: Vec<_> = gaps.into_iter().map(|(rank, from)| (rank, from, stream.has_hole(rank))).collect();
+        for (rank, from, lost) in gaps {
+            self.fetch_gap(rank, (from, lost), out);
         }
         if self.is_learner() {
             return self.tell_progress(out);
@@ -234,7 +243,7 @@ impl Group {
     }
 
     /// Asks the sender itself, or whoever is known to have the frame if the sender is out of reach.
-    fn fetch_gap(&mut self, rank: usize, from: Seq, out: &mut Effects) {
+    fn fetch_gap(&mut self, rank: usize, (from, lost): (Seq, bool), out: &mut Effects) {
         let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return };
         let has = |other: &usize| {
             *other == rank || stream.row_of(*other).received.get(rank).is_some_and(|seq| *seq >= from)
@@ -243,8 +252,11 @@ impl Group {
         let ranks = std::iter::once(rank).chain(0..view.members.len());
         let Some(donor) = ranks.filter(has).find(reach) else { return };
         let donor = view.members[donor].node;
-        let body = Body::Fetch { rank, from, through: Seq::new(u64::MAX) };
-        self.post(donor, self.view_id(), body, out);
+        let all = Some(Seq::new(u64::MAX));
+        let asks = if self.is_learner() { self.refill_through(rank, (from, lost), donor) } else { all };
+        if let Some(through) = asks {
+            self.post(donor, self.view_id(), Body::Fetch { rank, from, through }, out);
+        }
     }
 
     /// All others that receive messages.

@@ -305,6 +305,11 @@ impl Stream {
         (0..self.members()).filter(behind).map(|rank| (rank, self.logs[rank].received().next())).collect()
     }
 
+    /// Whether frames of the sender with this rank have come that follow a missing one.
+    pub(crate) fn has_hole(&self, rank: usize) -> bool {
+        self.logs[rank].has_hole()
+    }
+
     /// The view is closed: only what is below its cut may still be asked for.
     pub(crate) fn close(&mut self) {
         self.logs.iter_mut().for_each(SenderLog::drop_ahead);

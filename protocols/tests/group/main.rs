@@ -7,6 +7,7 @@ mod fates;
 mod founding;
 mod heads;
 mod letters;
+mod refills;
 mod removed;
 mod slow;
 mod transfer;

@@ -1,12 +1,12 @@
 //! A few groups, a clock and a network that takes a millisecond and loses only what it is told to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use bytes::Bytes;
-use quorate_membership::{GroupId, Incarnation, Member, NodeId, Time, View};
+use quorate_membership::{GroupId, Incarnation, Member, NodeId, Seq, Time, View};
 use quorate_protocols::{
     Audience, Body, Collect, Effect, Effects, Event, Fate, Group, GroupConfig, Input, Message, Refusal,
     Ticket, Wait,
@@ -18,7 +18,13 @@ pub(crate) struct World {
     now: Time,
     config: GroupConfig,
     groups: BTreeMap<NodeId, Group>,
-    flying: VecDeque<(Time, Member, NodeId, Message)>,
+    /// By when it arrives, in the order sent.
+    flying: BTreeMap<(Time, u64), (Member, NodeId, Message)>,
+    sent: u64,
+    /// The links to this node carry so many bytes of data per millisecond.
+    throttled: Option<(NodeId, usize)>,
+    /// When the last data on such a link arrives.
+    busy: BTreeMap<NodeId, Time>,
     wakes: BTreeSet<(Time, NodeId)>,
     lost: Lost,
     seen: BTreeMap<NodeId, Vec<Effect>>,
@@ -43,7 +49,10 @@ impl World {
             now: Time::ZERO,
             config: GroupConfig::new(GroupId::new(1), (1..=founders).map(NodeId::new).collect()),
             groups: BTreeMap::new(),
-            flying: VecDeque::new(),
+            flying: BTreeMap::new(),
+            sent: 0,
+            throttled: None,
+            busy: BTreeMap::new(),
             wakes: BTreeSet::new(),
             lost: Box::new(|_, _, _| false),
             seen: BTreeMap::new(),
@@ -167,8 +176,8 @@ impl World {
         let end = self.now + Duration::from_millis(millis);
         while self.now < end {
             self.now = self.now + Duration::from_millis(1);
-            while self.flying.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let (_, from, to, message) = self.flying.pop_front().unwrap();
+            while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= self.now) {
+                let (from, to, message) = entry.remove();
                 if self.groups.contains_key(&to) {
                     let _ = self.input(to.get(), Input::Received { from, message });
                 }
@@ -195,9 +204,12 @@ impl World {
         for effect in out {
             match effect {
                 Effect::Send { to, message } => {
-                    let at = self.now + Duration::from_millis(1);
-                    for to in to.iter().filter(|to| !(self.lost)(node, **to, &message.body)) {
-                        self.flying.push_back((at, from, *to, message.clone()));
+                    let kept: Vec<NodeId> =
+                        to.iter().copied().filter(|to| !(self.lost)(node, *to, &message.body)).collect();
+                    for to in kept {
+                        let at = self.arrival(node, to, &message);
+                        self.sent += 1;
+                        self.flying.insert((at, self.sent), (from, to, message.clone()));
                     }
                 }
                 Effect::WakeAt(at) => {
@@ -206,6 +218,22 @@ impl World {
                 other => self.seen.entry(node).or_default().push(other),
             }
         }
+    }
+
+    /// When a message arrives: data after the data before it, what is urgent at once.
+    fn arrival(&mut self, from: NodeId, to: NodeId, message: &Message) -> Time {
+        let soon = self.now + Duration::from_millis(1);
+        let rate = self.throttled.filter(|(node, _)| *node == to && !message.is_urgent());
+        let Some((_, rate)) = rate else { return soon };
+        let takes = Duration::from_millis((message.body.weight() / rate) as u64);
+        let free = self.busy.entry(from).or_default();
+        *free = soon.max(*free) + takes;
+        *free
+    }
+
+    /// From now on the links to a node carry so many bytes of data per millisecond.
+    pub(crate) fn throttle(&mut self, number: u64, bytes_per_ms: usize) {
+        self.throttled = Some((n(number), bytes_per_ms));
     }
 
     pub(crate) fn view(&self, number: u64) -> View {
@@ -233,6 +261,11 @@ impl World {
             let message = Message { view, body: Body::NoState { snapshot: view } };
             self.input(number, Input::Received { from, message }).unwrap();
         }
+    }
+
+    /// Per data member, the last frame that a node holds without a gap.
+    pub(crate) fn holdings(&self, number: u64) -> Vec<Seq> {
+        self.groups[&n(number)].holdings().expect("in a view")
     }
 
     pub(crate) fn waits(&self, number: u64) -> Vec<Wait> {

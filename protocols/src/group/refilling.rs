@@ -1,0 +1,215 @@
+//! A learner's questions for missing frames, so far apart that none is sent again while it may be on
+//! its way. Data members, for which others wait, ask at every tick.
+//!
+//! An answer is waited for four times as long as the last one took. What lies behind a hole was lost,
+//! for the frames of a sender come in order; it is asked for at once. A tail may only be slow: it is
+//! asked for if nothing of it comes for a while. A learner asks for one frame first and for twice as
+//! many after each answer, so that the first one shows how slow its link is before much of the same is
+//! on it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use quorate_membership::{NodeId, Seq, Time};
+
+use super::Group;
+use crate::Frame;
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+struct Spans {
+    /// For a tail to come by itself.
+    tail: Duration,
+    /// For an answer, at least.
+    least: Duration,
+    /// For an answer, at most.
+    most: Duration,
+}
+
+/// What is missing of one sender.
+#[derive(Clone, Copy, Debug)]
+struct Chase {
+    /// The first frame that was missing when it was asked for, or noticed.
+    from: Seq,
+    /// Who was asked last, and how often somebody was since anything came.
+    donor: Option<NodeId>,
+    times: usize,
+    since: Time,
+    again_at: Time,
+}
+
+/// The questions of one member, by the rank of the sender whose frames are missing.
+#[derive(Debug, Default)]
+pub(super) struct Refills {
+    chases: BTreeMap<usize, Chase>,
+    /// How long the latest answer took.
+    took: Duration,
+    /// Answers since one was missed.
+    answers: u32,
+}
+
+impl Refills {
+    /// Whether to ask for what follows `from` now; `lost` if it cannot come by itself.
+    fn is_due(&mut self, now: Time, rank: usize, (from, lost): (Seq, bool), spans: Spans) -> bool {
+        let fresh = Chase { from, donor: None, times: 0, since: now, again_at: now + spans.tail };
+        let chase = self.chases.entry(rank).or_insert(fresh);
+        if chase.from < from && (chase.times == 0 || now >= chase.again_at) {
+            *chase = fresh; // it came, or comes, by itself
+        }
+        lost && chase.times == 0 || now >= chase.again_at
+    }
+
+    /// Notes that somebody was asked for what follows `from`.
+    fn note(&mut self, now: Time, rank: usize, (from, donor): (Seq, NodeId), spans: Spans) {
+        let Some(chase) = self.chases.get_mut(&rank) else { return };
+        if chase.times == 0 {
+            (chase.from, chase.since) = (from, now);
+        } else {
+            self.answers = 0;
+        }
+        chase.times += 1;
+        chase.donor = Some(donor);
+        chase.again_at = now + (self.took * 4).clamp(spans.least, spans.most);
+    }
+
+    /// How often somebody was asked for frames of this sender since any came: who is asked next.
+    pub(super) fn times(&self, rank: usize) -> usize {
+        self.chases.get(&rank).map_or(0, |chase| chase.times)
+    }
+
+    /// How many frames a learner asks for at once.
+    fn frames(&self) -> u64 {
+        1 << self.answers.min(32)
+    }
+
+    /// Frames have come. Those that were asked for before are no answer to the latest question.
+    fn on_frames(&mut self, now: Time, rank: usize, last: Seq) {
+        if let Some(chase) = self.chases.get(&rank).filter(|chase| chase.times > 0 && chase.from <= last) {
+            self.took = now.since(chase.since);
+            self.answers = self.answers.saturating_add(1);
+            self.chases.remove(&rank);
+        }
+    }
+
+    /// What was asked of a member may be lost, for its link has broken, or is a new one: somebody is to be
+    /// asked at once.
+    pub(super) fn forget_donor(&mut self, now: Time, node: NodeId) {
+        for chase in self.chases.values_mut().filter(|chase| chase.donor == Some(node)) {
+            (chase.donor, chase.times, chase.again_at) = (None, 0, now);
+        }
+    }
+
+    /// The sender with this rank is not asked for any more.
+    pub(super) fn forget(&mut self, rank: usize) {
+        self.chases.remove(&rank);
+    }
+
+    /// A view begins, with other ranks.
+    pub(super) fn clear(&mut self) {
+        self.chases.clear();
+    }
+}
+
+impl Group {
+    /// The last frame for which a learner asks this donor now, if it asks for any that follow `from`.
+    pub(super) fn refill_through(
+        &mut self,
+        rank: usize,
+        (from, lost): (Seq, bool),
+        donor: NodeId,
+    ) -> Option<Seq> {
+        let round = self.config.timing.round();
+        let spans = Spans { tail: round, least: round, most: round * 16 };
+        self.refills.is_due(self.now, rank, (from, lost), spans).then(|| {
+            self.refills.note(self.now, rank, (from, donor), spans);
+            Seq::new(from.get().saturating_add(self.refills.frames() - 1))
+        })
+    }
+
+    pub(super) fn note_refill(&mut self, rank: usize, frames: &[Frame]) {
+        if let Some(last) = frames.iter().map(|frame| frame.seq).max() {
+            self.refills.on_frames(self.now, rank, last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPANS: Spans = Spans { tail: ms(50), least: ms(200), most: ms(3000) };
+    const DONOR: NodeId = NodeId::new(2);
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + ms(millis)
+    }
+
+    /// When it asks, looking every ten milliseconds for so long; what is missing never changes.
+    fn asks(refills: &mut Refills, lost: bool, (from, until): (u64, u64)) -> Vec<u64> {
+        let mut asked = Vec::new();
+        for now in (from..until).step_by(10) {
+            if refills.is_due(at(now), 0, (Seq::new(7), lost), SPANS) {
+                refills.note(at(now), 0, (Seq::new(7), DONOR), SPANS);
+                asked.push(now);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn what_was_lost_is_asked_for_at_once_and_again_when_no_answer_comes() {
+        let mut refills = Refills::default();
+        assert_eq!(asks(&mut refills, true, (0, 500)), [0, 200, 400]);
+        assert_eq!((refills.times(0), refills.frames()), (3, 1));
+    }
+
+    #[test]
+    fn a_tail_is_asked_for_only_if_nothing_of_it_comes() {
+        let mut refills = Refills::default();
+        for (now, from) in [(0, 1), (40, 2), (80, 3), (120, 4)] {
+            assert!(!refills.is_due(at(now), 0, (Seq::new(from), false), SPANS), "{now}");
+        }
+        assert!(!refills.is_due(at(160), 0, (Seq::new(4), false), SPANS));
+        assert!(refills.is_due(at(170), 0, (Seq::new(4), false), SPANS));
+    }
+
+    #[test]
+    fn an_answer_that_took_long_lets_the_next_one_take_longer_and_a_late_copy_is_none() {
+        let mut refills = Refills::default();
+        assert_eq!(asks(&mut refills, true, (0, 350)), [0, 200]);
+        refills.on_frames(at(350), 0, Seq::new(6));
+        assert_eq!(refills.times(0), 2, "those were asked for before");
+        refills.on_frames(at(350), 0, Seq::new(9));
+        assert_eq!(asks(&mut refills, true, (350, 1800)), [350, 1750]);
+        refills.forget_donor(at(1800), DONOR);
+        assert_eq!(asks(&mut refills, false, (1800, 1810)), [1800], "what it had sent is lost");
+    }
+
+    #[test]
+    fn a_learner_asks_for_twice_as_much_after_each_answer_until_one_is_missed() {
+        let mut refills = Refills::default();
+        for (now, frames) in [(0, 1), (100, 2), (200, 4), (300, 8)] {
+            assert_eq!(refills.frames(), frames);
+            assert_eq!(asks(&mut refills, true, (now, now + 10)), [now]);
+            refills.on_frames(at(now + 50), 0, Seq::new(9));
+        }
+        assert_eq!(asks(&mut refills, true, (400, 650)), [400, 600]);
+        assert_eq!(refills.frames(), 1);
+    }
+
+    #[test]
+    fn what_comes_by_itself_after_a_question_is_no_answer_and_ends_the_wait_for_one() {
+        let mut refills = Refills::default();
+        assert_eq!(asks(&mut refills, true, (0, 10)), [0]);
+        let later = Seq::new(8);
+        assert!(!refills.is_due(at(190), 0, (later, true), SPANS), "an answer may be on its way");
+        assert!(!refills.is_due(at(60_000), 0, (later, false), SPANS), "a tail, which comes by itself");
+        assert!(refills.is_due(at(60_000), 0, (later, true), SPANS), "a hole");
+        refills.note(at(60_000), 0, (later, DONOR), SPANS);
+        refills.on_frames(at(60_100), 0, later);
+        assert_eq!(asks(&mut refills, true, (60_100, 60_510)), [60_100, 60_500], "it took but a moment");
+    }
+}
