@@ -80,6 +80,15 @@ pub enum Wait {
         received_bytes: u64,
         /// Bytes of the whole, once that is known.
         length_bytes: Option<u64>,
+        /// For how many milliseconds this member has been without a state.
+        for_ms: u64,
+        /// Members that were asked and have sent nothing so far.
+        silent: Vec<NodeId>,
+        /// Members that have said that they have none, or sent one that was not intact.
+        refused: Vec<NodeId>,
+        /// In how many milliseconds it asks again, or, if nobody is left to ask, asks to be admitted with
+        /// a later state.
+        asks_in_ms: Option<u64>,
     },
     /// A node takes the group for another one, so it stays out.
     Stranger {
@@ -94,6 +103,8 @@ pub enum Wait {
         member: Member,
         /// Bytes that it lacks.
         bytes: usize,
+        /// For how many milliseconds it has learned, as seen here.
+        for_ms: u64,
         /// If it was too slow: in how many milliseconds it may count again at the earliest.
         barred_for_ms: Option<u64>,
     },
@@ -116,8 +127,10 @@ impl Wait {
             | Self::NextView { for_ms, .. }
             | Self::Member { for_ms, .. }
             | Self::Slow { for_ms, .. }
+            | Self::State { for_ms, .. }
+            | Self::Learner { for_ms, .. }
             | Self::Window { for_ms, .. } => Some(*for_ms),
-            Self::State { .. } | Self::Stranger { .. } | Self::Learner { .. } => None,
+            Self::Stranger { .. } => None,
         }
     }
 
@@ -146,6 +159,13 @@ impl Wait {
                 format!("by the policy `{policy}` it {becomes} in {in_ms} ms if it goes on")
             }
             Self::Slow { policy, .. } => format!("the others wait on, by the policy `{policy}`"),
+            Self::State { donor: None, asks_in_ms, .. } => {
+                let later = "nobody has this state, so this node asks to be admitted with a later one";
+                asks_in_ms.map_or_else(|| later.to_owned(), |in_ms| format!("{later} in {in_ms} ms"))
+            }
+            Self::State { silent, asks_in_ms: Some(in_ms), .. } if !silent.is_empty() => format!(
+                "it is asked for again in {in_ms} ms, of another member in turn; deliveries begin when it is here"
+            ),
             Self::State { .. } => {
                 "deliveries begin when the state is here; it comes from another member if this one falls silent"
                     .to_owned()

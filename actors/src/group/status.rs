@@ -41,12 +41,27 @@ impl Replication {
                     policy: format!("{policy:?}").to_lowercase(),
                     acts_in_ms: acts_at.map(until),
                 },
-                protocols::Wait::State { received, length, donor, .. } => {
-                    Wait::State { donor, received_bytes: received, length_bytes: length }
-                }
+                protocols::Wait::State {
+                    received,
+                    length,
+                    donor,
+                    since: at,
+                    silent,
+                    refused,
+                    asks_at,
+                    ..
+                } => Wait::State {
+                    donor,
+                    received_bytes: received,
+                    length_bytes: length,
+                    for_ms: since(at),
+                    silent,
+                    refused,
+                    asks_in_ms: asks_at.map(until),
+                },
                 protocols::Wait::Stranger { node, differs } => Wait::Stranger { node, differs },
-                protocols::Wait::Learner { member, bytes, barred_until } => {
-                    Wait::Learner { member, bytes, barred_for_ms: barred_until.map(until) }
+                protocols::Wait::Learner { member, bytes, since: at, barred_until } => {
+                    Wait::Learner { member, bytes, for_ms: since(at), barred_for_ms: barred_until.map(until) }
                 }
                 _ => return None,
             })

@@ -9,6 +9,14 @@ impl Group {
         self.view.as_ref().is_some_and(|view| view.learners.contains(&self.me))
     }
 
+    /// A view begins.
+    pub(super) fn note_learners(&mut self, view: &View) {
+        self.learning.retain(|member, _| view.learners.contains(member));
+        for learner in &view.learners {
+            self.learning.entry(*learner).or_insert(self.now);
+        }
+    }
+
     /// A learner says how far it has come, and whether it could be a data member.
     pub(super) fn tell_progress(&mut self, out: &mut Effects) {
         let Some(stream) = self.stream.as_ref().filter(|_| self.is_learner()) else { return };

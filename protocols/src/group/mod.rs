@@ -133,6 +133,8 @@ pub struct Group {
     refills: Refills,
     /// Learners that have caught up, and when they said so.
     ready: BTreeMap<Member, Time>,
+    /// The learners of the view, and since when they learn as seen here.
+    learning: BTreeMap<Member, Time>,
     row_due: bool,
     wedged: bool,
     /// Whether no majority of the view is in reach.
@@ -206,6 +208,7 @@ impl Group {
             transfers: Transfers::default(),
             refills: Refills::default(),
             ready: BTreeMap::new(),
+            learning: BTreeMap::new(),
             row_due: false,
             wedged: false,
             alone: false,
@@ -250,7 +253,7 @@ impl Group {
             Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
             Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
             Input::Answer { request, payload } => self.on_answer(request, payload),
-            Input::Snapshot { view, state } => self.on_snapshot(view, state),
+            Input::Snapshot { view, state } => self.on_snapshot(view, state, out),
             Input::NoSnapshot { view } => {
                 self.on_no_snapshot(view);
                 Ok(())

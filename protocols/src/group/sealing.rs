@@ -316,6 +316,7 @@ impl Group {
         self.ready.clear();
         self.sides.clear();
         self.lags.on_view(self.now, &view, self.config.lag_for);
+        self.note_learners(&view);
         self.refills.clear();
         self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;

@@ -5,16 +5,21 @@
 //! everything from that view on until it has the snapshot, so that it delivers each later message
 //! exactly once and in order. It counts for nothing meanwhile, and nobody waits for it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use quorate_membership::{Change, Member, View, ViewId, agreement::Breach};
+use quorate_membership::{Change, Member, Time, View, ViewId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Group, Refusal, Restore};
 use crate::transfer::{Chunk, ChunkLabel, Donor, Receiver, Step, Want};
 
 /// What an event that is held back counts for at least.
 const EVENT_BYTES_MIN: usize = 64;
+/// Doublings of the pause before a newcomer asks to be admitted anew because it gets no state.
+const ANEW_DOUBLINGS_MAX: u32 = 6;
 
 /// Both ends of transfers at one member.
 #[derive(Debug, Default)]
@@ -24,6 +29,39 @@ pub(super) struct Transfers {
     receiver: Option<Receiver>,
     held_back: VecDeque<Event>,
     held_back_bytes: usize,
+    hunt: Hunt,
+}
+
+/// How the search for a state has gone, over all snapshots that were asked for.
+#[derive(Debug, Default)]
+struct Hunt {
+    /// When this member became a newcomer.
+    since: Option<Time>,
+    /// Members that said they had no snapshot, or gave one that was not intact.
+    refused: BTreeSet<Member>,
+    /// How often it began anew since anything came.
+    anew: u32,
+    /// When it begins anew, once it has nobody left to ask.
+    anew_at: Option<Time>,
+}
+
+impl Hunt {
+    /// When to ask for a later snapshot: at once for the first time, then after pauses that double.
+    fn plan(&mut self, now: Time, pause: Duration) -> Time {
+        *self.anew_at.get_or_insert_with(|| {
+            let doublings = self.anew.saturating_sub(1).min(ANEW_DOUBLINGS_MAX);
+            now + pause * (self.anew.min(1) << doublings)
+        })
+    }
+}
+
+/// What a member that fills has, and from whom.
+pub(super) struct Filling<'a> {
+    pub(super) receiver: &'a Receiver,
+    pub(super) since: Time,
+    pub(super) refused: &'a BTreeSet<Member>,
+    /// When it asks for a later snapshot.
+    pub(super) anew_at: Option<Time>,
 }
 
 impl Transfers {
@@ -31,8 +69,15 @@ impl Transfers {
         self.receiver.is_some()
     }
 
-    pub(super) const fn receiver(&self) -> Option<&Receiver> {
-        self.receiver.as_ref()
+    pub(super) fn filling(&self) -> Option<Filling<'_>> {
+        let Hunt { since, refused, anew_at, .. } = &self.hunt;
+        let since = (*since)?;
+        self.receiver.as_ref().map(|receiver| Filling { receiver, since, refused, anew_at: *anew_at })
+    }
+
+    /// Whether nobody is left who could give the snapshot.
+    fn is_hopeless(&self) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.donor().is_none())
     }
 
     fn drop_incoming(&mut self) {
@@ -56,7 +101,9 @@ impl Group {
 
     /// Tells the application, or holds the event back while its state is incomplete.
     pub(super) fn tell(&mut self, event: Event, out: &mut Effects) {
-        if self.transfers.is_filling() {
+        if self.transfers.is_hopeless() {
+            // The snapshot that this would follow does not come.
+        } else if self.transfers.is_filling() {
             let payload = match &event {
                 Event::Message { head, payload, .. } => head.len() + payload.len(),
                 Event::Request { payload, .. } => payload.len(),
@@ -80,16 +127,27 @@ impl Group {
         if self.config.breach != Some(Breach::KeepSnapshots) {
             self.transfers.donor.on_view(view, &newcomers);
         }
+        self.transfers.hunt.refused.retain(|member| view.has(*member));
         if newcomers.contains(&self.me) {
             // The juniors first: the senior coordinates.
             let donors = view.members.iter().rev().copied().collect();
             let receiver = Receiver::new(self.now, view.id, donors, self.config.snapshot_chunk_bytes);
             self.transfers.drop_incoming();
             self.transfers.receiver = Some(receiver);
+            self.transfers.hunt.since.get_or_insert(self.now);
             return;
         }
         if let Some(receiver) = &mut self.transfers.receiver {
-            receiver.keep(|donor| view.has(*donor)); // with none left it starts anew at the next tick
+            receiver.keep(|donor| view.has(*donor)); // with none left it starts anew
+            receiver.ask_sooner();
+            let refused = &self.transfers.hunt.refused;
+            if view.members.iter().any(|member| !refused.contains(member)) {
+                self.transfers.hunt.anew = 0;
+                self.transfers.hunt.anew_at = None;
+            }
+        }
+        if !self.transfers.is_filling() {
+            self.transfers.hunt = Hunt::default();
         }
         if view.rank(self.me).is_some() && !newcomers.is_empty() {
             let learners = newcomers.iter().copied().collect();
@@ -99,12 +157,20 @@ impl Group {
     }
 
     /// The application hands over its state as it was when it was asked.
-    pub(super) fn on_snapshot(&mut self, view: ViewId, state: Bytes) -> Result<(), Refusal> {
+    pub(super) fn on_snapshot(
+        &mut self,
+        view: ViewId,
+        state: Bytes,
+        out: &mut Effects,
+    ) -> Result<(), Refusal> {
         let (size, max) = (state.len(), self.config.snapshot_bytes_max);
         if size > max {
             return Err(Refusal::TooLarge { size, max });
         }
         self.transfers.donor.supply(view, state);
+        if let Some((learners, Chunk { label, bytes })) = self.transfers.donor.offer(view) {
+            self.post_all(learners, self.view_id(), Body::State { label, batch: vec![bytes] }, out);
+        }
         Ok(())
     }
 
@@ -146,8 +212,14 @@ impl Group {
             return Err(Refusal::Faulty { from, what: "a snapshot beyond the bound".to_owned() });
         }
         let Some(receiver) = &mut self.transfers.receiver else { return Ok(()) };
-        let view = receiver.snapshot();
+        let (view, trusted) = (receiver.snapshot(), receiver.trusts(from));
         let (steps, want) = receiver.accept(self.now, from, Chunk { label, bytes });
+        if trusted && !receiver.trusts(from) {
+            self.transfers.hunt.refused.insert(from);
+        }
+        if !steps.is_empty() {
+            self.transfers.hunt.anew = 0;
+        }
         for step in steps {
             let restore = match step {
                 Step::Begin(length) => Restore::Begin { view, length },
@@ -170,12 +242,16 @@ impl Group {
         let forgets = self.config.breach == Some(Breach::ForgetHeldBack);
         held_back
             .retain(|event| !(forgets && matches!(event, Event::Message { .. } | Event::Request { .. })));
+        self.transfers.hunt = Hunt::default();
         out.extend(held_back.into_iter().map(Effect::Deliver));
         self.row_due = true; // which says that it may be promoted
     }
 
     pub(super) fn on_no_state(&mut self, from: Member, snapshot: ViewId) {
         if let Some(receiver) = self.transfers.receiver.as_mut().filter(|r| r.snapshot() == snapshot) {
+            if receiver.trusts(from) {
+                self.transfers.hunt.refused.insert(from);
+            }
             receiver.strike(from);
         }
     }
@@ -191,15 +267,24 @@ impl Group {
     pub(super) fn tick_transfers(&mut self, out: &mut Effects) {
         let (now, round) = (self.now, self.config.timing.round());
         let Some(receiver) = &mut self.transfers.receiver else { return };
-        let hopeless = receiver.donor().is_none();
-        if hopeless || self.transfers.held_back_bytes > self.config.held_back_bytes_max {
-            // Nobody has that snapshot any more, or its time is too long ago: a newer one is needed.
-            if let Some(view) = self.view.clone() {
-                self.go_outside(&view, out);
-            }
+        if self.transfers.held_back_bytes > self.config.held_back_bytes_max {
+            receiver.give_up(); // its time is too long ago
+        }
+        if receiver.donor().is_some() {
+            let want = receiver.tick(now, round);
+            return self.ask_for_state(want, out);
+        }
+        // Nobody has that snapshot any more: a newer one is needed, which costs all of them a view and
+        // a question to their applications.
+        self.transfers.held_back.clear();
+        self.transfers.held_back_bytes = 0;
+        if now < self.transfers.hunt.plan(now, round) {
             return;
         }
-        let want = receiver.tick(now, round);
-        self.ask_for_state(want, out);
+        self.transfers.hunt.anew_at = None;
+        self.transfers.hunt.anew = self.transfers.hunt.anew.saturating_add(1);
+        if let Some(view) = self.view.clone() {
+            self.go_outside(&view, out);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use quorate_membership::{Member, NodeId, Time, ViewId};
 
-use super::{Group, SlowPolicy};
+use super::{Group, SlowPolicy, transferring::Filling};
 
 /// Something that this member waits for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -81,8 +81,16 @@ pub enum Wait {
         received: u64,
         /// Bytes of the whole, once that is known.
         length: Option<u64>,
-        /// Who sends them.
+        /// Who sends them, or is asked for them.
         donor: Option<NodeId>,
+        /// Since when this member has been without a state.
+        since: Time,
+        /// Members that were asked and have sent nothing so far.
+        silent: Vec<NodeId>,
+        /// Members that have said that they have none, or sent one that was not intact.
+        refused: Vec<NodeId>,
+        /// When it asks again, or, if nobody is left to ask, asks to be admitted with a later state.
+        asks_at: Option<Time>,
     },
     /// A learner has to catch up before it counts.
     Learner {
@@ -90,6 +98,8 @@ pub enum Wait {
         member: Member,
         /// Bytes that it lacks.
         bytes: usize,
+        /// Since when, as seen here.
+        since: Time,
         /// If it was too slow: when it may count again at the earliest.
         barred_until: Option<Time>,
     },
@@ -127,16 +137,27 @@ impl fmt::Display for Wait {
                     None => write!(f, "; they will wait on"),
                 }
             }
-            Self::State { snapshot, received, length, donor } => {
-                write!(f, "gets the state of {snapshot}")?;
+            Self::State { snapshot, received, length, donor, since, silent, refused, asks_at } => {
+                write!(f, "gets the state of {snapshot} since {since}")?;
                 donor.map_or(Ok(()), |node| write!(f, " from {node}"))?;
                 match length {
-                    Some(length) => write!(f, ": {received} of {length} bytes"),
-                    None => write!(f, ", which has not begun"),
+                    Some(length) => write!(f, ": {received} of {length} bytes")?,
+                    None => write!(f, ", which has not begun")?,
+                }
+                if !silent.is_empty() {
+                    write!(f, "; nothing comes from {}", List(silent))?;
+                }
+                if !refused.is_empty() {
+                    write!(f, "; {} have none", List(refused))?;
+                }
+                match (asks_at, donor) {
+                    (Some(at), Some(_)) => write!(f, "; it asks again at {at}"),
+                    (Some(at), None) => write!(f, "; it asks for a later one at {at}"),
+                    (None, _) => Ok(()),
                 }
             }
-            Self::Learner { member, bytes, barred_until } => {
-                write!(f, "{member} learns, {bytes} bytes behind")?;
+            Self::Learner { member, bytes, since, barred_until } => {
+                write!(f, "{member} learns since {since}, {bytes} bytes behind")?;
                 barred_until.map_or(Ok(()), |at| write!(f, "; it may count again at {at}"))
             }
         }
@@ -181,23 +202,36 @@ impl Group {
             let coordinator = self.coordinator().map(|member| member.node);
             waits.push(Wait::ViewChange { view: view.id, since, coordinator });
         }
-        if let Some(receiver) = self.transfers.receiver() {
-            let ((received, length), donor) = (receiver.progress(), receiver.donor());
-            let (snapshot, donor) = (receiver.snapshot(), donor.map(|member| member.node));
-            waits.push(Wait::State { snapshot, received, length, donor });
-        }
+        waits.extend(self.waits_for_state());
         waits.extend(self.lost_since.iter().map(|(node, since)| Wait::Member { node: *node, since: *since }));
         let policy = self.config.slow;
         for (&member, lag) in self.lags.iter() {
             let bytes = lag.bytes();
             if view.learners.contains(&member) {
                 let barred_until = self.lags.barred_until(member.node).filter(|at| self.now < *at);
-                waits.push(Wait::Learner { member, bytes, barred_until });
+                let since = self.learning.get(&member).copied().unwrap_or(self.now);
+                waits.push(Wait::Learner { member, bytes, since, barred_until });
             } else if let Some(since) = lag.since() {
                 let acts_at = (policy != SlowPolicy::Block).then_some(since + self.config.lag_for);
                 waits.push(Wait::Slow { member, bytes, since, policy, acts_at });
             }
         }
         waits
+    }
+
+    fn waits_for_state(&self) -> Option<Wait> {
+        let Filling { receiver, since, refused, anew_at } = self.transfers.filling()?;
+        let ((received, length), donor) = (receiver.progress(), receiver.donor());
+        let again_at = donor.and_then(|_| receiver.asks_at(self.config.timing.round()));
+        Some(Wait::State {
+            snapshot: receiver.snapshot(),
+            received,
+            length,
+            donor: donor.map(|member| member.node),
+            since,
+            silent: receiver.silent().collect(),
+            refused: refused.iter().map(|member| member.node).collect(),
+            asks_at: again_at.or(anew_at),
+        })
     }
 }

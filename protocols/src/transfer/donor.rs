@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use quorate_membership::{Member, View, ViewId};
+use quorate_membership::{Member, NodeId, View, ViewId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Chunk, ChunkLabel};
@@ -33,6 +33,16 @@ impl Donor {
             let digest = xxh3_64(&state);
             kept.state = Some((state, digest));
         }
+    }
+
+    /// What tells the learners of a snapshot that it is here: an empty chunk, and to whom it goes.
+    pub(crate) fn offer(&self, view: ViewId) -> Option<(Vec<NodeId>, Chunk)> {
+        let kept = self.kept.get(&view)?;
+        let (state, digest) = kept.state.as_ref()?;
+        let (length, check) = (state.len() as u64, Chunk::check(0, &[]));
+        let label = ChunkLabel { snapshot: view, length, digest: *digest, offset: 0, check };
+        let learners = kept.learners.iter().map(|member| member.node).collect();
+        Some((learners, Chunk { label, bytes: Bytes::new() }))
     }
 
     /// The application will not answer: learners are told that there is nothing here.

@@ -1,15 +1,23 @@
 //! The receiving end: asks for the next part, puts parts in order, and knows when all is there.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use quorate_membership::{Member, Time, ViewId};
+use quorate_membership::{Member, NodeId, Time, ViewId};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::Chunk;
 
 /// Chunks that are on the way at once.
 const CHUNKS_IN_FLIGHT: u64 = 4;
+/// Doublings of the pause between questions that stay unanswered, once every donor had its turn.
+const PAUSE_DOUBLINGS_MAX: u32 = 5;
+/// Questions to a donor that is silent, about, before the next one has its turn.
+const QUESTIONS_EACH: u32 = 4;
 /// Chunks that are kept because they came before the one that is due; a donor may send shorter ones.
 const AHEAD_CHUNKS_MAX: usize = 1024;
 
@@ -60,6 +68,12 @@ pub(crate) struct Receiver {
     asked: u64,
     progress_at: Time,
     asked_at: Option<Time>,
+    /// When the donor had its turn.
+    turn_at: Time,
+    /// Questions since anything came.
+    unanswered: u32,
+    /// Donors that were asked since then.
+    silent: BTreeSet<NodeId>,
 }
 
 impl Receiver {
@@ -76,6 +90,9 @@ impl Receiver {
             asked: 0,
             progress_at: now,
             asked_at: None,
+            turn_at: now,
+            unanswered: 0,
+            silent: BTreeSet::new(),
         }
     }
 
@@ -93,6 +110,16 @@ impl Receiver {
         (self.received, self.expected.map(|(length, _)| length))
     }
 
+    /// Donors that were asked, and have sent nothing and refused nothing.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.silent.iter().copied()
+    }
+
+    /// When it asks next, if it has asked and nothing comes.
+    pub(crate) fn asks_at(&self, patience: Duration) -> Option<Time> {
+        self.asked_at.map(|at| at.max(self.progress_at) + self.pause(patience))
+    }
+
     const fn credit(&self) -> u64 {
         self.chunk_bytes * CHUNKS_IN_FLIGHT
     }
@@ -105,24 +132,58 @@ impl Receiver {
     }
 
     /// Asks again when nothing came for a part of `patience`, and another donor when nothing came
-    /// for all of it.
+    /// for all of it. Once all of them had their turn in vain the pauses double, up to a bound.
     pub(crate) fn tick(&mut self, now: Time, patience: Duration) -> Option<Want> {
-        let quiet = |asked_at: Time| now.since(self.progress_at.max(asked_at));
-        let waits = self.asked_at.is_some_and(|at| quiet(at) < patience / 4);
-        if now.since(self.progress_at) >= patience && !self.donors.is_empty() {
-            self.donors.rotate_left(1);
-            self.progress_at = now;
-        } else if waits {
+        if self.asks_at(patience).is_some_and(|at| now < at) {
             return None;
         }
+        if now.since(self.progress_at.max(self.turn_at)) >= patience && !self.donors.is_empty() {
+            self.donors.rotate_left(1);
+            self.turn_at = now;
+        }
+        let donor = self.donor()?;
         self.asked_at = Some(now);
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.silent.insert(donor.node);
         self.want()
+    }
+
+    fn pause(&self, patience: Duration) -> Duration {
+        let doublings = self.unanswered.saturating_sub(self.first_round()).min(PAUSE_DOUBLINGS_MAX);
+        patience / QUESTIONS_EACH * (1 << doublings)
+    }
+
+    /// Questions until every donor had its turn.
+    fn first_round(&self) -> u32 {
+        u32::try_from(self.donors.len()).unwrap_or(u32::MAX).saturating_mul(QUESTIONS_EACH)
+    }
+
+    fn note_progress(&mut self, now: Time) {
+        self.progress_at = now;
+        self.unanswered = 0;
+        self.silent.clear();
+    }
+
+    /// A view has begun: whoever was silent may have something now.
+    pub(crate) fn ask_sooner(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// What came is of no use any more: nobody is asked, and nobody is believed.
+    pub(crate) fn give_up(&mut self) {
+        self.donors.clear();
     }
 
     /// This donor does not have the snapshot, or is gone. Returns whether there is another.
     pub(crate) fn strike(&mut self, donor: Member) -> bool {
+        self.silent.remove(&donor.node);
         self.donors.retain(|member| *member != donor);
         !self.donors.is_empty()
+    }
+
+    /// Whether the snapshot may come from this member.
+    pub(crate) fn trusts(&self, donor: Member) -> bool {
+        self.donors.contains(&donor)
     }
 
     /// Keeps only donors that are there still. Returns whether there is one.
@@ -135,14 +196,22 @@ impl Receiver {
     pub(crate) fn accept(&mut self, now: Time, from: Member, chunk: Chunk) -> (Vec<Step>, Option<Want>) {
         let mut steps = Vec::new();
         let label = chunk.label;
+        if self.expected.is_none()
+            && self.unanswered > self.first_round()
+            && let Some(place) = self.donors.iter().position(|donor| *donor == from)
+        {
+            self.donors.rotate_left(place); // nobody had it for long, and this one offers it
+        }
         if self.donor() != Some(from) || label.snapshot != self.snapshot || !chunk.is_intact() {
             return (steps, None);
         }
         if self.expected != Some((label.length, label.digest)) {
             self.start_over(label.length, label.digest);
+            self.note_progress(now);
             steps.push(Step::Begin(label.length));
-            if label.offset > 0 {
-                return (steps, self.want()); // what came before it was of another snapshot
+            // What came before it was of another snapshot, or this is no more than an offer.
+            if label.offset > 0 || chunk.bytes.is_empty() && label.length > 0 {
+                return (steps, self.want());
             }
         }
         if label.offset > self.received + self.credit() {
@@ -154,7 +223,7 @@ impl Receiver {
         let before = self.received;
         self.hand_over(&mut steps);
         if self.received > before {
-            self.progress_at = now;
+            self.note_progress(now);
         }
         if self.received == label.length {
             if self.digest.0.digest() == label.digest {
@@ -163,7 +232,7 @@ impl Receiver {
             }
             // The parts were intact and the whole is not: this donor's word is worth nothing.
             self.expected = None;
-            self.donors.rotate_left(1);
+            self.strike(from);
             return (steps, self.want());
         }
         (steps, self.extend_credit())

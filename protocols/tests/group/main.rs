@@ -10,5 +10,6 @@ mod letters;
 mod refills;
 mod removed;
 mod slow;
+mod stateless;
 mod transfer;
 mod world;
