@@ -1,26 +1,27 @@
 //! The authority of a cluster in its folder, with what it has issued and what it has revoked.
 
+mod index;
+
 use std::{
-    fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
+use index::Index;
+pub(crate) use index::Issued;
+
 use quorate::{
     membership::NodeId,
     transport::{
-        ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, Identity, RevocationList,
-        Role, Serial, Validity,
+        ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, RevocationList, Role, Serial,
+        Validity,
     },
 };
-use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// What was issued, one certificate per line: a certificate is revoked by its number, and whoever
-/// has lost one knows only whose it was.
-const INDEX: &str = "issued.jsonl";
 /// The certificates that count no more; nodes look for a file of this name beside their own.
 const LIST: &str = "ca.crl";
 
@@ -88,13 +89,15 @@ pub(crate) struct Revoked {
     pub(crate) folders: Vec<PathBuf>,
 }
 
-/// One line of the index.
-#[derive(Debug, Deserialize, Serialize)]
-struct Issued {
-    serial: String,
-    identity: String,
-    name: String,
-    until_unix_s: u64,
+/// A certificate of an authority.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    /// Its number.
+    pub(crate) serial: Serial,
+    /// What is noted of it; one that is not noted is known because it was revoked.
+    pub(crate) issued: Option<Issued>,
+    /// Since when it is revoked.
+    pub(crate) revoked: Option<SystemTime>,
 }
 
 impl Authority {
@@ -135,14 +138,13 @@ impl Authority {
     /// below the authority's. What was revoked before stays so.
     pub(crate) fn revoke(&self, which: &Which) -> Result<Revoked, Failure> {
         // Held until the list is written, so that no other revocation is lost.
-        let mut index = self.open_index()?;
+        let mut index = Index::open(&self.folder)?;
         let certificates = match which {
             Which::Node(node) => self.noted(&mut index, &node.to_string(), |issued| {
-                issued.identity.parse().is_ok_and(|it: Identity| it.role == Role::Node && it.node == *node)
+                issued.identity.role == Role::Node && issued.identity.node == *node
             })?,
             Which::Client(name) => self.noted(&mut index, &format!("client `{name}`"), |issued| {
-                issued.name == *name
-                    && issued.identity.parse().is_ok_and(|it: Identity| it.role == Role::Client)
+                issued.identity.role == Role::Client && issued.name == *name
             })?,
             Which::Serial(serial) => vec![(serial.clone(), None)],
             Which::File(path) => {
@@ -160,6 +162,25 @@ impl Authority {
         Ok(Revoked { certificates, path, listed: list.iter().count(), folders })
     }
 
+    /// All certificates that are noted, in the order in which they were issued, and then those that were
+    /// revoked without being noted.
+    pub(crate) fn certificates(&self) -> Result<Vec<Certificate>, Failure> {
+        let list = self.list()?;
+        let mut revoked: BTreeMap<&Serial, SystemTime> = list.iter().collect();
+        let mut certificates = Vec::new();
+        for issued in Index::look(&self.folder)? {
+            let (serial, revoked) = (issued.serial.clone(), revoked.remove(&issued.serial));
+            certificates.push(Certificate { serial, issued: Some(issued), revoked });
+        }
+        let unknown = revoked.into_iter();
+        certificates.extend(unknown.map(|(serial, since)| Certificate {
+            serial: serial.clone(),
+            issued: None,
+            revoked: Some(since),
+        }));
+        Ok(certificates)
+    }
+
     /// The certificates that count no more.
     fn list(&self) -> Result<RevocationList, Failure> {
         match RevocationList::load(self.folder.join(LIST)) {
@@ -171,58 +192,21 @@ impl Authority {
     /// Notes what was issued before anybody has it: one line too many does no harm, a certificate
     /// that is not noted could not be revoked by its holder's name.
     fn note(&self, credentials: Credentials, name: &str) -> Result<Credentials, Failure> {
-        let until = credentials.validity().until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let issued = Issued {
-            serial: credentials.serial().to_string(),
-            identity: credentials.identity().to_string(),
-            name: name.to_owned(),
-            until_unix_s: until.as_secs(),
-        };
-        let mut line = serde_json::to_string(&issued).expect("text and numbers can be written as JSON");
-        line.push('\n');
-        let mut index = self.open_index()?;
-        let unusable = |error| AuthorityError::Unusable(self.folder.join(INDEX), error);
-        // A line that a crash has cut off must not swallow this one.
-        if !ends_its_line(&mut index).map_err(unusable)? {
-            line.insert(0, '\n');
-        }
-        index.write_all(line.as_bytes()).and_then(|()| index.sync_all()).map_err(unusable)?;
+        Index::open(&self.folder)?.note(&Issued::new(&credentials, name))?;
         Ok(credentials.with_revoked(self.list()?)?)
-    }
-
-    /// The index, locked against other processes until it is closed.
-    fn open_index(&self) -> Result<File, AuthorityError> {
-        let path = self.folder.join(INDEX);
-        let open = || -> io::Result<File> {
-            let index = File::options().create(true).read(true).append(true).open(&path)?;
-            index.lock()?;
-            Ok(index)
-        };
-        open().map_err(|error| AuthorityError::Unusable(path.clone(), error))
     }
 
     /// The certificates in the index that are meant, at least one.
     fn noted(
         &self,
-        index: &mut File,
+        index: &mut Index,
         whom: &str,
         meant: impl Fn(&Issued) -> bool,
     ) -> Result<Vec<(Serial, Option<String>)>, AuthorityError> {
-        let path = || self.folder.join(INDEX);
-        let mut text = String::new();
-        index.read_to_string(&mut text).map_err(|error| AuthorityError::Unusable(path(), error))?;
-        let mut found = Vec::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-            let malformed = |why| AuthorityError::Malformed { index: path(), line: number + 1, why };
-            let issued: Issued = serde_json::from_str(line).map_err(|error| malformed(error.to_string()))?;
-            let serial =
-                issued.serial.parse().map_err(|error: CredentialError| malformed(error.to_string()))?;
-            if meant(&issued) {
-                found.push((serial, Some(issued.identity)));
-            }
-        }
+        let found = index.read()?.into_iter().filter(meant);
+        let found: Vec<_> = found.map(|it| (it.serial, Some(it.identity.to_string()))).collect();
         if found.is_empty() {
-            return Err(AuthorityError::Unknown { whom: whom.to_owned(), index: path() });
+            return Err(AuthorityError::Unknown { whom: whom.to_owned(), index: Index::path(&self.folder) });
         }
         Ok(found)
     }
@@ -248,16 +232,6 @@ pub(crate) fn hand_out(credentials: &Credentials, files: &CredentialFiles) -> Re
     credentials.save(files)?;
     let list = credentials.revoked();
     if list.number() > 0 { list.save(&files.revoked) } else { Ok(()) }
-}
-
-fn ends_its_line(file: &mut File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 #[cfg(test)]
@@ -318,7 +292,7 @@ mod tests {
         assert!(
             matches!(unknown, Failure::Authority(AuthorityError::Unknown { ref whom, .. }) if whom == "n7")
         );
-        let index = folder.path().join(INDEX);
+        let index = Index::path(folder.path());
         fs::write(&index, "{\"serial\":\"0").unwrap();
         authority.issue_node(NodeId::new(7), Validity::days(1)).unwrap();
         let malformed = refused(Which::Node(NodeId::new(7)));
@@ -326,5 +300,24 @@ mod tests {
         let text = fs::read_to_string(&index).unwrap();
         fs::write(&index, text.split_once('\n').unwrap().1).unwrap();
         assert_eq!(authority.revoke(&Which::Node(NodeId::new(7))).unwrap().listed, 1);
+    }
+    #[test]
+    fn what_was_issued_is_listed_with_what_became_of_it() {
+        let (_folder, authority) = authority();
+        assert!(authority.certificates().unwrap().is_empty());
+        let node = authority.issue_node(NodeId::new(7), Validity::days(1)).unwrap();
+        let client = authority.issue_client("reports", Validity::days(2)).unwrap();
+        authority.revoke(&Which::Client("reports".into())).unwrap();
+        let unknown: Serial = "0a0b".parse().unwrap();
+        authority.revoke(&Which::Serial(unknown.clone())).unwrap();
+        let [first, second, third] = authority.certificates().unwrap().try_into().unwrap();
+        assert_eq!((&first.serial, first.revoked), (node.serial(), None));
+        let noted = first.issued.unwrap();
+        assert_eq!((noted.name.as_str(), &noted.identity), ("n7", node.identity()));
+        assert_eq!(noted.until, node.validity().until);
+        assert_eq!(&second.serial, client.serial());
+        assert!(second.revoked.is_some() && second.issued.unwrap().name == "reports");
+        assert_eq!(third.serial, unknown);
+        assert!(third.revoked.is_some() && third.issued.is_none());
     }
 }

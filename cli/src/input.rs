@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::Failure;
 
@@ -53,18 +53,6 @@ fn pass_on(input: &mut BufReader<impl Read>, batches: &mpsc::Sender<Batch>) -> i
             return Ok(());
         }
     }
-}
-
-/// Completes when standard input ends.
-pub(crate) async fn ended() {
-    let (tell, told) = oneshot::channel();
-    std::thread::spawn(move || {
-        // An error is an end as well.
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        let _ = tell.send(());
-    });
-    // The sender is dropped only after it has sent.
-    let _ = told.await;
 }
 
 #[cfg(test)]

@@ -42,6 +42,13 @@ impl Output {
     }
 }
 
+/// Writes a line to standard error, whole: the nodes of a local cluster may share it, and pieces of lines
+/// would get between each other.
+pub(crate) fn complain(line: &str) {
+    // Nobody reads it, or nothing can be said any more.
+    let _ = io::stderr().write_all(format!("quorate: {line}\n").as_bytes());
+}
+
 /// Prints a result: as one line of JSON for programs, or in words for people.
 pub(crate) fn tell(
     json: bool,

@@ -11,7 +11,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, config::NodeFile, metrics, span};
+use crate::{Failure, config::NodeFile, failure::one_line, metrics, output::complain, span};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -98,20 +98,27 @@ pub(crate) struct Served {
 /// Credentials of a running node, which can be read again.
 #[derive(Debug)]
 pub(crate) struct Reloading {
+    node: NodeId,
     transport: Arc<QuicTransport>,
     files: CredentialFiles,
 }
 
 impl Reloading {
     /// Shows what the files hold now, and believes whom they say. Links of those whose certificate is
-    /// revoked are closed.
-    ///
-    /// # Errors
-    /// [`Failure`]; then everything is as before.
-    pub(crate) fn reload(&self) -> Result<News, Failure> {
+    /// revoked are closed. If something is wrong with the files everything stays as it is, which is said
+    /// on standard error.
+    pub(crate) fn reload(&self) -> Option<News> {
+        let said = |failure: &Failure| {
+            let why = one_line(failure);
+            complain(&format!("the present credentials of {} stay: {why}", self.node));
+        };
+        self.replace().inspect_err(said).ok()
+    }
+
+    fn replace(&self) -> Result<News, Failure> {
         let credentials = Credentials::load(&self.files)?;
         let news = News::Credentials {
-            node: credentials.identity().node.to_string(),
+            node: self.node.to_string(),
             valid_days: span::days_until(credentials.validity().until),
             revoked: credentials.revoked().iter().count(),
         };
@@ -134,7 +141,7 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
     let life = config.begin_life()?;
     let transport = QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default())?;
     let transport = Arc::new(transport);
-    let reloading = Reloading { transport: Arc::clone(&transport), files };
+    let reloading = Reloading { node: identity.node, transport: Arc::clone(&transport), files };
     let groups: Vec<_> = config
         .groups()
         .iter()
@@ -205,6 +212,10 @@ pub(crate) fn standing(event: &Event) -> Option<String> {
     Some(match event {
         Event::Wedged(WedgeReason::NoMajority) => {
             "stands still: no majority of its view is in reach, what is sent waits".to_owned()
+        }
+        Event::Wedged(WedgeReason::Stalled) => {
+            "stands still: this process stood still, or was cut off, and asks whether its view still stands"
+                .to_owned()
         }
         Event::Resumed => "goes on".to_owned(),
         Event::Removed { view, reason } => {

@@ -1,4 +1,4 @@
-//! Spans of time as people write them: `500ms`, `2s`, `1m`.
+//! Spans of time as people write them, `500ms`, `2s`, `1m`, and moments as they read them.
 
 use std::time::{Duration, SystemTime};
 
@@ -44,6 +44,29 @@ pub(crate) fn show(span: Duration) -> String {
     format!("{text} {unit}")
 }
 
+/// Whole seconds since 1970.
+pub(crate) fn unix_seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Writes a moment for people: the date and the time of day, to the minute, in UTC.
+///
+/// Days are counted in years that begin in March, so that a leap day is the last of its year, and
+/// in eras of 400 years, which are all alike.
+pub(crate) fn moment(unix_s: u64) -> String {
+    const DAYS_BEFORE_1970: u64 = 719_468; // since 1 March of the year 0
+    const DAYS_OF_ERA: u64 = 146_097;
+    let days = unix_s / 86_400 + DAYS_BEFORE_1970;
+    let (era, day) = (days / DAYS_OF_ERA, days % DAYS_OF_ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / (DAYS_OF_ERA - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153; // March is 0
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
+    let (hour, minute) = (unix_s / 3600 % 24, unix_s / 60 % 60);
+    format!("{:04}-{month:02}-{day:02} {hour:02}:{minute:02}", era * 400 + year)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +87,21 @@ mod tests {
             [(100, "100 ms"), (1_234, "1.23 s"), (2_000, "2 s"), (60_000, "60 s"), (600_000, "10 min")]
         {
             assert_eq!(show(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_shown_as_dates() {
+        for (unix_s, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_399, "2000-02-28 23:59"),
+            (951_782_400, "2000-02-29 00:00"),
+            (951_868_800, "2000-03-01 00:00"),
+            (1_709_208_000, "2024-02-29 12:00"),
+            (4_107_542_400, "2100-03-01 00:00"),
+            (253_402_300_799, "9999-12-31 23:59"),
+        ] {
+            assert_eq!(moment(unix_s), text);
         }
     }
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, net::UdpSocket, path::PathBuf};
 
-use support::{Place, signal};
+use support::{Place, eventually, signal, terminal};
 
 /// The number of the process that runs a node, by what `up --processes` says.
 fn process_of(node: &str, lines: &[String]) -> u32 {
@@ -157,17 +157,27 @@ fn a_node_needs_its_credentials_its_port_and_its_data_folder() {
 }
 
 #[test]
-fn a_cluster_of_processes_is_gone_after_an_interrupt_and_with_its_terminal() {
+fn a_cluster_of_processes_is_gone_after_an_interrupt() {
     let place = Place::new();
-    for signal in ["INT", "HUP"] {
-        let mut up = place.start("up --port 0 --processes");
-        let lines = up.wait_for("ready in ");
-        let pids = ["n1", "n2", "n3"].map(|node| process_of(node, &lines));
-        up.signal(signal);
-        assert_eq!(up.code(), 0);
-        for pid in pids {
-            assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "process {pid} is left");
-        }
-        assert!(!profile(&place).exists(), "clients are not led to nobody");
+    let mut up = place.start("up --port 0 --processes");
+    let lines = up.wait_for("ready in ");
+    let pids = ["n1", "n2", "n3"].map(|node| process_of(node, &lines));
+    up.signal("INT");
+    assert_eq!(up.code(), 0);
+    for pid in pids {
+        assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "process {pid} is left");
     }
+    assert!(!profile(&place).exists(), "clients are not led to nobody");
+}
+
+#[test]
+fn a_cluster_stops_when_its_terminal_is_closed() {
+    let place = Place::new();
+    let (screen, terminal) = terminal::pair();
+    let mut up = place.command("up --port 0 --nodes 1").stdin(terminal).spawn().unwrap();
+    eventually("the cluster is ready", || profile(&place).exists());
+    drop(screen);
+    signal(up.id(), "HUP");
+    assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert!(!profile(&place).exists(), "clients are not led to nobody");
 }

@@ -51,7 +51,7 @@ fn a_node_whose_certificate_is_revoked_is_refused_and_the_others_go_on() {
     publish(&place, &addr);
 
     third.signal("HUP");
-    let refused = third.wait_for_error("the present credentials stay");
+    let refused = third.wait_for_error("the present credentials of n3 stay");
     assert!(refused.ends_with("was revoked by its authority: issue a new one"), "{refused}");
     drop(third);
     let refused = place.fails("node --config cluster/n3.toml", 1);
@@ -72,7 +72,7 @@ fn credentials_that_are_wrong_are_refused_and_the_present_ones_stay() {
     fs::write(&list, "nothing of the kind").unwrap();
     node.signal("HUP");
     assert!(node.wait_for_error("stay").ends_with(
-        "the present credentials stay: cluster/certs/n1/ca.crl holds no revocation list in PEM form"
+        "the present credentials of n1 stay: cluster/certs/n1/ca.crl holds no revocation list in PEM form"
     ));
     publish(&place, &addr);
     fs::remove_file(&list).unwrap();
@@ -92,4 +92,32 @@ fn credentials_that_are_wrong_are_refused_and_the_present_ones_stay() {
         "n1: credentials read again: valid for 30 days, 0 revoked certificates"
     );
     publish(&place, &addr);
+}
+
+/// Revokes the certificate of the last node of a running cluster.
+fn a_local_cluster_puts_out_a_revoked_node(how: &str) {
+    let place = Place::new();
+    let up = place.up(&format!("--data cluster {how}"));
+    place.ok("cert revoke --node n3 --ca cluster/certs");
+    up.signal("HUP");
+    let mut told = up.wait_for("group log is in view v2 {n1, n2}: n3 unreachable");
+    for node in ["n1", "n2"] {
+        let line = format!("{node}: credentials read again: valid for 365 days, 1 revoked certificate");
+        if !told.contains(&line) {
+            told.extend(up.wait_for(&line));
+        }
+    }
+    let refused = up.wait_for_error("the present credentials of n3 stay");
+    assert!(refused.ends_with("was revoked by its authority: issue a new one"), "{refused}");
+    place.ok("pub log.app hello");
+}
+
+#[test]
+fn a_cluster_in_one_process_takes_a_new_list_of_revoked_certificates() {
+    a_local_cluster_puts_out_a_revoked_node("");
+}
+
+#[test]
+fn a_cluster_of_processes_takes_a_new_list_of_revoked_certificates() {
+    a_local_cluster_puts_out_a_revoked_node("--processes");
 }

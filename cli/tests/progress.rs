@@ -11,8 +11,7 @@ use std::{
     sync::mpsc::{Receiver, channel},
 };
 
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use support::{PATIENCE, Place};
+use support::{PATIENCE, Place, terminal};
 
 /// The screen side of a terminal.
 struct Screen(Receiver<Vec<u8>>);
@@ -20,13 +19,9 @@ struct Screen(Receiver<Vec<u8>>);
 impl Screen {
     /// Makes a terminal, and the end of it that a command writes to.
     fn new() -> (Self, Stdio) {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let screen = openpt(flags).expect("there are terminals");
-        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it may be used");
-        let terminal = ioctl_tiocgptpeer(&screen, flags).expect("it has another end");
+        let (mut screen, terminal) = terminal::pair();
         let (tell, shown) = channel();
         std::thread::spawn(move || {
-            let mut screen = File::from(screen);
             let mut buffer = [0; 4096];
             // It fails when nobody has the other end any more.
             while let Ok(read @ 1..) = screen.read(&mut buffer) {
@@ -35,7 +30,7 @@ impl Screen {
                 }
             }
         });
-        (Self(shown), terminal.into())
+        (Self(shown), terminal)
     }
 
     /// Waits until a text has been shown.

@@ -1,5 +1,7 @@
 //! `quorate cert`: the authority of a cluster, and credentials of nodes and clients.
 
+mod ls;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -23,6 +25,7 @@ Example: the credentials of a node and of a client
   quorate cert init --cluster prod
   quorate cert issue --node n1
   quorate cert issue --client reports
+  quorate cert ls
   quorate cert revoke --node n1           (when its key is lost)")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,6 +36,7 @@ pub(crate) struct Args {
 enum What {
     Init(Init),
     Issue(Issue),
+    Ls(ls::Args),
     Revoke(Revoke),
 }
 
@@ -131,6 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Init(args) => init(args),
         What::Issue(args) => issue(args),
+        What::Ls(args) => ls::run(args),
         What::Revoke(args) => revoke(args),
     }
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use quorate::StopReason;
+use tokio::sync::mpsc;
 
 use crate::{
     Failure,
     config::{self, NodeFile},
-    failure::one_line,
     input,
     output::Output,
     serving::{Served, serve},
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Stop, as if asked to, when standard input ends: a parent process that dies takes the node
-    /// with it.
+    /// with it. A line on it is a wish to read the credentials again.
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
 }
@@ -42,21 +42,19 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut hangup = Hangup::listen()?;
     let Served { node, mut news, reloading } = serve(&file).await?;
     let mut output = Output::new();
-    let mut parent = std::pin::pin!(parent_gone(args.until_stdin_ends));
+    let mut parent = args.until_stdin_ends.then(input::lines);
     let reason = loop {
         let news = tokio::select! {
             () = wish.come() => break node.stop().await,
-            () = &mut parent => break node.stop().await,
             reason = node.stopped() => break reason,
-            Some(news) = news.recv() => news,
-            () = hangup.come() => match reloading.reload() {
-                Ok(news) => news,
-                Err(failure) => {
-                    eprintln!("quorate: the present credentials stay: {}", one_line(&failure));
-                    continue;
-                }
+            Some(news) = news.recv() => Some(news),
+            () = hangup.come() => reloading.reload(),
+            said = from_parent(&mut parent) => match said {
+                Parent::Reload => reloading.reload(),
+                Parent::Gone => break node.stop().await,
             },
         };
+        let Some(news) = news else { continue };
         let told = if args.json { output.json(&news) } else { output.line(news.to_string()) };
         // Whoever read the output has gone; the node is not there for them alone.
         let _ = told.and_then(|()| output.flush());
@@ -67,7 +65,17 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Returns when standard input ends, or never if that is not to be looked at.
-async fn parent_gone(look: bool) {
-    if look { input::ended().await } else { std::future::pending().await }
+/// What a parent process wants, by way of standard input.
+enum Parent {
+    /// A line: credentials are to be read again, as on SIGHUP.
+    Reload,
+    /// The end: this node is to stop.
+    Gone,
+}
+
+/// Returns what a parent wants next; never if there is none to listen to.
+async fn from_parent(parent: &mut Option<mpsc::Receiver<input::Batch>>) -> Parent {
+    let Some(lines) = parent else { return std::future::pending().await };
+    // What cannot be read is an end as well.
+    if let Some(Ok(_)) = lines.recv().await { Parent::Reload } else { Parent::Gone }
 }

@@ -22,7 +22,7 @@ use crate::{
     output::Output,
     profile, progress,
     serving::News,
-    signals::Wish,
+    signals::{Call, Calls},
     span,
 };
 
@@ -36,7 +36,9 @@ const NEWS_MAX: usize = 1024;
 /// Run a cluster on this machine until Ctrl-C.
 ///
 /// The nodes talk QUIC over loopback, with certificates that are made on first use. Clients find
-/// the cluster by themselves, through a profile that is written to the user's state folder.
+/// the cluster by themselves, through a profile that is written to the user's state folder. On SIGHUP
+/// all nodes read their credentials and the list of revoked certificates again; when the terminal is
+/// closed the cluster stops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -72,7 +74,7 @@ pub(crate) struct Args {
 /// Carries out `quorate up`.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let begun = Instant::now();
-    let mut wish = Wish::listen_with_terminal()?;
+    let mut calls = Calls::listen()?;
     let place = profile::place(args.profile.as_deref())?;
     let claim = Claim::take(&place)?;
     let of_each = args.metrics.filter(|_| args.processes);
@@ -90,14 +92,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut report = Report { args, layout: &layout, output: Output::new() };
     report.started(&nodes, figures.as_deref())?;
     let ready = tokio::select! {
-        () = wish.come() => Ok(None),
+        () = calls.stop() => Ok(None),
         ready = ready(&layout, &mut nodes, &mut news) => ready.map(Some),
     };
     let outcome = match ready {
         Ok(Some(view)) => {
             claim.publish(&layout.profile())?;
             report.ready(&nodes, figures.as_deref(), (&view, begun.elapsed()), &place)?;
-            watch(view, &mut nodes, &mut news, &mut wish, &mut report).await
+            watch(view, &mut nodes, &mut news, &mut calls, &mut report).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
@@ -158,13 +160,16 @@ async fn watch(
     view: String,
     nodes: &mut Nodes,
     news: &mut mpsc::Receiver<News>,
-    wish: &mut Wish,
+    calls: &mut Calls,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let mut shown = BTreeSet::from([(GROUP.to_owned(), view)]);
     loop {
         tokio::select! {
-            () = wish.come() => return Ok(()),
+            call = calls.come() => match call {
+                Call::Stop => return Ok(()),
+                Call::Reload => nodes.reload(report).await,
+            },
             (node, how) = nodes.one_ends() => {
                 if nodes.is_empty() {
                     return Err(Failure::Failed(format!("no node is left: {node} ended with {how}")));

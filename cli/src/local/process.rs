@@ -4,7 +4,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use quorate::membership::NodeId;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child as Process, ChildStdin, Command},
     sync::mpsc,
     time::timeout,
@@ -71,6 +71,15 @@ impl Child {
         match self.process.wait().await {
             Ok(status) => status.to_string(),
             Err(error) => one_line(&error),
+        }
+    }
+
+    /// Asks the node to read its credentials again; it tells how that went as its news.
+    pub(crate) async fn reload(&mut self) {
+        if let Some(line) = &mut self.life_line
+            && let Err(error) = line.write_all(b"reload\n").await
+        {
+            tracing::warn!(node = %self.node, error = one_line(&error), "it does not listen");
         }
     }
 

@@ -2,8 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod terminal;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    net::UdpSocket,
     path::Path,
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -137,9 +141,9 @@ fn lines_of(pipe: impl Read + Send + 'static, seen: fn(&str)) -> Receiver<String
 
 /// The lines up to the first that contains a text, that one included.
 fn wait_for(lines: &Receiver<String>, text: &str) -> Vec<String> {
-    let mut before = Vec::new();
+    let (mut before, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     loop {
-        let line = lines.recv_timeout(PATIENCE);
+        let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let line = line.unwrap_or_else(|_| panic!("no line with `{text}` after {before:#?}"));
         let found = line.contains(text);
         before.push(line);
@@ -210,6 +214,18 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Addresses of loopback that nobody uses now, below the ports that systems give to clients, who would
+/// take them before their nodes do.
+pub(crate) fn free_addresses(count: usize) -> Vec<String> {
+    let chance = std::hash::RandomState::new();
+    let drawn = (0_u32..)
+        .map(|attempt| 16_384 + (std::hash::BuildHasher::hash_one(&chance, attempt) % 16_384) as u16);
+    let sockets = drawn.filter_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok());
+    // All are held until the last is found, so no two are the same.
+    let sockets: Vec<UdpSocket> = sockets.take(count).collect();
+    sockets.iter().map(|socket| socket.local_addr().expect("it is bound").to_string()).collect()
 }
 
 /// Waits until something is so.

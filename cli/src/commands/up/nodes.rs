@@ -6,11 +6,12 @@ use futures_util::future::{join_all, select_all};
 use quorate::{Node, StopReason, membership::NodeId};
 use tokio::sync::mpsc;
 
+use super::Report;
 use crate::{
     Failure,
     config::NodeFile,
     local::{Child, Layout},
-    serving::{News, Served, serve},
+    serving::{News, Reloading, Served, serve},
 };
 
 /// How long one node may take to stop.
@@ -19,7 +20,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// The nodes that run.
 pub(super) enum Nodes {
     /// In this process.
-    Here(Vec<Node>),
+    Here(Vec<(Node, Reloading)>),
     /// In processes of their own.
     Processes(Vec<Child>),
 }
@@ -37,8 +38,8 @@ impl Nodes {
         }
         let mut nodes = Vec::new();
         for node in layout.nodes() {
-            let Served { node, mut news, .. } = serve(&NodeFile::load(&layout.config(node))?).await?;
-            nodes.push(node);
+            let Served { node, mut news, reloading } = serve(&NodeFile::load(&layout.config(node))?).await?;
+            nodes.push((node, reloading));
             let tell = tell.clone();
             actix::spawn(async move {
                 while let Some(told) = news.recv().await {
@@ -72,9 +73,9 @@ impl Nodes {
     pub(super) async fn one_ends(&mut self) -> (NodeId, String) {
         match self {
             Self::Here(nodes) => {
-                let ends = nodes.iter().map(|node| Box::pin(node.stopped()));
+                let ends = nodes.iter().map(|(node, _)| Box::pin(node.stopped()));
                 let (reason, index, _): (StopReason, _, _) = select_all(ends).await;
-                (nodes.remove(index).member().node, reason.to_string())
+                (nodes.remove(index).0.member().node, reason.to_string())
             }
             Self::Processes(children) => {
                 let ends = children.iter_mut().map(|child| Box::pin(child.ended()));
@@ -84,11 +85,30 @@ impl Nodes {
         }
     }
 
+    /// Has all nodes read their credentials, and the list of revoked certificates, again. Those in
+    /// processes of their own say by themselves how that went.
+    pub(super) async fn reload(&mut self, report: &mut Report<'_>) {
+        match self {
+            Self::Here(nodes) => {
+                for (_, reloading) in nodes {
+                    if let Some(news) = reloading.reload() {
+                        report.news(&news);
+                    }
+                }
+            }
+            Self::Processes(children) => {
+                for child in children {
+                    child.reload().await;
+                }
+            }
+        }
+    }
+
     /// Stops all nodes, the junior ones first: so the group is handed on until the last.
     pub(super) async fn stop(self) {
         match self {
             Self::Here(nodes) => {
-                for node in nodes.iter().rev() {
+                for (node, _) in nodes.iter().rev() {
                     if tokio::time::timeout(STOP_WITHIN, node.stop()).await.is_err() {
                         tracing::warn!(node = %node.member(), "it did not stop in time");
                     }
