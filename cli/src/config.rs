@@ -9,7 +9,9 @@ use std::{
 };
 
 use quorate::{
-    GroupSettings, NodeConfig, NodeSettings, SettingsError, membership::Timing, transport::Identity,
+    GroupSettings, GroupSpec, NodeConfig, NodeSettings, SettingsError,
+    membership::{NodeId, Timing},
+    transport::Identity,
 };
 
 /// What a configuration may look like.
@@ -25,6 +27,9 @@ name = "log"
 order = "uniform"              # fifo, causal, total or uniform
 founders = ["n1", "n2", "n3"]  # the same list at every node
 subjects = ["log.>"]           # subjects whose messages come in the group's order
+slow = "demote"                # a member that lags: block (wait for it), demote to learner or evict
+lag_for = "5s"                 # for so long it may lag first
+lag_bytes = 262144             # it lags when it is so many bytes behind, or does not catch up
 "#;
 
 /// What follows in the help text of a command: an example, and a configuration.
@@ -56,8 +61,25 @@ pub(crate) struct NodeFile {
     /// All spans of waiting.
     pub(crate) timing: Timing,
     /// Groups that the cluster is declared with.
-    pub(crate) groups: Vec<GroupSettings>,
+    pub(crate) groups: Vec<FileGroup>,
     payload_bytes_max: Option<usize>,
+}
+
+/// A group in a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct FileGroup {
+    /// Where it is declared, counted from one.
+    line: usize,
+    settings: GroupSettings,
+    /// What follows from the settings and the node's timing.
+    pub(crate) spec: GroupSpec,
+}
+
+impl FileGroup {
+    /// Whether this node would have to keep the group's state, for which it has no application.
+    fn lacks_application(&self, node: NodeId) -> bool {
+        self.spec.has_state() && self.spec.declares(node) && !self.spec.is_witness(node)
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -105,12 +127,29 @@ impl NodeFile {
         source::parse(text, path)
     }
 
+    /// Whether the settings fit each other, whoever the node is.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.with_name(NodeId::new(0), "any").map(drop)
+    }
+
     /// The node's configuration, now that its certificate says who it is.
     pub(crate) fn config(&self, identity: &Identity) -> Result<NodeConfig, ConfigError> {
-        let mut settings = NodeSettings::new(identity.node.get(), identity.cluster.as_str(), self.listen);
+        if let Some(group) = self.groups.iter().find(|group| group.lacks_application(identity.node)) {
+            let (name, node) = (group.spec.name(), identity.node);
+            let what = format!(
+                "group `{name}` has the state of an application, and `quorate node` runs none: run {node} in a \
+                 program that calls `Node::join_with_state`, list it under `witnesses`, or leave out `state`"
+            );
+            return Err(ConfigError::Wrong { path: self.path.clone(), line: group.line, what });
+        }
+        self.with_name(identity.node, identity.cluster.as_str())
+    }
+
+    fn with_name(&self, node: NodeId, cluster: &str) -> Result<NodeConfig, ConfigError> {
+        let mut settings = NodeSettings::new(node.get(), cluster, self.listen);
         settings.seeds.clone_from(&self.seeds);
         settings.detect_within_ms = u64::try_from(self.timing.detect().as_millis()).ok();
-        settings.groups.clone_from(&self.groups);
+        settings.groups = self.groups.iter().map(|group| group.settings.clone()).collect();
         settings.data.clone_from(&self.data);
         settings.payload_bytes_max = self.payload_bytes_max;
         NodeConfig::try_from(settings)
@@ -120,6 +159,10 @@ impl NodeFile {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use quorate::protocols::SlowPolicy;
+
     use super::*;
     use crate::failure::one_line;
 
@@ -138,7 +181,9 @@ mod tests {
         let file = parse(EXAMPLE).unwrap();
         assert_eq!(file.credentials, Path::new("etc/certs/n1"));
         assert_eq!(file.timing, Timing::DEFAULT);
-        assert_eq!(file.groups[0].founders.len(), 3);
+        let spec = file.groups[0].spec.config();
+        assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
+        assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 256 << 10));
         let identity = "quorate://prod/node/1".parse().unwrap();
         assert_eq!(file.config(&identity).unwrap().groups().len(), 1);
     }
@@ -176,6 +221,41 @@ mod tests {
                 "[[groups]]\nname = \"a\"\norder = \"best\"\nfounders = [\"n1\"]",
                 "etc/node.toml:5: `best` is not an order",
             ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nslow = \"kill\"",
+                "etc/node.toml:6: `kill` is no policy",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_for = \"5 parsecs\"",
+                "etc/node.toml:6: `5 parsecs` is not a span of time: write for example 500ms, 2s or 1m",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_for = \"500ms\"",
+                "etc/node.toml:6: lag_for of 500 ms must exceed detect_within, which is 500 ms",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_bytes = 1",
+                "etc/node.toml:4: groups.lag_bytes: 1 bytes is outside 4096 to 1073741824",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_for = 5",
+                "etc/node.toml:6: invalid type: integer `5`, expected a string: write it in quotes",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_bytes = \"1MiB\"",
+                "etc/node.toml:6: invalid type: string \"1MiB\", expected usize: write a whole number of bytes",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nstate = \"yes\"",
+                "etc/node.toml:6: invalid type: string \"yes\", expected a boolean: write true or false",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = \"n1\"",
+                "etc/node.toml:5: invalid type: string \"n1\", expected a sequence: write a list",
+            ),
+            ("[[groups]]\nname = \"a\"", "etc/node.toml:3: `founders` is missing: list the nodes"),
+            ("[[groups]]\nfounders = [\"n1\"]", "etc/node.toml:3: `name` is missing: every group has one"),
+            ("[groups]\nname = \"a\"", "etc/node.toml:3: there may be several of these: write its heading"),
         ] {
             let text = error(&format!("{LEAST}{more}\n"));
             assert!(text.starts_with(at), "{text}");
@@ -193,5 +273,30 @@ mod tests {
         let file = parse(&format!("{LEAST}{group}{group}")).unwrap();
         let error = file.config(&"quorate://prod/node/1".parse().unwrap()).unwrap_err();
         assert!(one_line(&error).starts_with("etc/node.toml: groups.name: `a` is declared twice"));
+    }
+
+    #[test]
+    fn a_group_with_state_is_for_programs_and_its_witnesses() {
+        let text = format!(
+            "{LEAST}[[groups]]\nname = \"app\"\nfounders = [\"n1\", \"n2\"]\nwitnesses = [\"n3\"]\n\
+             state = true\nstate_bytes_max = 4096\n"
+        );
+        let file = parse(&text).unwrap();
+        let config = |node| file.config(&format!("quorate://prod/node/{node}").parse().unwrap());
+        let refused = config(1).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("etc/node.toml:4: group `app` has the state of an application"),
+            "{refused}"
+        );
+        assert_eq!(config(3).unwrap().groups()[0].config().snapshot_bytes_max, 4096);
+        config(4).expect("who takes no part needs no application");
+    }
+
+    #[test]
+    fn a_long_detection_time_needs_no_other_key() {
+        let text = format!("{LEAST}detect_within = \"20s\"\n[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\n");
+        let file = parse(&text).unwrap();
+        assert_eq!(file.groups[0].spec.config().lag_for, Duration::from_secs(40));
+        file.config(&"quorate://prod/node/1".parse().unwrap()).unwrap();
     }
 }

@@ -163,3 +163,21 @@ fn each_process_serves_figures_of_its_own_and_a_port_in_use_is_named() {
         "quorate: --metrics needs a port with --processes: write for example 127.0.0.1:9100"
     );
 }
+
+#[test]
+fn a_group_is_founded_as_its_founders_say_and_whoever_joins_takes_that_over() {
+    let place = Place::new();
+    let _up = place.up("--nodes 1");
+    let founding =
+        "group join chat --founders n101,n102 --witnesses n103 --slow demote --lag-for 3s --lag-bytes 8192";
+    let founders = ["n101", "n102"].map(|node| place.start(&format!("{founding} --node {node}")));
+    for founder in &founders {
+        founder.wait_for("-- view v1 {n101, n102}: n101 founded, n102 founded");
+    }
+    let wrong = place.fails("group join chat --founders n9 --slow kill", 2);
+    assert!(wrong.contains("`kill` is no policy for slow members: choose block, demote or evict"), "{wrong}");
+    let wrong = place.fails("group join log --slow evict", 2);
+    assert!(wrong.contains("--founders <NODES>"), "{wrong}");
+    let wrong = place.fails("group join chat --founders n9 --node n9 --lag-bytes 1", 1);
+    assert_eq!(wrong, "quorate: groups.lag_bytes: 1 bytes is outside 4096 to 1073741824");
+}

@@ -92,6 +92,35 @@ fn certificates_are_revoked_by_holder_by_number_and_by_file() {
 }
 
 #[test]
+fn what_was_issued_is_listed_for_people_and_for_programs() {
+    let place = Place::new();
+    assert!(place.fails("cert ls", 1).starts_with("quorate: certs/ca.pem does not exist: make credentials"));
+    place.ok("cert init --cluster prod");
+    assert_eq!(place.ok("cert ls"), "nothing was issued yet: `quorate cert issue` makes credentials\n");
+    assert_eq!(place.ok("cert ls --json"), "[]\n");
+    place.ok("cert issue --node n1");
+    place.ok("cert issue --client reports --days 2");
+    place.ok("cert revoke --client reports");
+    let text = place.ok("cert ls");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["name", "role", "serial", "number", "valid", "until", "state"]);
+    assert_eq!((&rows[1][..2], rows[1][5]), (&["n1", "node"][..], "valid"), "{text}");
+    assert_eq!(
+        (&rows[2][..2], &rows[2][5..7]),
+        (&["reports", "client"][..], &["revoked", "since"][..]),
+        "{text}"
+    );
+
+    let listed: serde_json::Value = serde_json::from_str(&place.ok("cert ls --json")).unwrap();
+    let (node, client) = (&listed[0], &listed[1]);
+    assert_eq!((&node["identity"], &node["state"]), (&"quorate://prod/node/1".into(), &"valid".into()));
+    assert!(node["revoked_since_unix_s"].is_null() && node["serial"] == rows[1][2], "{node}");
+    let (until, since) = (&client["valid_until_unix_s"], &client["revoked_since_unix_s"]);
+    let days = (until.as_u64().unwrap() - since.as_u64().unwrap() + 60) / 86_400;
+    assert_eq!((days, &client["state"]), (2, &"revoked".into()));
+}
+
+#[test]
 fn shells_are_told_every_command() {
     let place = Place::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
@@ -125,6 +154,45 @@ fn the_doctor_finds_nothing_wrong_and_explains_the_time_outs() {
 }
 
 #[test]
+fn the_doctor_explains_what_becomes_of_slow_members() {
+    let group = "[[groups]]\nname = \"log\"\nfounders = [\"n1\", \"n2\"]\n";
+    for (keys, verdict, explained) in [
+        ("", "ok", "log of n1, n2, uniform order; members that lag are waited for, and told of after 5 s"),
+        (
+            "slow = \"demote\"\nlag_for = \"2s\"\nlag_bytes = 8192",
+            "ok",
+            "a member that for 2 s does not catch up, or is more than 8 KiB behind, becomes a learner until it \
+             keeps up",
+        ),
+        (
+            "slow = \"evict\"\nlag_bytes = 2097152",
+            "warning",
+            "or is more than 2 MiB behind, is removed, and comes back later; its founders have no more than 1 MiB \
+             on the way, so lag_bytes never applies",
+        ),
+    ] {
+        let place = prepared("127.0.0.1:4699", &format!("{group}{keys}"));
+        let report: serde_json::Value = serde_json::from_str(&place.run("doctor --json").out).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let found =
+            findings.iter().find(|finding| finding["check"] == "group").expect("the group is explained");
+        assert_eq!(found["verdict"], verdict, "{found}");
+        assert!(found["text"].as_str().unwrap().ends_with(explained), "{found}");
+    }
+}
+
+#[test]
+fn a_node_says_that_it_keeps_no_state_of_an_application() {
+    let group = "[[groups]]\nname = \"app\"\nfounders = [\"n1\", \"n2\"]\nwitnesses = [\"n3\"]\nstate = true";
+    let place = prepared("127.0.0.1:4699", group);
+    let why = "node.toml:4: group `app` has the state of an application, and `quorate node` runs none: run n1 in a \
+               program that calls `Node::join_with_state`, list it under `witnesses`, or leave out `state`";
+    assert_eq!(place.fails("node", 1), format!("quorate: {why}"));
+    let ended = place.run("doctor");
+    assert!(ended.code == 1 && ended.out.contains(why), "{ended:?}");
+}
+
+#[test]
 fn the_doctor_names_a_port_in_use() {
     let (_socket, addr) = taken();
     let ended = prepared(&addr, "").run("doctor");
@@ -143,6 +211,20 @@ fn the_doctor_names_a_data_folder_that_is_a_file() {
     let ended = place.run("doctor");
     assert_eq!(ended.code, 1);
     assert!(ended.out.contains("data is not a folder: choose another data folder"), "{ended:?}");
+}
+
+#[test]
+fn the_doctor_names_what_is_damaged_or_contradicts_itself() {
+    for (more, file, why) in [
+        ("data = \"data\"", "x", "data/incarnation does not hold a number"),
+        ("payload_bytes_max = 5", "1", "node.toml: payload_bytes_max: 5 bytes is outside 1024 to 67108864"),
+    ] {
+        let place = prepared("127.0.0.1:4699", more);
+        std::fs::create_dir(place.path().join("data")).unwrap();
+        place.write("data/incarnation", file);
+        let ended = place.run("doctor");
+        assert!(ended.code == 1 && ended.out.contains(why), "{ended:?}");
+    }
 }
 
 #[test]
@@ -165,6 +247,16 @@ fn a_configuration_that_is_wrong_is_told_by_its_line() {
         "quorate: node.toml:3: unknown field `lisen`, expected one of `listen`, `credentials`, `seeds`, \
          `data`, `metrics`, `detect_within`, `payload_bytes_max`, `groups`"
     );
+    let place =
+        prepared("127.0.0.1:4699", "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nslow_policy = \"evict\"");
+    let line = place.fails("doctor", 1);
+    assert!(
+        line.starts_with("quorate: node.toml:6: unknown field `slow_policy`, expected one of `name`"),
+        "{line}"
+    );
+    for key in ["slow", "lag_for", "lag_bytes", "state", "state_bytes_max"] {
+        assert!(line.contains(&format!("`{key}`")), "{line}");
+    }
     assert_eq!(
         place.fails("doctor --config other.toml", 1),
         "quorate: other.toml does not exist: write one (`quorate doctor --help` shows an example), or name \

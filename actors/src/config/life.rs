@@ -50,6 +50,21 @@ impl Life {
     pub const fn member(&self) -> Member {
         self.member
     }
+
+    /// Whether a node could begin a life with this data folder now. Changes nothing; a folder that is not
+    /// there yet is made when the life begins.
+    ///
+    /// # Errors
+    /// [`LifeError`] as from [`NodeConfig::begin_life`].
+    pub fn check(folder: &Path) -> Result<(), LifeError> {
+        read(&folder.join(COUNTER))?;
+        let path = folder.join(LOCK);
+        match File::options().write(true).open(&path) {
+            Ok(file) => take(&file, folder, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(LifeError::Io { path, source }),
+        }
+    }
 }
 
 impl NodeConfig {
@@ -95,10 +110,15 @@ fn lock(folder: &Path) -> Result<File, LifeError> {
     let io = |source| LifeError::Io { path: path.clone(), source };
     fs::create_dir_all(folder).map_err(io)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+    take(&file, folder, &path)?;
+    Ok(file)
+}
+
+fn take(lock: &File, folder: &Path, path: &Path) -> Result<(), LifeError> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(LifeError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+        Err(TryLockError::Error(source)) => Err(LifeError::Io { path: path.to_owned(), source }),
     }
 }
 
@@ -147,8 +167,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let life = config(folder.path()).begin_life().unwrap();
         assert!(matches!(config(folder.path()).begin_life(), Err(LifeError::InUse(_))));
+        assert!(matches!(Life::check(folder.path()), Err(LifeError::InUse(_))));
         drop(life);
+        Life::check(folder.path()).unwrap();
         fs::write(folder.path().join(COUNTER), "x").unwrap();
         assert!(matches!(config(folder.path()).begin_life(), Err(LifeError::Damaged(_))));
+        assert!(matches!(Life::check(folder.path()), Err(LifeError::Damaged(_))));
+        let none = folder.path().join("none");
+        Life::check(&none).unwrap();
+        assert!(!none.exists(), "it only looks");
     }
 }

@@ -162,12 +162,7 @@ impl TryFrom<NodeSettings> for NodeConfig {
         };
         let mut groups: Vec<Arc<GroupSpec>> = Vec::new();
         for settings in raw.groups {
-            let spec = GroupSpec::try_from(settings)?.with_timing(timing);
-            let (lag, detect) = (spec.config().lag_for, timing.detect());
-            if lag <= detect {
-                let (lag_ms, detect_ms) = (lag.as_millis() as u64, detect.as_millis() as u64);
-                return Err(SettingsError::LagTooShort { group: spec.name().to_owned(), lag_ms, detect_ms });
-            }
+            let spec = GroupSpec::try_from(settings)?.with_timing(timing)?;
             for other in &groups {
                 check_apart(other, &spec)?;
             }
@@ -247,6 +242,7 @@ mod tests {
                 group(GroupSettings { lag_for_ms: Some(1), ..GroupSettings::new("g", [1]) }),
                 "groups.lag_for_ms: ",
             ),
+            (group(GroupSettings::new("g", [1]).lag_bytes(1)), "groups.lag_bytes: "),
             (group(GroupSettings::new("g", [1]).bind("a..b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("a.b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("b").order(Order::Causal)), "groups.subjects: "),

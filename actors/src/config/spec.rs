@@ -39,10 +39,15 @@ pub struct GroupSettings {
     /// Default: `block`.
     #[serde(default)]
     pub slow: Option<String>,
-    /// Milliseconds for which a member may lag before `slow` applies. Default 5000; it must exceed
-    /// the node's `detect_within_ms`.
+    /// Milliseconds for which a member may lag before `slow` applies. Default 5000, or twice the node's
+    /// `detect_within_ms` if that is longer; it must exceed that.
     #[serde(default)]
     pub lag_for_ms: Option<u64>,
+    /// A member lags while it is more than so many bytes behind what a majority of the others has, or
+    /// has not received after `lag_for_ms` what they had. Default 256 KiB: half of what one member has
+    /// on the way at once. Above what all members together have on the way only the time counts.
+    #[serde(default)]
+    pub lag_bytes: Option<usize>,
     /// Bytes of messages that each member keeps for those who follow the group or subscribe to its
     /// subjects, and come back. Default 64 MiB if subjects are bound to the group, else none, and nobody
     /// can [follow](crate::Bus::follow) it. Who stays away for longer is told that it missed something.
@@ -75,6 +80,8 @@ pub struct GroupSpec {
     config: GroupConfig,
     subjects: Vec<Pattern>,
     history_bytes: Option<usize>,
+    /// The time for which a member may lag, if it was given.
+    lag_for: Option<Duration>,
 }
 
 impl GroupSettings {
@@ -89,6 +96,7 @@ impl GroupSettings {
             window_bytes: None,
             slow: None,
             lag_for_ms: None,
+            lag_bytes: None,
             history_bytes: None,
             state: false,
             state_bytes_max: None,
@@ -128,8 +136,15 @@ impl GroupSettings {
     /// milliseconds.
     #[must_use]
     pub fn slow(mut self, policy: SlowPolicy, lag_for: Duration) -> Self {
-        self.slow = Some(format!("{policy:?}").to_lowercase());
+        self.slow = Some(policy.to_string());
         self.lag_for_ms = Some(lag_for.as_millis() as u64);
+        self
+    }
+
+    /// Sets by how many bytes a member may be behind the others before it lags.
+    #[must_use]
+    pub const fn lag_bytes(mut self, bytes: usize) -> Self {
+        self.lag_bytes = Some(bytes);
         self
     }
 
@@ -213,10 +228,18 @@ impl GroupSpec {
     }
 
     /// The same group with the time-outs of a node.
-    #[must_use]
-    pub(crate) fn with_timing(mut self, timing: Timing) -> Self {
-        self.config.timing = timing;
-        self
+    ///
+    /// # Errors
+    /// [`SettingsError::LagTooShort`] if busy members would be taken for slow ones.
+    pub fn with_timing(mut self, timing: Timing) -> Result<Self, SettingsError> {
+        let detect = timing.detect();
+        let lag = self.lag_for.unwrap_or_else(|| self.config.lag_for.max(2 * detect));
+        if lag <= detect {
+            let (lag_ms, detect_ms) = (lag.as_millis() as u64, detect.as_millis() as u64);
+            return Err(SettingsError::LagTooShort { group: self.name, lag_ms, detect_ms });
+        }
+        (self.config.timing, self.config.lag_for) = (timing, lag);
+        Ok(self)
     }
 }
 
@@ -276,17 +299,14 @@ impl TryFrom<GroupSettings> for GroupSpec {
         config.message_bytes_max = PAYLOAD_BYTES_MAX + ENVELOPE_BYTES_MAX;
         config.window_bytes =
             size("groups.window_bytes", raw.window_bytes, WINDOW_BYTES, (64 << 10, 1 << 30))?;
-        config.slow = match raw.slow.as_deref() {
-            None | Some("block") => SlowPolicy::Block,
-            Some("demote") => SlowPolicy::Demote,
-            Some("evict") => SlowPolicy::Evict,
-            Some(other) => {
-                return Err(SettingsError::Slow { group, what: other.to_owned() });
-            }
+        config.slow = match raw.slow {
+            None => SlowPolicy::Block,
+            Some(what) => what.parse().map_err(|_| SettingsError::Slow { group: group.clone(), what })?,
         };
-        if let Some(span) = raw.lag_for_ms {
-            config.lag_for = Duration::from_millis(span);
-        }
+        let lag_for = raw.lag_for_ms.map(Duration::from_millis);
+        config.lag_for = lag_for.unwrap_or(config.lag_for);
+        config.lag_bytes_max =
+            size("groups.lag_bytes", raw.lag_bytes, config.lag_bytes_max, (4 << 10, 1 << 30))?;
         if raw.state && !subjects.is_empty() {
             return Err(SettingsError::StateWithSubjects(group));
         }
@@ -310,7 +330,7 @@ impl TryFrom<GroupSettings> for GroupSpec {
         let history_bytes =
             size("groups.history_bytes", raw.history_bytes, HISTORY_BYTES, (64 << 10, 16 << 30))?;
         let history_bytes = keeps_history.then_some(history_bytes);
-        Ok(Self { name: group, config, subjects, history_bytes })
+        Ok(Self { name: group, config, subjects, history_bytes, lag_for })
     }
 }
 
@@ -322,12 +342,30 @@ mod tests {
     fn what_is_set_by_type_is_what_the_group_gets() {
         for policy in [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict] {
             let settings = GroupSettings::new("g", [1, 2]).witnesses([3]).window(1 << 20);
-            let settings = settings.slow(policy, Duration::from_secs(7)).order(Order::Causal);
+            let settings = settings.slow(policy, Duration::from_secs(7)).lag_bytes(5 << 10);
+            let settings = settings.order(Order::Causal);
             let spec = GroupSpec::try_from(settings).unwrap();
             let config = spec.config();
             assert_eq!((config.slow, config.lag_for), (policy, Duration::from_secs(7)));
+            assert_eq!(config.lag_bytes_max, 5 << 10);
             assert_eq!((config.window_bytes, config.order), (1 << 20, Order::Causal));
             assert!(spec.is_witness(NodeId::new(3)));
         }
+    }
+
+    #[test]
+    fn the_time_for_which_a_member_may_lag_follows_the_detection_time_unless_it_is_given() {
+        let lag = |settings: GroupSettings, detect_ms| {
+            let timing = Timing::detect_within(Duration::from_millis(detect_ms)).unwrap();
+            let spec = GroupSpec::try_from(settings).unwrap().with_timing(timing);
+            spec.map(|spec| spec.config().lag_for.as_millis())
+        };
+        let group = || GroupSettings::new("g", [1]);
+        let given = |lag_ms| GroupSettings { lag_for_ms: Some(lag_ms), ..group() };
+        assert_eq!(lag(group(), 500), Ok(5000));
+        assert_eq!(lag(group(), 20_000), Ok(40_000));
+        assert_eq!(lag(given(501), 500), Ok(501));
+        let error = lag(given(500), 500).unwrap_err();
+        assert_eq!(error, SettingsError::LagTooShort { group: "g".into(), lag_ms: 500, detect_ms: 500 });
     }
 }

@@ -200,6 +200,12 @@ pub struct GroupStatus {
     pub order: String,
     /// Whether each side of a partition goes on, and sides merge.
     pub partitionable: bool,
+    /// What happens to a member that lags, as in the configuration.
+    pub slow: String,
+    /// For how many milliseconds it may.
+    pub lag_for_ms: u64,
+    /// By how many bytes it may be behind before it lags.
+    pub lag_bytes: usize,
     /// The subjects bound to it.
     pub subjects: Vec<String>,
     /// The nodes that found it.

@@ -38,7 +38,7 @@ impl Replication {
                     member,
                     bytes,
                     for_ms: since(at),
-                    policy: format!("{policy:?}").to_lowercase(),
+                    policy: policy.to_string(),
                     acts_in_ms: acts_at.map(until),
                 },
                 protocols::Wait::State {
@@ -80,13 +80,17 @@ impl Replication {
     }
 
     fn status(&self) -> GroupStatus {
+        let config = self.spec.config();
         GroupStatus {
             name: self.spec.name().to_owned(),
-            order: self.spec.config().order.to_string(),
-            partitionable: self.spec.config().partitionable,
+            order: config.order.to_string(),
+            partitionable: config.partitionable,
+            slow: config.slow.to_string(),
+            lag_for_ms: u64::try_from(config.lag_for.as_millis()).unwrap_or(u64::MAX),
+            lag_bytes: config.lag_bytes_max,
             subjects: self.spec.subjects().iter().map(ToString::to_string).collect(),
-            founders: self.spec.config().founders.clone(),
-            witnesses: self.spec.config().witnesses.clone(),
+            founders: config.founders.clone(),
+            witnesses: config.witnesses.clone(),
             view: self.group.view().cloned(),
             rank: self.group.view().and_then(|view| view.rank(self.group.me())),
             wedged: self.group.is_wedged(),

@@ -66,7 +66,7 @@ impl NodeActor {
         keeper: Option<Keeper>,
         node: Recipient<GroupLeft>,
     ) -> Result<Group, JoinError> {
-        let spec = spec.with_timing(self.config.timing());
+        let spec = spec.with_timing(self.config.timing())?;
         match &keeper {
             None if spec.needs_keeper(self.life.member().node) => {
                 return Err(JoinError::NeedsState(spec.name().to_owned()));

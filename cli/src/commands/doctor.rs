@@ -9,8 +9,9 @@ use std::{
 
 use quorate::transport::{CredentialFiles, Credentials, Role};
 use quorate::{
-    GroupSettings,
+    GroupSpec, Life,
     membership::{Span, Timing},
+    protocols::SlowPolicy,
 };
 use serde::Serialize;
 
@@ -77,12 +78,13 @@ struct Report {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let file = NodeFile::load(&args.config)?;
     let mut findings = vec![
-        finding("configuration", Ok((Verdict::Ok, configuration(&file, &args.config)))),
+        finding("configuration", configuration(&file, &args.config)),
         finding("credentials", credentials(&file)),
         finding("address", address(file.listen)),
         finding("data folder", data(file.data.as_deref())),
         finding("socket buffers", buffers(file.listen)),
     ];
+    findings.extend(file.groups.iter().map(|group| finding("group", Ok(self::group(&group.spec)))));
     findings.extend(file.metrics.map(|addr| finding("metrics", metrics(addr))));
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     let report = Report { findings, timeouts: timeouts(&file.timing) };
@@ -99,20 +101,56 @@ fn finding(check: &'static str, found: Result<(Verdict, String), String>) -> Fin
     Finding { check, verdict, text }
 }
 
-fn configuration(file: &NodeFile, path: &Path) -> String {
-    let groups: Vec<_> = file.groups.iter().map(group).collect();
-    let groups = if groups.is_empty() { "no groups".to_owned() } else { groups.join("; ") };
-    format!("{}: {} seeds; {groups}", path.display(), file.seeds.len())
+fn configuration(file: &NodeFile, path: &Path) -> Result<(Verdict, String), String> {
+    file.check().map_err(|error| one_line(&error))?;
+    let (seeds, groups) = (count("seed", file.seeds.len()), count("group", file.groups.len()));
+    Ok((Verdict::Ok, format!("{}: {seeds}, {groups}", path.display())))
 }
 
-fn group(group: &GroupSettings) -> String {
-    let founders: Vec<_> = group.founders.iter().map(|node| format!("n{node}")).collect();
-    let order = group.order.as_deref().unwrap_or("uniform");
-    let bound = match group.subjects.len() {
-        0 => String::new(),
-        _ => format!(", bound to {}", group.subjects.join(", ")),
+fn count(what: &str, count: usize) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What a group is, and what becomes of its slow members.
+fn group(spec: &GroupSpec) -> (Verdict, String) {
+    let config = spec.config();
+    let list = |items: Vec<String>| items.join(", ");
+    let bound = match spec.subjects() {
+        [] => String::new(),
+        subjects => format!(", bound to {}", list(subjects.iter().map(ToString::to_string).collect())),
     };
-    format!("group {} of {}, {order} order{bound}", group.name, founders.join(", "))
+    let state = if spec.has_state() { ", with the state of an application" } else { "" };
+    let founders = list(config.founders.iter().map(ToString::to_string).collect());
+    let group = format!("{} of {founders}, {} order{bound}{state}", spec.name(), config.order);
+    let (lag_for, lag_bytes) = (span::show(config.lag_for), bytes(config.lag_bytes_max));
+    let becomes = match config.slow {
+        SlowPolicy::Demote => "becomes a learner until it keeps up",
+        SlowPolicy::Evict => "is removed, and comes back later",
+        _ => {
+            let told = format!("{group}; members that lag are waited for, and told of after {lag_for}");
+            return (Verdict::Ok, told);
+        }
+    };
+    let told = format!(
+        "{group}; a member that for {lag_for} does not catch up, or is more than {lag_bytes} behind, {becomes}"
+    );
+    let on_the_way = config.founders.len() * config.batch_bytes * config.frames_in_flight as usize;
+    if config.lag_bytes_max <= on_the_way {
+        return (Verdict::Ok, told);
+    }
+    let never = bytes(on_the_way);
+    let why =
+        format!("{told}; its founders have no more than {never} on the way, so lag_bytes never applies");
+    (Verdict::Warning, why)
+}
+
+/// Bytes for people, exactly.
+fn bytes(count: usize) -> String {
+    match count {
+        n if n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
+        n if n % (1 << 10) == 0 => format!("{} KiB", n >> 10),
+        n => format!("{n} bytes"),
+    }
 }
 
 fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
@@ -150,6 +188,7 @@ fn data(folder: Option<&Path>) -> Result<(Verdict, String), String> {
         return Ok((Verdict::Ok, "none: this node forgets everything when it stops".into()));
     };
     check_writable(folder).map_err(|failure| one_line(&failure))?;
+    Life::check(folder).map_err(|error| one_line(&error))?;
     Ok((Verdict::Ok, format!("{} is writable", folder.display())))
 }
 

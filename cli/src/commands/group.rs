@@ -8,7 +8,11 @@ use std::{
 };
 
 use clap::Subcommand;
-use quorate::{ViewRecord, membership::NodeId, protocols::Order};
+use quorate::{
+    ViewRecord,
+    membership::NodeId,
+    protocols::{Order, SlowPolicy},
+};
 
 use crate::{
     Failure,
@@ -59,6 +63,19 @@ struct Join {
     /// For a new group: each side of a partition goes on, and sides merge when they hear each other.
     #[arg(long, requires = "founders")]
     partitionable: bool,
+    /// For a new group: what happens to a member that lags: block (the others wait for it), demote (it
+    /// becomes a learner) or evict (it is removed and comes back later) [default: block].
+    #[arg(long, value_name = "POLICY", requires = "founders")]
+    slow: Option<SlowPolicy>,
+    /// For a new group: how long a member may lag first, such as 2s [default: 5s].
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, requires = "founders")]
+    lag_for: Option<Duration>,
+    /// For a new group: a member lags when it is so many bytes behind, or does not catch up [default: 262144].
+    #[arg(long, value_name = "BYTES", requires = "founders")]
+    lag_bytes: Option<usize>,
+    /// For a new group: founding nodes that vote on views and hold nothing [default: none].
+    #[arg(long, value_name = "NODES", value_delimiter = ',', requires = "founders")]
+    witnesses: Vec<NodeId>,
     /// The nodes that found a new group: the same list at each of them [default: the group is one
     /// that the cluster runs].
     #[arg(long, value_name = "NODES", value_delimiter = ',')]

@@ -5,17 +5,18 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use quorate::{
     GroupSettings, GroupSpec, Pattern,
     membership::{NodeId, Timing},
-    protocols::Order,
+    protocols::{Order, SlowPolicy},
 };
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, NodeFile};
+use super::{ConfigError, FileGroup, NodeFile};
 use crate::{address, span};
 
 // Values stay text with their place at first, so that what is wrong with one points at it.
@@ -48,6 +49,12 @@ struct RawGroup {
     subjects: Vec<Text>,
     window_bytes: Option<usize>,
     history_bytes: Option<usize>,
+    slow: Option<Text>,
+    lag_for: Option<Text>,
+    lag_bytes: Option<usize>,
+    #[serde(default)]
+    state: bool,
+    state_bytes_max: Option<usize>,
     #[serde(default)]
     partitionable: bool,
 }
@@ -58,9 +65,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<NodeFile, ConfigError> {
     let raw: RawNode = toml::from_str(text)
         .map_err(|error| source.wrong(error.span().unwrap_or_default(), advice(error.message())))?;
     let folder = path.parent().unwrap_or(Path::new(""));
+    let timing = raw.detect_within.map_or(Ok(Timing::DEFAULT), |span| source.timing(&span))?;
     let mut groups = Vec::new();
     for group in raw.groups {
-        groups.push(source.group(group)?);
+        groups.push(source.group(group, timing)?);
     }
     Ok(NodeFile {
         path: path.to_owned(),
@@ -69,7 +77,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<NodeFile, ConfigError> {
         seeds: raw.seeds.iter().map(|seed| source.address(seed)).collect::<Result<_, _>>()?,
         data: raw.data.map(|data| folder.join(data)),
         metrics: raw.metrics.map(|addr| source.address(&addr)).transpose()?,
-        timing: raw.detect_within.map_or(Ok(Timing::DEFAULT), |span| source.timing(&span))?,
+        timing,
         groups,
         payload_bytes_max: raw.payload_bytes_max,
     })
@@ -82,9 +90,12 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        1 + self.text.get(..span.start).unwrap_or_default().matches('\n').count()
+    }
+
     fn wrong(&self, span: Range<usize>, what: String) -> ConfigError {
-        let before = self.text.get(..span.start).unwrap_or_default();
-        ConfigError::Wrong { path: self.path.to_owned(), line: 1 + before.matches('\n').count(), what }
+        ConfigError::Wrong { path: self.path.to_owned(), line: self.line(&span), what }
     }
 
     fn value<T: FromStr<Err: ToString>>(&self, text: &Text) -> Result<T, ConfigError> {
@@ -109,27 +120,50 @@ impl Source<'_> {
         Ok(listen)
     }
 
-    fn timing(&self, text: &Text) -> Result<Timing, ConfigError> {
-        let wrong = |what| self.wrong(text.span(), what);
-        let span = span::parse(text.as_ref()).map_err(wrong)?;
-        Timing::detect_within(span).map_err(|error| wrong(error.to_string()))
+    fn span(&self, text: &Text) -> Result<Duration, ConfigError> {
+        span::parse(text.as_ref()).map_err(|what| self.wrong(text.span(), what))
     }
 
-    fn group(&self, raw: RawGroup) -> Result<GroupSettings, ConfigError> {
+    fn timing(&self, text: &Text) -> Result<Timing, ConfigError> {
+        let timing = Timing::detect_within(self.span(text)?);
+        timing.map_err(|error| self.wrong(text.span(), error.to_string()))
+    }
+
+    /// For how long a member may lag, in milliseconds.
+    fn lag_for(&self, text: &Text, timing: Timing) -> Result<u64, ConfigError> {
+        let (lag, detect) = (self.span(text)?, timing.detect());
+        if lag <= detect {
+            let what = format!(
+                "lag_for of {} must exceed detect_within, which is {}: silent members are taken for slow ones \
+                 otherwise",
+                span::show(lag),
+                span::show(detect)
+            );
+            return Err(self.wrong(text.span(), what));
+        }
+        Ok(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn group(&self, raw: RawGroup, timing: Timing) -> Result<FileGroup, ConfigError> {
         let nodes = |texts| -> Result<Vec<u64>, ConfigError> {
             Ok(self.values::<NodeId>(texts)?.into_iter().map(NodeId::get).collect())
         };
         let mut group = GroupSettings::new(raw.name.as_ref(), nodes(&raw.founders)?);
         group.witnesses = nodes(&raw.witnesses)?;
-        group.order =
-            raw.order.map(|order| self.value::<Order>(&order)).transpose()?.map(|it| it.to_string());
+        let order = raw.order.map(|order| self.value::<Order>(&order)).transpose()?;
+        let slow = raw.slow.map(|slow| self.value::<SlowPolicy>(&slow)).transpose()?;
+        (group.order, group.slow) = (order.map(|it| it.to_string()), slow.map(|it| it.to_string()));
+        group.lag_for_ms = raw.lag_for.map(|lag| self.lag_for(&lag, timing)).transpose()?;
+        group.lag_bytes = raw.lag_bytes;
         group.subjects = self.values::<Pattern>(&raw.subjects)?.iter().map(ToString::to_string).collect();
         (group.window_bytes, group.history_bytes) = (raw.window_bytes, raw.history_bytes);
+        (group.state, group.state_bytes_max) = (raw.state, raw.state_bytes_max);
         group.partitionable = raw.partitionable;
         // What is wrong within one group is told by its line; GroupSpec knows the rules.
-        match GroupSpec::try_from(group.clone()) {
-            Ok(_) => Ok(group),
-            Err(error) => Err(self.wrong(raw.name.span(), error.to_string())),
+        let place = raw.name.span();
+        match GroupSpec::try_from(group.clone()).and_then(|spec| spec.with_timing(timing)) {
+            Ok(spec) => Ok(FileGroup { line: self.line(&place), settings: group, spec }),
+            Err(error) => Err(self.wrong(place, error.to_string())),
         }
     }
 }
@@ -137,13 +171,33 @@ impl Source<'_> {
 /// The parser's message, with what helps where it does not say so itself.
 fn advice(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.as_str() {
-        "missing field `listen`" => {
-            "`listen` is missing: write for example listen = \"127.0.0.1:4610\"".into()
-        }
-        "missing field `credentials`" => {
-            "`credentials` is missing: write the folder that `quorate cert issue` made".into()
-        }
-        _ => line,
+    let instead = [
+        ("missing field `listen`", "`listen` is missing: write for example listen = \"127.0.0.1:4610\""),
+        (
+            "missing field `credentials`",
+            "`credentials` is missing: write the folder that `quorate cert issue` made",
+        ),
+        ("missing field `name`", "`name` is missing: every group has one, such as name = \"log\""),
+        (
+            "missing field `founders`",
+            "`founders` is missing: list the nodes that found the group, such as founders = [\"n1\", \"n2\", \"n3\"]",
+        ),
+        (
+            "invalid type: map, expected a sequence",
+            "there may be several of these: write its heading with two brackets at each side, as in [[groups]]",
+        ),
+    ];
+    if let Some((_, advice)) = instead.iter().find(|(message, _)| *message == line) {
+        return (*advice).to_owned();
+    }
+    let more = [
+        ("expected a string", "write it in quotes, such as \"n1\" or \"500ms\""),
+        ("expected usize", "write a whole number of bytes without quotes, such as 1048576"),
+        ("expected a boolean", "write true or false without quotes"),
+        ("expected a sequence", "write a list, such as [\"n1\", \"n2\"]"),
+    ];
+    match more.iter().find(|(end, _)| line.ends_with(end)) {
+        Some((_, advice)) => format!("{line}: {advice}"),
+        None => line,
     }
 }

@@ -4,7 +4,7 @@
 //! group that is slow as a whole has nobody to blame. Every data member measures, and reports; the
 //! coordinator acts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use quorate_membership::{Change, Member, NodeId, Seq, Time, View};
 
@@ -25,6 +25,35 @@ pub enum SlowPolicy {
     Demote,
     /// It is removed, and admitted again after a back-off.
     Evict,
+}
+
+impl SlowPolicy {
+    /// All policies, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Block, Self::Demote, Self::Evict];
+}
+
+impl fmt::Display for SlowPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Block => "block",
+            Self::Demote => "demote",
+            Self::Evict => "evict",
+        })
+    }
+}
+
+/// A word that names no policy for slow members.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{0}` is no policy for slow members: choose block, demote or evict")]
+pub struct NotASlowPolicy(String);
+
+impl FromStr for SlowPolicy {
+    type Err = NotASlowPolicy;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|policy| policy.to_string() == word);
+        named.ok_or_else(|| NotASlowPolicy(word.into()))
+    }
 }
 
 /// How one member has been behind.

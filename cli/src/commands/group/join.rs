@@ -94,7 +94,7 @@ async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), 
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let known = status.groups.iter().find(|group| group.name == args.name);
     let mut settings = match (known, args.founders.as_slice()) {
-        (_, founders @ [_, ..]) => GroupSettings::new(&args.name, founders.iter().map(|node| node.get())),
+        (_, [_, ..]) => founded(args),
         (Some(group), []) => {
             let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<u64>>();
             let mut settings = GroupSettings::new(&args.name, numbers(&group.founders));
@@ -102,6 +102,8 @@ async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), 
             settings.order = Some(group.order.clone());
             settings.subjects.clone_from(&group.subjects);
             settings.partitionable = group.partitionable;
+            settings.slow = Some(group.slow.clone());
+            (settings.lag_for_ms, settings.lag_bytes) = (Some(group.lag_for_ms), Some(group.lag_bytes));
             settings
         }
         (None, []) => {
@@ -111,7 +113,6 @@ async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), 
             )));
         }
     };
-    settings.partitionable |= args.partitionable;
     match (args.order.map(|order| order.to_string()), &settings.order) {
         (Some(wanted), Some(order)) if wanted != *order => {
             return Err(Failure::Usage(format!(
@@ -123,6 +124,18 @@ async fn settings(args: &Join, node: NodeId) -> Result<(GroupSettings, Timing), 
         (None, _) => {}
     }
     Ok((settings, timing))
+}
+
+/// A new group, as the arguments say.
+fn founded(args: &Join) -> GroupSettings {
+    let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<u64>>();
+    let mut settings = GroupSettings::new(&args.name, numbers(&args.founders));
+    settings.witnesses = numbers(&args.witnesses);
+    settings.partitionable = args.partitionable;
+    settings.slow = args.slow.map(|policy| policy.to_string());
+    settings.lag_for_ms = args.lag_for.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    settings.lag_bytes = args.lag_bytes;
+    settings
 }
 
 async fn start(credentials: Credentials, profile: &Profile, timing: Timing) -> Result<Node, Failure> {
