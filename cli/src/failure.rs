@@ -29,6 +29,14 @@ pub(crate) enum Failure {
         /// For how long.
         after: Duration,
     },
+    /// Nothing came for too long.
+    #[error("{what} did not come within {}: is anybody publishing? wait longer with --idle", span::show(*.after))]
+    Idle {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        after: Duration,
+    },
     /// The reader of standard output has gone: a quiet end, as with any command in a pipe.
     #[error("standard output is closed")]
     OutputClosed,
@@ -83,7 +91,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
-            Self::NoResponders { .. } | Self::TimedOut { .. } => 3,
+            Self::NoResponders { .. } | Self::TimedOut { .. } | Self::Idle { .. } => 3,
             _ => 1,
         })
     }

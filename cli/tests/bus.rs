@@ -172,7 +172,8 @@ fn a_count_that_is_not_reached_is_told_by_the_exit_code() {
     let _up = place.up("--nodes 1");
     let ended = place.run("sub log.none --count 1 --idle 200ms");
     assert_eq!(ended.code, 3);
-    assert!(ended.err.ends_with("message 1 of 1 did not come within 200 ms: look at `quorate status`, or wait longer with --timeout\n"), "{ended:?}");
+    let told = "message 1 of 1 did not come within 200 ms: is anybody publishing? wait longer with --idle\n";
+    assert!(ended.err.ends_with(told), "{ended:?}");
 }
 
 #[test]

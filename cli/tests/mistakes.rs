@@ -92,4 +92,18 @@ fn what_a_running_cluster_does_not_have_or_does_not_allow_is_said() {
         fails(&place, args, 1, (begins, ends));
     }
     fails(&place, "group join log --order fifo", 2, ("group `log` delivers in uniform order: leave out", ""));
+    for (args, begins, ends) in [
+        (
+            "up --nodes 3 --port 65534",
+            "3 nodes need as many ports from 65534 on: choose",
+            " 65533 or lower with --port",
+        ),
+        (
+            "up --port 0 --processes --profile p --metrics 127.0.0.1:65535",
+            "3 nodes need as many ports from 65535 on: choose",
+            " 65533 or lower with --metrics",
+        ),
+    ] {
+        fails(&Place::new(), args, 2, (begins, ends));
+    }
 }

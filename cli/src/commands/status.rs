@@ -66,7 +66,10 @@ fn show(status: &Status, output: &mut Output) -> Result<(), Failure> {
     let me = status.member.node;
     output.line(format!("cluster {}, as {me} sees it", status.cluster))?;
     let mut rows = vec![["", "node", "address", "state"].map(str::to_owned)];
-    let own = format!("{}, {} clients", "answers", status.clients);
+    let own = match status.clients {
+        1 => "answers, 1 client".to_owned(),
+        clients => format!("answers, {clients} clients"),
+    };
     let mut nodes = vec![(me, [String::new(), me.to_string(), status.addr.to_string(), own])];
     nodes.extend(status.peers.iter().map(|peer| {
         let addr = peer.addr.map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());

@@ -108,7 +108,7 @@ fn idle_end(args: &Args, printed: u64, idle: Duration) -> Result<(), Failure> {
     match args.count {
         None => Ok(()),
         Some(count) => {
-            Err(Failure::TimedOut { what: format!("message {} of {count}", printed + 1), after: idle })
+            Err(Failure::Idle { what: format!("message {} of {count}", printed + 1), after: idle })
         }
     }
 }

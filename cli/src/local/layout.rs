@@ -56,6 +56,9 @@ impl Layout {
         metrics: Option<SocketAddr>,
     ) -> Result<Self, Failure> {
         let addresses = addresses(nodes, port)?;
+        if let Some(addr) = metrics {
+            check_ports("--metrics", nodes, addr.port())?;
+        }
         let (folder, temporary) = if let Some(folder) = folder {
             let whole = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
             (whole.map_err(|error| unwritable(folder, &error))?, None)
@@ -85,8 +88,8 @@ impl Layout {
     /// Where a node serves its figures, if it does.
     pub(crate) fn metrics(&self, node: NodeId) -> Option<SocketAddr> {
         let first = self.metrics?;
-        let offset = (node.get() - 1) as u16;
-        Some(SocketAddr::new(first.ip(), first.port().saturating_add(offset)))
+        let offset = (node.get() - 1) as u16; // there are few nodes
+        Some(SocketAddr::new(first.ip(), first.port() + offset))
     }
 
     /// The configuration of a node.
@@ -166,14 +169,26 @@ fn unwritable(path: &Path, source: &io::Error) -> Failure {
     }
 }
 
+/// Makes sure that there are ports for all nodes from this one on.
+fn check_ports(option: &str, nodes: u16, first: u16) -> Result<(), Failure> {
+    let last = u16::MAX - (nodes - 1);
+    if first <= last {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{nodes} nodes need as many ports from {first} on: choose {last} or lower with {option}"
+    )))
+}
+
 /// Addresses that are free now. Another process may still be quicker; then the node says so.
 fn addresses(nodes: u16, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     if port == 0 {
         return free_addresses(nodes);
     }
+    check_ports("--port", nodes, port)?;
     let mut sockets = Vec::new();
     for offset in 0..nodes {
-        let port = port.saturating_add(offset);
+        let port = port + offset;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = UdpSocket::bind(addr).map_err(|error| {
             let advice = if error.kind() == io::ErrorKind::AddrInUse { " with --port" } else { "" };
