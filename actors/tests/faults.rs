@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{MANY, World, in_view, soon};
 use quorate::{
-    Group, GroupEvent, GroupEvents, GroupSettings, RoundTripError,
+    Group, GroupEvent, GroupEvents, GroupSettings, Happened, RoundTripError, SubscribeOptions, Subscription,
     membership::{Change, NodeId},
     protocols::{Event, WedgeReason},
 };
@@ -117,6 +117,60 @@ async fn a_member_that_hears_and_is_not_heard_is_removed_and_promises_nothing() 
         Err(error) if !error.may_have_happened() => assert_eq!(times, 0, "{error}: {all:?}"),
         Err(_) => assert!(times <= 1, "{all:?}"),
     }
+    world.stop().await;
+}
+
+/// The next so many messages of a subscription, none of which may be missed.
+async fn published(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let delivery = soon(subscription.next()).await.expect("it goes on");
+        assert_eq!(delivery.missed, None, "after {all:?}");
+        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
+    }
+    all
+}
+
+#[actix::test]
+async fn readers_at_a_node_that_was_put_out_and_came_back_miss_nothing_and_go_on_there() {
+    let world = World::start(3, vec![GroupSettings::new("g", [1, 2, 3]).bind("a.>")]).await;
+    let group = world.group(3, "g", &[1, 2, 3]).await;
+    let (here, other) = (world.node(3).bus(), world.node(1).bus());
+    let mut reader = here.subscribe("a.>", SubscribeOptions::default().buffered()).await.unwrap();
+    let mut idle = here.subscribe("a.>", SubscribeOptions::default().buffered()).await.unwrap();
+    let mut follower = here.follow("g", None).await.unwrap();
+    soon(other.publish("a.b", "0")).await.unwrap();
+    assert_eq!(published(&mut reader, 1).await, ["0"]);
+    let mut expected = vec!["0".to_owned()];
+    for round in 0..2 {
+        world.faults.partition(&[n(3)], &[n(1), n(2)]);
+        in_view(&world.node(1).group("g").await.unwrap(), &[1, 2]).await;
+        for k in 0..3 {
+            expected.push(format!("{round} without, {k}"));
+            soon(other.publish("a.b", expected.last().unwrap().clone())).await.unwrap();
+        }
+        world.faults.heal_all();
+        in_view(&group, &[1, 2, 3]).await;
+        expected.push(format!("{round} with"));
+        soon(here.publish("a.b", expected.last().unwrap().clone())).await.unwrap();
+        assert_eq!(published(&mut reader, 4).await, expected[expected.len() - 4..]);
+    }
+    // One that never read has it all, too, and so has one that follows the group with its views.
+    assert_eq!(published(&mut idle, expected.len()).await, expected);
+    let (mut messages, mut views) = (Vec::new(), Vec::new());
+    while messages.len() < expected.len() {
+        let event = soon(follower.next()).await.unwrap();
+        assert_eq!(event.missed, None, "after {messages:?}");
+        match event.what {
+            Happened::Message { payload, .. } => {
+                messages.push(String::from_utf8(payload.to_vec()).unwrap());
+            }
+            Happened::View(view) => views.push(view.id.epoch),
+            _ => {}
+        }
+    }
+    assert_eq!(messages, expected);
+    assert!(views.is_sorted() && views.last() == Some(&5), "{views:?}");
     world.stop().await;
 }
 

@@ -8,7 +8,7 @@ use std::{
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
-use quorate_protocols::bus::{LinkId, Route, Router, RouterEffect, Subject, SubscriptionId};
+use quorate_protocols::bus::{LinkId, Position, Route, Router, RouterEffect, Subject, SubscriptionId};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
@@ -41,6 +41,9 @@ pub(crate) struct BusActor {
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
     pub(super) bindings: BTreeMap<GroupId, Binding>,
+    /// Readers that this node's parts of groups have given up before it was known here that they had
+    /// been added, and how far each had come.
+    pub(super) strays: BTreeMap<GroupId, BTreeMap<u64, Position>>,
     pub(super) payload_bytes_max: usize,
     requests: BTreeMap<u64, oneshot::Sender<Result<Delivery, RequestError>>>,
     canary: Canary,
@@ -70,6 +73,7 @@ impl BusActor {
             locals: BTreeMap::new(),
             peers: Peers::default(),
             bindings: BTreeMap::new(),
+            strays: BTreeMap::new(),
             payload_bytes_max,
             requests: BTreeMap::new(),
             canary,

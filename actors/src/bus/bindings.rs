@@ -160,6 +160,7 @@ impl BusActor {
         let Some(group) = self.bind(carried) else { return };
         let Some(binding) = self.bindings.get_mut(&group) else { return };
         let was_here = binding.here.is_some();
+        self.strays.remove(&group); // another part of the group counts its readers anew
         binding.here = here.cloned();
         if here.is_some() {
             // Readers go on here; what they read through another node ends.

@@ -31,4 +31,5 @@ pub(crate) use envelope::{Envelope, Opened, head, open};
 pub(crate) use follow::{is_reserved, tell_message, tell_view};
 pub(crate) use handle::{IN_FLIGHT_BYTES_MAX, check_subject};
 pub(crate) use local::Local;
+pub(crate) use readers::Strayed;
 pub(crate) use subscription::WAITING_BYTES_MAX;

@@ -1,6 +1,6 @@
 //! Subscribing: to what is passed on to this node, and to the groups that carry bound subjects.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
@@ -85,7 +85,9 @@ impl BusActor {
             let (Some(place), Some(bus)) = (place, bus) else { continue };
             let (pattern, feed) = (want.pattern.clone(), Arc::clone(&feed));
             let after = self.locals.get_mut(&id).and_then(|local| local.after.remove(&group));
-            let elsewhere = after.and_then(|_| self.elsewhere(group));
+            // Who reads for another node stays: two newcomers would send each other round for ever.
+            let may_go = after.is_some() && reads.is_none();
+            let elsewhere = may_go.then(|| self.elsewhere(group)).flatten();
             let options = SubscribeOptions { queue: None, capacity, overflow };
             attaching.push(Box::pin(async move {
                 let place = match (place, elsewhere, after) {
@@ -102,6 +104,49 @@ impl BusActor {
             }));
         }
         attaching
+    }
+
+    /// This node's part of a group was outside for a while: its readers go on at another member, each
+    /// where it was.
+    fn on_strayed(&mut self, group: GroupId, mut strays: BTreeMap<u64, Position>) {
+        let mut gone_on = Vec::new();
+        for (id, local) in &mut self.locals {
+            let Some((Place::Here(_), reader)) = local.readers.get(&group) else { continue };
+            if let Some(position) = strays.remove(reader) {
+                local.readers.remove(&group);
+                local.after.insert(group, position);
+                gone_on.push(*id);
+            }
+        }
+        // Those that were just added are not known here yet.
+        self.strays.insert(group, strays);
+        for id in gone_on {
+            self.go_on(id, group);
+        }
+    }
+
+    fn go_on(&mut self, id: SubscriptionId, group: GroupId) {
+        for attaching in self.attach(id, Some(group)) {
+            actix::spawn(attaching);
+        }
+    }
+
+    fn on_attached(&mut self, Attached { id, group, place, reader }: Attached) {
+        let stray = match &place {
+            Place::Here(_) => self.strays.get_mut(&group).and_then(|strays| strays.remove(&reader)),
+            Place::Away(_) => None,
+        };
+        let former = match (self.locals.get_mut(&id), stray) {
+            (Some(local), None) => local.readers.insert(group, (place, reader)),
+            (Some(local), Some(position)) => {
+                local.after.insert(group, position);
+                return self.go_on(id, group);
+            }
+            (None, _) => Some((place, reader)), // gone meanwhile
+        };
+        if let Some((place, reader)) = former {
+            place.release(reader);
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
@@ -163,6 +208,12 @@ struct Attached {
 #[rtype(result = "()")]
 struct Pump(u64);
 
+/// This node's part of a group was outside for a while and reads for nobody any more: the readers that
+/// it had, and how far each has come.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Strayed(pub(crate) GroupId, pub(crate) BTreeMap<u64, Position>);
+
 impl Handler<Subscribe> for BusActor {
     type Result = ();
     fn handle(&mut self, command: Subscribe, ctx: &mut Self::Context) {
@@ -179,14 +230,15 @@ impl Handler<Unsubscribe> for BusActor {
 
 impl Handler<Attached> for BusActor {
     type Result = ();
-    fn handle(&mut self, Attached { id, group, place, reader }: Attached, _: &mut Self::Context) {
-        let former = match self.locals.get_mut(&id) {
-            Some(local) => local.readers.insert(group, (place, reader)),
-            None => Some((place, reader)), // gone meanwhile
-        };
-        if let Some((place, reader)) = former {
-            place.release(reader);
-        }
+    fn handle(&mut self, attached: Attached, _: &mut Self::Context) {
+        self.on_attached(attached);
+    }
+}
+
+impl Handler<Strayed> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Strayed(group, strays): Strayed, _: &mut Self::Context) {
+        self.on_strayed(group, strays);
     }
 }
 

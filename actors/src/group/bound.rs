@@ -124,6 +124,13 @@ impl Bound {
         id
     }
 
+    /// Takes out all subscribers that have begun, with how far each has come. For a member that was
+    /// outside: before the view in which it is back, they can go on elsewhere and miss nothing.
+    pub(crate) fn take_strays(&mut self) -> BTreeMap<u64, Position> {
+        let began = self.tails.extract_if(.., |_, tail| tail.position().is_some());
+        began.filter_map(|(id, tail)| Some((id, tail.position()?))).collect()
+    }
+
     pub(crate) fn remove_tail(&mut self, id: u64) {
         self.tails.remove(&id);
     }

@@ -1,6 +1,6 @@
 //! Publishing into a group, and reading what was published, within the group's actor.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Asker, replication::Replication};
 use crate::{
-    bus::{Delivery, Envelope, Opened, Overflow, PublishError, head, open},
+    bus::{Delivery, Envelope, Opened, Overflow, PublishError, Strayed, head, open},
     queue::Feed,
     room::Held,
 };
@@ -105,11 +105,16 @@ impl Replication {
         match &mut event {
             Event::View(view) => {
                 self.pump_due = true;
+                let returns = std::mem::take(&mut self.returns);
+                let strays = if returns { bound.take_strays() } else { BTreeMap::new() };
                 bound.on_view(view);
+                if let (false, Some(bus)) = (strays.is_empty(), &self.bus) {
+                    bus.do_send(Strayed(self.spec.id(), strays)); // rare: once each time that it comes back
+                }
             }
             Event::Removed { .. } | Event::LineageLost | Event::Left => {
                 bound.core.on_outside();
-                self.settle_due = true;
+                (self.returns, self.settle_due) = (true, true);
             }
             Event::Message { sender, payload, .. } if self.spec.subjects().is_empty() => {
                 self.pump_due = true;

@@ -69,6 +69,11 @@ impl Tail {
         Self { pattern, follows, overflow, feed, cursor }
     }
 
+    /// Where it goes on at another member, if it has begun.
+    pub(super) const fn position(&self) -> Option<Position> {
+        self.cursor.seen()
+    }
+
     /// Hands over what has come, as far as there is room. Returns whether anybody still reads.
     pub(super) fn pump(&mut self, group: GroupId, core: &BoundGroup<Entry>) -> bool {
         loop {

@@ -7,7 +7,7 @@ use quorate_membership::GroupId;
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
-    bus::{HandOut, Hosted},
+    bus::Hosted,
     config::GroupSpec,
     group::{Group, Keeper, Replication, Stop},
 };
@@ -36,15 +36,14 @@ impl NodeActor {
         let me = self.life.member();
         let is_witness = spec.is_witness(me.node);
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
-        let queues: Option<Recipient<HandOut>> =
-            (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
+        let bus = spec.history_bytes().is_some().then(|| self.bus.clone());
         let actor = Replication::new(
             Arc::clone(spec),
             me,
             self.clock,
             self.pulse.clone(),
             Rc::new(self.mesh.clone()),
-            queues,
+            bus,
             node,
             self.config.payload_bytes_max(),
             keeper,
