@@ -1,7 +1,9 @@
 //! Rules of the bus that are broken on purpose, so that the simulator can be shown to notice.
 
+use serde::Deserialize;
+
 /// A rule to break. Never set outside tests of the tests.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 pub enum BusBreach {
     /// What a peer wants is kept after its link is gone.
     StaleInterest,

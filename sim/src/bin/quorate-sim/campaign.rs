@@ -8,14 +8,17 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_membership::Time;
 use quorate_sim::{Schedule, Violation, shrink};
 
-use crate::Range;
+use crate::{
+    Range,
+    interrupt::Interrupt,
+    pace::{Pace, Stopwatch},
+};
 
 /// How one seed ended.
 pub(crate) struct Ran<T> {
@@ -38,13 +41,23 @@ pub(crate) trait Subject: Sync {
     fn arguments(&self, seed: u64) -> String;
 }
 
+/// How a campaign ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// Every promise held.
+    Held,
+    /// One did not.
+    Broken,
+    /// Ctrl-C came before all seeds were run; until then every promise held.
+    Interrupted,
+}
+
 /// What all runs together came to.
 #[derive(Default)]
 struct Sum<T> {
     tally: T,
-    simulated: Duration,
-    /// What the threads spent on it, each by its own clock.
-    took: Duration,
+    pace: Pace,
+    seeds: u64,
 }
 
 /// Runs one seed; `None` if a core tripped over an assertion of its own.
@@ -52,11 +65,12 @@ fn attempt<S: Subject>(subject: &S, seed: u64, schedule: &Schedule) -> Option<Ra
     catch_unwind(AssertUnwindSafe(|| subject.run(seed, schedule, false))).ok()
 }
 
-/// Runs the seeds until one fails or all are done. Returns whether every promise held.
-pub(crate) fn campaign<S: Subject>(subject: &S, range: &Range) -> bool {
+/// Runs the seeds until one fails, all are done, or Ctrl-C comes.
+pub(crate) fn campaign<S: Subject>(subject: &S, range: &Range, interrupt: &Interrupt) -> Ended {
     let seeds = range.seeds();
+    let count = seeds.end - seeds.start;
     println!("seeds {} to {}", seeds.start, seeds.end - 1);
-    let bar = ProgressBar::new(seeds.end - seeds.start);
+    let bar = ProgressBar::new(count); // which shows itself on a terminal only
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} seeds, {eta} left {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
@@ -64,12 +78,12 @@ pub(crate) fn campaign<S: Subject>(subject: &S, range: &Range) -> bool {
     std::thread::scope(|scope| {
         for _ in 0..range.jobs.max(1) {
             scope.spawn(|| {
-                while failed.load(Ordering::Relaxed) == u64::MAX {
+                while failed.load(Ordering::Relaxed) == u64::MAX && !interrupt.came() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
-                    let began = Instant::now();
+                    let watch = Stopwatch::start();
                     let ran = attempt(subject, seed, &subject.schedule(seed));
                     if ran.as_ref().is_none_or(|ran| ran.violation.is_some()) {
                         failed.fetch_min(seed, Ordering::Relaxed);
@@ -77,41 +91,38 @@ pub(crate) fn campaign<S: Subject>(subject: &S, range: &Range) -> bool {
                     let Some(ran) = ran else { continue };
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                     sum.tally += ran.tally;
-                    sum.simulated += ran.at.since(Time::ZERO);
-                    sum.took += began.elapsed();
+                    sum.pace += watch.stop(ran.at.since(Time::ZERO));
+                    sum.seeds += 1;
                     bar.inc(1);
                 }
             });
         }
     });
     bar.finish_and_clear();
-    println!("{}", sum.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{}\n{}", sum.tally, sum.pace);
     match failed.into_inner() {
+        u64::MAX if sum.seeds < count => {
+            println!("interrupted behind {} of {count} seeds; every promise held so far", sum.seeds);
+            Ended::Interrupted
+        }
         u64::MAX => {
             if range.trace {
                 subject.run(seeds.start, &subject.schedule(seeds.start), true);
             }
             println!("every promise held");
-            true
+            Ended::Held
         }
         seed => {
-            show(subject, seed, range.trace);
-            false
+            show(subject, seed, range.trace, interrupt);
+            Ended::Broken
         }
     }
 }
 
-impl<T: fmt::Display> fmt::Display for Sum<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (simulated, took) = (self.simulated.as_secs_f64(), self.took.as_secs_f64());
-        writeln!(f, "{}", self.tally)?;
-        let pace = if took > 0.0 { simulated * 60.0 / took } else { 0.0 };
-        write!(f, "{simulated:.0} simulated seconds: {pace:.0} per minute and thread")
-    }
-}
-
-/// Shows a failing seed, how to see it again, and the smallest schedule that fails the same way.
-fn show<S: Subject>(subject: &S, seed: u64, trace: bool) {
+/// Shows a failing seed, how to see it again, and the smallest schedule that fails the same way: on
+/// Ctrl-C the smallest that was found by then.
+fn show<S: Subject>(subject: &S, seed: u64, trace: bool, interrupt: &Interrupt) {
     let schedule = subject.schedule(seed);
     let arguments = subject.arguments(seed);
     println!("seed {seed} fails; replay: cargo run --release -p quorate-sim -- {arguments} --trace");
@@ -125,8 +136,11 @@ fn show<S: Subject>(subject: &S, seed: u64, trace: bool) {
     }
     let Some(violation) = one.violation else { return };
     println!("violation: {} at {}: {}", violation.property, one.at, violation.what);
-    println!("smallest schedule that breaks the same rule:");
-    let smallest = shrink(&schedule, violation.property, |fewer| subject.run(seed, fewer, false).violation);
+    let smallest = shrink(&schedule, violation.property, |fewer| {
+        if interrupt.came() { None } else { subject.run(seed, fewer, false).violation }
+    });
+    let (few, all) = (smallest.0.len(), schedule.0.len());
+    println!("smallest schedule that breaks the same rule, {few} of {all} faults:");
     for (begin, end, fault) in &smallest.0 {
         println!("  {begin} to {end}: {fault}");
     }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use quorate_membership::agreement::Breach;
 use quorate_protocols::Order;
 use quorate_sim::{Schedule, Settings, Tally, run};
 
-use crate::campaign::{Ran, Subject};
+use crate::{
+    campaign::{Ran, Subject},
+    rule,
+};
 
 /// What is attacked.
 #[derive(Debug, Args)]
@@ -26,6 +30,9 @@ pub(crate) struct Groups {
     /// Simulated seconds of faults per seed.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// A rule to break on purpose, to see what that looks like.
+    #[arg(long, hide = true, value_parser = rule::<Breach>)]
+    breach: Option<Breach>,
 }
 
 impl Groups {
@@ -36,6 +43,7 @@ impl Groups {
             partitionable: self.partitionable,
             order: self.order,
             faults_for: Duration::from_secs(self.seconds),
+            breach: self.breach,
             ..Settings::varied(seed)
         }
     }
@@ -57,7 +65,8 @@ impl Subject for Groups {
         let witness = if self.witness { " --witness" } else { "" };
         let partitionable = if self.partitionable { " --partitionable" } else { "" };
         let order = self.order.map(|order| format!(" --order {order}")).unwrap_or_default();
+        let breach = self.breach.map(|breach| format!(" --breach {breach:?}")).unwrap_or_default();
         let (nodes, seconds) = (self.nodes, self.seconds);
-        format!("--seed {seed} --nodes {nodes} --seconds {seconds}{witness}{partitionable}{order}")
+        format!("--seed {seed} --nodes {nodes} --seconds {seconds}{witness}{partitionable}{order}{breach}")
     }
 }

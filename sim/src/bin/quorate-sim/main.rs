@@ -2,20 +2,27 @@
 
 mod campaign;
 mod groups;
+mod interrupt;
 mod nodes;
+mod pace;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use quorate_sim::{ClusterSettings, run_cluster};
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
-use campaign::campaign;
+use campaign::{Ended, campaign};
 use groups::Groups;
+use interrupt::{INTERRUPTED, Interrupt};
 use nodes::Nodes;
+
+const ENDS: &str = "Ends with 0 if every promise held, 1 if one was broken, 2 if the arguments are wrong, \
+and 130 after Ctrl-C, having shown what was done so far.";
 
 /// Attacks the group cores with seeded faults and checks that every promise holds.
 #[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = ENDS)]
 struct Command {
     #[command(subcommand)]
     part: Option<Part>,
@@ -78,6 +85,11 @@ impl Range {
     }
 }
 
+/// A rule to break on purpose, by its name.
+fn rule<B: DeserializeOwned>(text: &str) -> Result<B, String> {
+    B::deserialize(text.into_deserializer()).map_err(|error: value::Error| error.to_string())
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("must be from 0 to 100".to_owned()) }
@@ -85,25 +97,39 @@ fn percent(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    let held = match command.part {
+    let ended = match command.part {
         Some(Part::Cluster { nodes, seed, loss }) => {
             cluster(&ClusterSettings { seed, nodes, loss_percent: loss })
         }
-        Some(Part::Nodes { range, nodes }) => campaign(&nodes, &range),
-        None => campaign(&command.groups, &command.range),
+        Some(Part::Nodes { range, nodes }) => interruptible(|interrupt| campaign(&nodes, &range, interrupt)),
+        None => interruptible(|interrupt| campaign(&command.groups, &command.range, interrupt)),
     };
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match ended {
+        Ended::Held => ExitCode::SUCCESS,
+        Ended::Broken => ExitCode::FAILURE,
+        Ended::Interrupted => ExitCode::from(INTERRUPTED),
+    }
 }
 
-fn cluster(settings: &ClusterSettings) -> bool {
+fn interruptible(run: impl FnOnce(&Interrupt) -> Ended) -> Ended {
+    let interrupt = Interrupt::watch().unwrap_or_else(|error| {
+        eprintln!("Ctrl-C will end this without a word: {error}");
+        Interrupt::default()
+    });
+    run(&interrupt)
+}
+
+fn cluster(settings: &ClusterSettings) -> Ended {
     match run_cluster(settings) {
-        Ok(report) => println!("{report}"),
+        Ok(report) => {
+            println!("{report}");
+            Ended::Held
+        }
         Err(stuck) => {
             println!("{stuck}");
-            return false;
+            Ended::Broken
         }
     }
-    true
 }
 
 #[cfg(test)]

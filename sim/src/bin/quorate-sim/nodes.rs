@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use quorate_protocols::bus::BusBreach;
 use quorate_sim::{Schedule, WholeSettings, WholeTally, run_whole};
 
-use crate::campaign::{Ran, Subject};
+use crate::{
+    campaign::{Ran, Subject},
+    rule,
+};
 
 /// What is attacked.
 #[derive(Debug, Args)]
@@ -14,11 +18,15 @@ pub(crate) struct Nodes {
     /// Simulated seconds of faults per seed.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// A rule to break on purpose, to see what that looks like.
+    #[arg(long, hide = true, value_parser = rule::<BusBreach>)]
+    breach: Option<BusBreach>,
 }
 
 impl Nodes {
     fn settings(&self, seed: u64) -> WholeSettings {
-        WholeSettings { faults_for: Duration::from_secs(self.seconds), ..WholeSettings::new(seed) }
+        let faults_for = Duration::from_secs(self.seconds);
+        WholeSettings { faults_for, breach: self.breach, ..WholeSettings::new(seed) }
     }
 }
 
@@ -35,6 +43,7 @@ impl Subject for Nodes {
     }
 
     fn arguments(&self, seed: u64) -> String {
-        format!("nodes --seed {seed} --seconds {}", self.seconds)
+        let breach = self.breach.map(|breach| format!(" --breach {breach:?}")).unwrap_or_default();
+        format!("nodes --seed {seed} --seconds {}{breach}", self.seconds)
     }
 }
