@@ -28,6 +28,9 @@ pub enum Fault {
     /// What members multicast flows to the node at so many hundredths of the rate, where links have
     /// [rates](crate::Rates).
     Throttle(NodeId, u32),
+    /// Heartbeats, and what must not wait behind data, flow to the node at so many hundredths of the
+    /// rate, where links have [rates](crate::Rates).
+    ThrottleControl(NodeId, u32),
     /// Of a hundred messages so many are lost, and as many arrive twice.
     Loss(u32),
     /// Of a hundred messages so many arrive again up to five seconds later.
@@ -55,6 +58,7 @@ impl fmt::Display for Fault {
             }
             Self::Slow(node) => write!(f, "slow {node}"),
             Self::Throttle(node, percent) => write!(f, "multicasts to {node} at {percent} %"),
+            Self::ThrottleControl(node, percent) => write!(f, "control to {node} at {percent} %"),
             Self::Loss(percent) => write!(f, "lose {percent} %"),
             Self::Late(percent) => write!(f, "repeat {percent} % late"),
             Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),
@@ -161,6 +165,26 @@ impl Schedule {
                 let busy = Fault::Busy(*node, rng.random_range(1..240));
                 self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), busy));
             }
+        }
+    }
+
+    /// Adds spans in which links to nodes are narrow: for what is multicast at any time, for control in the
+    /// midst of a burst, whose steps then come late.
+    pub fn throttle(&mut self, rng: &mut SmallRng, nodes: &[NodeId], span: Duration) {
+        let aimed = self.0.iter().filter(|(.., fault)| matches!(fault, Fault::Aimed(_)));
+        let bursts: Vec<(Time, Time)> = aimed.map(|(begin, end, _)| (*begin, *end)).collect();
+        for (begin, end) in bursts {
+            if rng.random_range(0..3) == 0 {
+                let node = nodes[rng.random_range(0..nodes.len())];
+                self.0.push((begin, end, Fault::ThrottleControl(node, rng.random_range(1..20))));
+            }
+        }
+        let millis = span.as_millis() as u64;
+        for _ in 0..rng.random_range(0..4) {
+            let node = nodes[rng.random_range(0..nodes.len())];
+            let (begin, lasts) = (rng.random_range(0..millis.max(1)), rng.random_range(500..4000));
+            let fault = Fault::Throttle(node, rng.random_range(1..50));
+            self.0.push((Time::ZERO + ms(begin), Time::ZERO + ms(begin + lasts), fault));
         }
     }
 

@@ -6,7 +6,7 @@ use quorate_membership::{GroupId, NodeId, Time, agreement::Breach};
 use quorate_protocols::{GroupConfig, Order, SlowPolicy};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{History, Schedule, Tally, Violation, World};
+use crate::{History, Rates, Schedule, Tally, Violation, World};
 
 /// What a run is made of; everything else follows from the seed.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct Settings {
     pub partitionable: bool,
     /// Whether the seed also chooses policies and state transfer, and slows nodes down.
     pub varied: bool,
+    /// Whether links carry only as much as the seed chooses, and less at times.
+    pub narrow: bool,
 }
 
 impl Settings {
@@ -44,12 +46,18 @@ impl Settings {
         Self { varied: true, ..Self::new(seed) }
     }
 
+    /// The same, and links carry only as much as the seed chooses, and less at times: everything that a
+    /// random run can be.
+    pub const fn campaign(seed: u64) -> Self {
+        Self { narrow: true, ..Self::varied(seed) }
+    }
+
     /// Five nodes under faults for 30 simulated seconds, in an order that the seed chooses.
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(30);
         let (order, breach, state_bytes) = (None, None, None);
         let (witness, trace, greets, retries) = (false, false, false, false);
-        let (partitionable, varied) = (false, false);
+        let (partitionable, varied, narrow) = (false, false, false);
         Self {
             seed,
             nodes: 5,
@@ -63,6 +71,7 @@ impl Settings {
             state_bytes,
             partitionable,
             varied,
+            narrow,
         }
     }
 
@@ -78,7 +87,18 @@ impl Settings {
         if self.partitionable {
             schedule.part(&mut SmallRng::seed_from_u64(self.seed ^ 0x9a27), &nodes, self.faults_for);
         }
+        if self.narrow {
+            schedule.throttle(&mut SmallRng::seed_from_u64(self.seed ^ 0x7a22), &nodes, self.faults_for);
+        }
         schedule
+    }
+
+    /// What links carry: always enough for what the applications send.
+    fn rates(&self) -> Rates {
+        let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x2a7e5);
+        let mut one_of = |rates: [u64; 3]| rates[chance.random_range(0..rates.len())];
+        let (data, bulk) = (one_of([200_000, 500_000, 2_000_000]), one_of([50_000, 500_000, 2_000_000]));
+        Rates { control: one_of([20_000, 100_000, 1_000_000]), ..Rates::new(data, bulk) }
     }
 
     fn config(&self) -> GroupConfig {
@@ -129,6 +149,9 @@ fn go(settings: &Settings, schedule: &Schedule, record: bool) -> (Outcome, Histo
     let mut world = World::new(settings.seed, settings.config(), schedule.clone(), healed);
     world.behave(settings.greets, settings.retries);
     world.pad_states(settings.state_bytes.unwrap_or_default());
+    if settings.narrow {
+        world.limit(settings.rates());
+    }
     if settings.trace {
         world.trace();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{longest_silence, ms, n};
 use quorate_membership::{Change, GroupId, View, agreement::Breach};
 use quorate_protocols::{Event, GroupConfig, Order, SlowPolicy};
-use quorate_sim::{Fault, Rates, Schedule, World};
+use quorate_sim::{Fault, Rates, Schedule, Settings, World};
 
 /// Five nodes in uniform order whose links carry so much.
 fn world(
@@ -133,4 +133,42 @@ fn attack_31_a_huge_transfer_stays_out_of_the_view_change() {
     assert!(one_lane.tally().suspicions > 4, "on one lane heartbeats wait for the state before them");
     let early = transfer(1, false, Some(Breach::ReadyTooEarly));
     assert!(early.checker().violation().is_some(), "a member without its state goes unnoticed");
+}
+
+#[test]
+fn a_lane_that_is_no_longer_throttled_drains_at_its_own_rate() {
+    let schedule = Schedule::quiet().and(2000, 6000, Fault::Throttle(n(5), 1));
+    let mut world = world(1, Rates::new(2_000_000, 2_000_000), schedule, 10_000, |_| {});
+    world.pad_messages(1000);
+    world.record();
+    world.run_until(ms(10_000));
+    assert_eq!(world.checker().violation(), None);
+    let history = world.into_history();
+    let of_n5 = |from, to| history.deliveries(n(5), ms(from), ms(to));
+    assert!(of_n5(4000, 6000) * 5 < of_n5(0, 2000), "hardly anything gets to it");
+    // What waits by then would take most of a minute at the throttled rate.
+    let (all, its) = (history.deliveries(n(1), ms(0), ms(10_000)), of_n5(0, 10_000));
+    assert!(its * 100 > all * 98, "{its} of {all}");
+}
+
+#[test]
+fn slow_control_makes_a_node_look_dead_until_it_is_over() {
+    let schedule = Schedule::quiet().and(2000, 4000, Fault::ThrottleControl(n(5), 1));
+    let rates = Rates { control: 20_000, ..Rates::new(1 << 20, 1 << 20) };
+    let mut world = world(1, rates, schedule, 8000, |_| {});
+    world.record_views();
+    world.run_until(ms(8000));
+    assert_eq!(world.checker().violation(), None);
+    assert!(world.tally().suspicions > 0, "heartbeats come too late");
+    let history = world.into_history();
+    let last = history.views_of(n(1), ms(0), ms(8000)).pop().expect("there are views");
+    assert!(last.members.len() == 5 && last.id.epoch > 1, "{last}");
+}
+
+#[test]
+fn random_runs_throttle_multicasts_and_control() {
+    let schedules = (1..=10).map(|seed| Settings::campaign(seed).schedule());
+    let faults: Vec<Fault> = schedules.flat_map(|it| it.0).map(|(.., fault)| fault).collect();
+    assert!(faults.iter().any(|fault| matches!(fault, Fault::Throttle(..))));
+    assert!(faults.iter().any(|fault| matches!(fault, Fault::ThrottleControl(..))));
 }

@@ -14,7 +14,7 @@ fn assert_holds(settings: Settings) -> quorate_sim::Outcome {
 fn promises_hold_in_every_order_and_every_run_is_about_something() {
     let (mut uniform, mut views) = (0, 0);
     for seed in 1..=16 {
-        let outcome = assert_holds(Settings::varied(seed));
+        let outcome = assert_holds(Settings::campaign(seed));
         uniform += outcome.tally.uniform;
         views += outcome.tally.views;
     }
@@ -24,14 +24,14 @@ fn promises_hold_in_every_order_and_every_run_is_about_something() {
 #[test]
 fn promises_hold_with_two_members_and_a_witness() {
     for seed in 1..=12 {
-        assert_holds(Settings { nodes: 2, witness: true, ..Settings::varied(seed) });
+        assert_holds(Settings { nodes: 2, witness: true, ..Settings::campaign(seed) });
     }
 }
 
 #[test]
 fn promises_hold_with_three_members() {
     for seed in 1..=12 {
-        assert_holds(Settings { nodes: 3, ..Settings::varied(seed) });
+        assert_holds(Settings { nodes: 3, ..Settings::campaign(seed) });
     }
 }
 

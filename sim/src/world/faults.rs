@@ -55,6 +55,7 @@ impl World {
                 }
                 self.turn(node);
             }
+            Fault::Throttle(node, _) | Fault::ThrottleControl(node, _) => self.hurry(node),
             _ => {}
         }
     }

@@ -1,9 +1,13 @@
 //! How much the links carry: what is on a lane waits there for what came before it, and for nothing
 //! on other lanes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use quorate_membership::{NodeId, Time};
+use quorate_membership::{Beat, Member, NodeId, Time};
 use quorate_protocols::{Body, Message};
 
 /// Bytes that wait on one lane; beyond them messages are dropped, as they are by a full outbox.
@@ -52,12 +56,42 @@ impl Lane {
     }
 }
 
+/// Which lane of which link.
+pub(super) type Way = (NodeId, NodeId, Lane);
+
+/// Something that waits on a lane.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) bytes: u64,
+    /// The lane that it is meant for, whichever it waits on.
+    pub(super) lane: Lane,
+    /// When it was sent.
+    pub(super) since: Time,
+    pub(super) from: Member,
+    pub(super) cargo: Cargo,
+}
+
+/// What lanes carry.
+#[derive(Clone, Debug)]
+pub(super) enum Cargo {
+    Message(Arc<Message>),
+    Beat(Beat),
+}
+
+/// What waits on one lane; the first of it is leaving.
+#[derive(Debug, Default)]
+struct Waiting {
+    loads: VecDeque<Load>,
+    bytes: u64,
+    /// Tells departures that were planned one after the other apart: only the latest is one.
+    planned: u64,
+}
+
 /// The lanes of all links.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     rates: Option<Rates>,
-    /// When all that waits on a lane has left.
-    free_at: BTreeMap<(NodeId, NodeId, Lane), Time>,
+    waiting: BTreeMap<Way, Waiting>,
     /// How long what was on each kind of lane took to arrive.
     took: BTreeMap<Lane, Vec<Duration>>,
 }
@@ -67,33 +101,58 @@ impl Lanes {
         self.rates = Some(rates);
     }
 
+    /// Whether links carry only so much.
     pub(super) const fn are_limited(&self) -> bool {
         self.rates.is_some()
     }
 
-    /// How long something of this many bytes takes to leave, at so many hundredths of the lane's rate;
-    /// `None` if the lane has no room for it.
-    pub(super) fn wait(
-        &mut self,
-        now: Time,
-        (from, to, lane): (NodeId, NodeId, Lane),
-        bytes: u64,
-        percent: u32,
-    ) -> Option<Duration> {
-        let Some(rates) = self.rates else { return Some(Duration::ZERO) };
-        let lane = if rates.shared { Lane::Data } else { lane };
-        let rate = match lane {
-            Lane::Control => rates.control,
-            Lane::Data => rates.data * u64::from(percent) / 100,
-            Lane::Bulk => rates.bulk,
-        };
-        let takes = |bytes: u64| Duration::from_nanos(bytes * 1_000_000_000 / rate.max(1));
-        let free_at = self.free_at.entry((from, to, lane)).or_default();
-        if free_at.since(now) > takes(QUEUE_BYTES_MAX) {
+    /// The lane on which something waits that is meant for this one.
+    pub(super) fn of(&self, lane: Lane) -> Lane {
+        if self.rates.is_some_and(|rates| rates.shared) { Lane::Data } else { lane }
+    }
+
+    /// Puts something at the end of a lane; it is dropped if too much waits there. Returns how much is to
+    /// leave now if nothing was leaving.
+    pub(super) fn enter(&mut self, way: Way, load: Load) -> Option<u64> {
+        let waiting = self.waiting.entry(way).or_default();
+        if waiting.bytes > QUEUE_BYTES_MAX {
             return None;
         }
-        *free_at = now.max(*free_at) + takes(bytes);
-        Some(free_at.since(now))
+        waiting.bytes += load.bytes;
+        waiting.loads.push_back(load);
+        (waiting.loads.len() == 1).then_some(waiting.loads[0].bytes)
+    }
+
+    /// Plans the next departure from a lane, instead of any that was planned before. Returns its number.
+    pub(super) fn plan(&mut self, way: Way) -> u64 {
+        let waiting = self.waiting.entry(way).or_default();
+        waiting.planned += 1;
+        waiting.planned
+    }
+
+    /// The lanes to a node on which something waits, and how much leaves next.
+    pub(super) fn to(&self, node: NodeId) -> Vec<(Way, u64)> {
+        let there = self.waiting.iter().filter(|((_, to, _), _)| *to == node);
+        there.filter_map(|(way, waiting)| Some((*way, waiting.loads.front()?.bytes))).collect()
+    }
+
+    /// The first on a lane leaves, if that was planned last. Returns it, and how much leaves next.
+    pub(super) fn leave(&mut self, way: Way, planned: u64) -> Option<(Load, Option<u64>)> {
+        let waiting = self.waiting.get_mut(&way).filter(|waiting| waiting.planned == planned)?;
+        let load = waiting.loads.pop_front()?;
+        waiting.bytes -= load.bytes;
+        Some((load, waiting.loads.front().map(|next| next.bytes)))
+    }
+
+    /// How long so much takes to leave, at so many hundredths of the lane's rate.
+    pub(super) fn takes(&self, lane: Lane, bytes: u64, percent: u32) -> Duration {
+        let Some(rates) = self.rates else { return Duration::ZERO };
+        let rate = match lane {
+            Lane::Control => rates.control,
+            Lane::Data => rates.data,
+            Lane::Bulk => rates.bulk,
+        };
+        Duration::from_nanos(bytes * 1_000_000_000 / (rate * u64::from(percent) / 100).max(1))
     }
 
     /// Something on a lane arrives so much later than it was sent.

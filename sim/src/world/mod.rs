@@ -271,6 +271,7 @@ impl World {
                 }
                 return;
             }
+            What::Leave(way, planned) => return self.leave(*way, *planned),
         };
         let Some(state) = self.nodes.get_mut(&node) else { return };
         if state.pauses > 0 || state.busy.is_some() {

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::{
     World,
-    lanes::{self, Lane},
+    lanes::{self, Cargo, Lane, Load, Way},
     what::What,
 };
 use crate::Fault;
@@ -17,33 +17,75 @@ impl World {
     /// Carries a message of the group.
     pub(super) fn carry(&mut self, from: Member, to: NodeId, message: &Arc<Message>) {
         self.tally.sent += 1;
-        let multicast = matches!(message.body, Body::Data { .. } | Body::Refill { .. });
-        let slow = self.strength(|fault| u32::from(multicast && *fault == Fault::Slow(to)));
-        let lane = Lane::of(message);
-        let Some(wait) = self.wait(from.node, to, lane, lanes::length(message)) else { return };
-        for delay in self.arrivals(from.node, to) {
-            let delay = delay + wait + Duration::from_secs(slow.into());
-            self.lanes.note(lane, delay);
-            self.at(delay, What::Arrive { from, to, message: Arc::clone(message) });
-        }
+        let (lane, bytes) = (Lane::of(message), lanes::length(message));
+        self.post(
+            to,
+            Load { bytes, lane, since: self.now, from, cargo: Cargo::Message(Arc::clone(message)) },
+        );
     }
 
     /// Carries a heartbeat, which is a datagram of its own.
     pub(super) fn carry_beat(&mut self, from: Member, to: NodeId, beat: Beat) {
-        let Some(wait) = self.wait(from.node, to, Lane::Control, lanes::BEAT_BYTES) else { return };
-        for delay in self.arrivals(from.node, to) {
-            self.lanes.note(Lane::Control, delay + wait);
-            self.at(delay + wait, What::Beat { from, to, beat });
+        let (lane, bytes) = (Lane::Control, lanes::BEAT_BYTES);
+        self.post(to, Load { bytes, lane, since: self.now, from, cargo: Cargo::Beat(beat) });
+    }
+
+    /// Sends something at once, or behind what waits on its lane where links carry only so much.
+    fn post(&mut self, to: NodeId, load: Load) {
+        if !self.lanes.are_limited() {
+            return self.transmit(to, load);
+        }
+        let way = (load.from.node, to, self.lanes.of(load.lane));
+        if let Some(bytes) = self.lanes.enter(way, load) {
+            self.wait(way, bytes);
         }
     }
 
-    /// How long this waits on its lane; `None` if it is dropped, since too much waits there.
-    fn wait(&mut self, from: NodeId, to: NodeId, lane: Lane, bytes: u64) -> Option<Duration> {
-        let throttle = |fault: &Fault| {
-            if let Fault::Throttle(node, percent) = fault { (*node == to).then_some(*percent) } else { None }
+    /// So much leaves next on a lane, at the rate of now.
+    fn wait(&mut self, way: Way, bytes: u64) {
+        let (_, to, lane) = way;
+        let throttle = |fault: &Fault| match fault {
+            Fault::Throttle(node, percent) if lane == Lane::Data && *node == to => Some(*percent),
+            Fault::ThrottleControl(node, percent) if lane == Lane::Control && *node == to => Some(*percent),
+            _ => None,
         };
         let percent = self.active.iter().filter_map(|index| throttle(&self.schedule.0[*index].2)).min();
-        self.lanes.wait(self.now, (from, to, lane), bytes, percent.unwrap_or(100))
+        let takes = self.lanes.takes(lane, bytes, percent.unwrap_or(100));
+        let planned = self.lanes.plan(way);
+        self.at(takes, What::Leave(way, planned));
+    }
+
+    /// Links to a node are no longer throttled: what is leaving begins anew at the rate of now.
+    pub(super) fn hurry(&mut self, node: NodeId) {
+        for (way, bytes) in self.lanes.to(node) {
+            self.wait(way, bytes);
+        }
+    }
+
+    /// What waited longest on a lane has left it.
+    pub(super) fn leave(&mut self, way: Way, planned: u64) {
+        let Some((load, next)) = self.lanes.leave(way, planned) else { return };
+        if let Some(bytes) = next {
+            self.wait(way, bytes);
+        }
+        self.transmit(way.1, load);
+    }
+
+    /// Something is on its way, unless it gets lost.
+    fn transmit(&mut self, to: NodeId, load: Load) {
+        let Load { lane, since, from, cargo, .. } = load;
+        let multicasts = matches!(&cargo, Cargo::Message(message)
+            if matches!(message.body, Body::Data { .. } | Body::Refill { .. }));
+        let slow = self.strength(|fault| u32::from(multicasts && *fault == Fault::Slow(to)));
+        for delay in self.arrivals(from.node, to) {
+            let delay = delay + Duration::from_secs(slow.into());
+            self.lanes.note(lane, (self.now + delay).since(since));
+            let what = match &cargo {
+                Cargo::Message(message) => What::Arrive { from, to, message: Arc::clone(message) },
+                Cargo::Beat(beat) => What::Beat { from, to, beat: *beat },
+            };
+            self.at(delay, what);
+        }
     }
 
     /// After which delays copies arrive; empty if the message is lost.

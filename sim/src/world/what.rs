@@ -6,6 +6,8 @@ use bytes::Bytes;
 use quorate_membership::{Beat, Member, NodeId, ViewId};
 use quorate_protocols::{Message, RequestId};
 
+use super::lanes::Way;
+
 /// Something that is going to happen.
 #[derive(Debug)]
 pub(super) enum What {
@@ -13,6 +15,8 @@ pub(super) enum What {
     Arrive { from: Member, to: NodeId, message: Arc<Message> },
     /// A heartbeat arrives.
     Beat { from: Member, to: NodeId, beat: Beat },
+    /// What waited longest on a lane has left it.
+    Leave(Way, u64),
     /// A moment comes that the group of this life asked for.
     Wake(Member),
     /// A moment comes that the failure detector of this life asked for.

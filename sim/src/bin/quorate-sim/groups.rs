@@ -44,7 +44,7 @@ impl Groups {
             order: self.order,
             faults_for: Duration::from_secs(self.seconds),
             breach: self.breach,
-            ..Settings::varied(seed)
+            ..Settings::campaign(seed)
         }
     }
 }
