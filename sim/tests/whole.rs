@@ -15,6 +15,7 @@ fn whole_nodes_keep_every_promise_under_faults() {
         assert!(outcome.tally.handed > 1000, "seed {seed}: hardly anything happened: {:?}", outcome.tally);
         sum += outcome.tally;
     }
+    assert!(sum.conflicts > 100, "{sum:?}");
     assert!(sum.repeated > 100 && sum.strikes > 20 && sum.read_afar > 1000, "{sum:?}");
 }
 

@@ -1,20 +1,19 @@
 //! The bus of a node: carries out what [`Router`] and the bindings of subjects decide.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, rc::Rc};
 
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
-use quorate_protocols::bus::{LinkId, Position, Route, Router, RouterEffect, Subject, SubscriptionId};
+use quorate_protocols::bus::{
+    Bindings, LinkId, Position, Route, Router, RouterEffect, Subject, SubscriptionId,
+};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
 use super::{
     Delivery, Publish, PublishError, Request, RequestError, SubscribeError,
-    bindings::Binding,
+    bindings::Served,
     commands::unheard,
     local::{Local, Receipt},
     peers::Peers,
@@ -40,7 +39,8 @@ pub(crate) struct BusActor {
     pub(super) router: Router,
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
-    pub(super) bindings: BTreeMap<GroupId, Binding>,
+    pub(super) bindings: Bindings,
+    pub(super) served: BTreeMap<GroupId, Served>,
     /// Readers that this node's parts of groups have given up before it was known here that they had
     /// been added, and how far each had come.
     pub(super) strays: BTreeMap<GroupId, BTreeMap<u64, Position>>,
@@ -72,7 +72,8 @@ impl BusActor {
             router: Router::new(me)?,
             locals: BTreeMap::new(),
             peers: Peers::default(),
-            bindings: BTreeMap::new(),
+            bindings: Bindings::default(),
+            served: BTreeMap::new(),
             strays: BTreeMap::new(),
             payload_bytes_max,
             requests: BTreeMap::new(),
@@ -212,12 +213,7 @@ impl BusActor {
                     .map_err(|_| Malformed("bus"))?;
             }
             Talk::Heard(number) => self.routing(|router, out| router.on_heard(from, link, number, out)),
-            Talk::Carries(carried) => {
-                if self.router.is_linked(from, link) {
-                    let bound = carried.into_iter().filter_map(|it| self.bind(it)).collect();
-                    self.carried(from, &bound);
-                }
-            }
+            Talk::Carries(carried) => self.on_carries(from, link, carried),
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
             }
@@ -265,7 +261,7 @@ impl Handler<PeerUp> for BusActor {
         let Some(peer) = self.mesh.peer(node) else { return };
         self.peers.up(node, peer.outbox(BUS_LANE));
         self.routing(|router, out| router.on_link(node, link, out));
-        self.peers.say(node, &Talk::Carries(self.carries()));
+        self.binding(|it, out| it.on_link(node, link, out));
     }
 }
 
@@ -274,7 +270,7 @@ impl Handler<PeerDown> for BusActor {
     fn handle(&mut self, PeerDown(node, link): PeerDown, _: &mut Self::Context) {
         self.peers.down(node);
         self.routing(|router, out| router.on_unlink(node, link, out));
-        self.carried(node, &BTreeSet::new());
+        self.binding(|it, out| it.on_unlink(node, link, out));
     }
 }
 

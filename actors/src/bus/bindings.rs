@@ -7,32 +7,33 @@ use std::{
 
 use actix::prelude::*;
 use quorate_membership::{GroupId, NodeId};
-use quorate_protocols::bus::{Pattern, Stamp, Subject};
+use quorate_protocols::bus::{BindingEffect, Bindings, Carried, LinkId, Pattern, Stamp, Subject};
 use quorate_transport::Lane;
 
 use super::{
     BusActor, Missed, Publish, PublishError,
     commands::{Forward, PublishFor},
-    talk::{Carried, Talk},
+    talk::Talk,
 };
 use crate::{
-    client::{Carriers, Uplink},
+    client::{AwaitIdle, Carriers, StopUplink, Uplink},
     config::GroupSpec,
-    group::{PublishBound, Replication, group_id},
+    group::{PublishBound, Replication},
     wire::UseLanes,
 };
 
-/// A group whose subjects are published through it.
-#[derive(Debug)]
-pub(crate) struct Binding {
-    pub(super) name: String,
-    pub(super) patterns: Vec<Pattern>,
+/// Uplinks that are kept for groups that nobody in reach carries, while their readers and publishers wait.
+const FORLORN_MAX: usize = 64;
+
+/// Where the subjects of one group are served.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
     /// The group's actor, if this node is a data member.
-    pub(super) here: Option<Addr<Replication>>,
-    /// The linked nodes that carry it.
-    carriers: BTreeSet<NodeId>,
-    /// The way to one of them, once it was needed.
+    here: Option<Addr<Replication>>,
+    /// The way to a node that carries it, once it was needed.
     uplink: Option<Addr<Uplink>>,
+    /// The subjects that were bound to it, if nobody in reach carries it any more.
+    forlorn: BTreeSet<Pattern>,
 }
 
 /// Where a bound subject is served.
@@ -43,34 +44,149 @@ pub(super) enum Place {
 }
 
 impl BusActor {
-    pub(super) fn binding(&self, subject: &Subject) -> Option<GroupId> {
-        let matches = |binding: &Binding| binding.patterns.iter().any(|pattern| pattern.matches(subject));
-        self.bindings.iter().find(|(_, binding)| matches(binding)).map(|(group, _)| *group)
+    /// Lets the core decide something about bindings, and carries out what it wants done.
+    pub(super) fn binding<T>(&mut self, act: impl FnOnce(&mut Bindings, &mut Vec<BindingEffect>) -> T) -> T {
+        let mut effects = Vec::new();
+        let decided = act(&mut self.bindings, &mut effects);
+        for effect in effects {
+            self.rebind(effect);
+        }
+        decided
+    }
+
+    fn rebind(&mut self, effect: BindingEffect) {
+        match effect {
+            BindingEffect::Announce { to, carried } => self.peers.say(to, &Talk::Carries(carried)),
+            BindingEffect::Changed(group) => self.reattach(group),
+            BindingEffect::Carriers(group) => self.tell_carriers(group),
+            BindingEffect::Forgotten(group, bound) => self.forget(group, bound),
+            BindingEffect::Conflict { kept, set_aside } => {
+                metrics::counter!("quorate_bus_binding_conflicts_total").increment(1);
+                tracing::error!(
+                    "the groups {kept} and {set_aside} have common subjects, which stay with {kept}, and those of \
+                     {set_aside} are bound to nothing: change one of them"
+                );
+            }
+            BindingEffect::Differ(group) => {
+                tracing::warn!("nodes bind different subjects to group {group}: give all of them the same");
+            }
+        }
+    }
+
+    /// A peer has said what it carries.
+    pub(super) fn on_carries(&mut self, from: NodeId, link: LinkId, carried: Vec<Carried>) {
+        if let Err(refused) = self.binding(|it, out| it.on_carries(from, link, carried, out)) {
+            metrics::counter!("quorate_bus_carries_refused_total").increment(1);
+            tracing::error!(%from, %refused, "what a node says it carries is not taken in");
+        }
     }
 
     /// Where a group's subjects are served; makes a way to another node if none carries it here.
     pub(super) fn place(&mut self, group: GroupId) -> Option<Place> {
-        match &self.bindings.get(&group)?.here {
-            Some(here) => Some(Place::Here(here.clone())),
-            None => self.uplink(group).map(Place::Away),
+        if !self.bindings.knows(group) {
+            return None;
+        }
+        match self.served.get(&group).and_then(|it| it.here.clone()) {
+            Some(here) => Some(Place::Here(here)),
+            None => Some(Place::Away(self.uplink(group))),
         }
     }
 
     /// The way to another node for readers that go on at a position which is not kept here, as at a
     /// newcomer; `None` if no other node carries the group.
     pub(super) fn elsewhere(&mut self, group: GroupId) -> Option<Addr<Uplink>> {
-        let is_carried = self.bindings.get(&group).is_some_and(|binding| !binding.carriers.is_empty());
-        is_carried.then(|| self.uplink(group)).flatten()
+        let is_carried = self.bindings.carriers(group).next().is_some();
+        is_carried.then(|| self.uplink(group))
     }
 
-    fn uplink(&mut self, group: GroupId) -> Option<Addr<Uplink>> {
-        let binding = self.bindings.get_mut(&group)?;
-        let uplink = binding.uplink.get_or_insert_with(|| {
-            let uplink = Uplink::for_group(group, self.mesh.clone(), self.me).start();
-            uplink.do_send(Carriers(spread(&binding.carriers, self.me.node)));
-            uplink
+    fn uplink(&mut self, group: GroupId) -> Addr<Uplink> {
+        let served = self.served.entry(group).or_default();
+        if let Some(uplink) = &served.uplink {
+            return uplink.clone();
+        }
+        let uplink = Uplink::for_group(group, self.mesh.clone(), self.me).start();
+        served.uplink = Some(uplink.clone());
+        self.tell_carriers(group);
+        uplink
+    }
+
+    fn tell_carriers(&self, group: GroupId) {
+        if let Some(uplink) = self.served.get(&group).and_then(|it| it.uplink.as_ref()) {
+            uplink.do_send(Carriers(spread(self.bindings.carriers(group).collect(), self.me.node)));
+        }
+    }
+
+    /// Nobody in reach carries a group, and it is not configured here. Who reads it or has published to it
+    /// waits, as long as few groups are waited for.
+    fn forget(&mut self, group: GroupId, bound: BTreeSet<Pattern>) {
+        let Some(served) = self.served.get_mut(&group) else { return };
+        let Some(uplink) = served.uplink.clone() else { return drop(self.served.remove(&group)) };
+        served.forlorn = bound;
+        uplink.do_send(Carriers(Vec::new()));
+        let bus = self.addr.clone();
+        actix::spawn(async move {
+            if let (Ok(true), Some(bus)) = (uplink.send(AwaitIdle).await, bus) {
+                bus.do_send(Idle(group));
+            }
         });
-        Some(uplink.clone())
+        let forlorn = self.served.keys().copied().filter(|it| !self.bindings.knows(*it) && *it != group);
+        let forlorn: Vec<GroupId> = forlorn.collect();
+        for surplus in forlorn.into_iter().skip(FORLORN_MAX - 1) {
+            self.give_up(surplus);
+        }
+    }
+
+    /// The group to which a subject is bound.
+    ///
+    /// # Errors
+    /// [`PublishError::NotBound`] if nobody in reach carries that group any more, and readers or
+    /// publishers here wait for it: to publish past it would lose the message.
+    fn group_of(&self, subject: &Subject) -> Result<Option<GroupId>, PublishError> {
+        let group = self.bindings.group_of(subject);
+        let waited_for = |it: &Served| it.forlorn.iter().any(|pattern| pattern.matches(subject));
+        if group.is_none() && self.served.values().any(waited_for) {
+            return Err(PublishError::NotBound(subject.clone()));
+        }
+        Ok(group)
+    }
+
+    fn give_up(&mut self, group: GroupId) {
+        if let Some(uplink) = self.served.remove(&group).and_then(|it| it.uplink) {
+            uplink.do_send(StopUplink);
+        }
+        for local in self.locals.values_mut() {
+            if local.readers.remove(&group).is_some() {
+                local.feed.skip(Missed::UNKNOWN);
+            }
+        }
+    }
+
+    /// Other subjects than before are bound to a group: its readers are those that want some of them.
+    fn reattach(&mut self, group: GroupId) {
+        if let Some(served) = self.served.get_mut(&group) {
+            served.forlorn.clear();
+        }
+        let locals: Vec<u64> = self.locals.keys().copied().collect();
+        for id in locals {
+            let wants = self.reads(id, group);
+            let Some(local) = self.locals.get_mut(&id) else { continue };
+            match (wants, local.readers.contains_key(&group)) {
+                (true, false) => {
+                    for attaching in self.attach(id, Some(group)) {
+                        actix::spawn(attaching);
+                    }
+                }
+                (false, true) => {
+                    local
+                        .readers
+                        .remove(&group)
+                        .into_iter()
+                        .for_each(|(place, reader)| place.release(reader));
+                    local.feed.skip(Missed::UNKNOWN);
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn publish_now(&mut self, command: Publish) {
@@ -79,8 +195,10 @@ impl BusActor {
         if bytes > limit {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
         }
-        let Some(group) = self.binding(&subject) else {
-            return self.pass_on(&subject, reply_to.as_ref(), &payload, None, done);
+        let group = match self.group_of(&subject) {
+            Ok(Some(group)) => group,
+            Ok(None) => return self.pass_on(&subject, reply_to.as_ref(), &payload, None, done),
+            Err(error) => return done.tell(Err(error)),
         };
         self.forward(Forward { group, stamp: None, subject, reply_to, payload, done });
     }
@@ -91,11 +209,11 @@ impl BusActor {
         if must_reach && !self.router.is_wanted(&subject) {
             return done.tell(Err(PublishError::NoResponders(subject)));
         }
-        let Some(group) = self.binding(&subject) else {
-            if again {
-                return done.tell(Err(PublishError::MayHaveHappened));
-            }
-            return self.publish_now(Publish { subject, reply_to, payload, done });
+        let group = match self.group_of(&subject) {
+            Ok(Some(group)) => group,
+            Ok(None) if !again => return self.publish_now(Publish { subject, reply_to, payload, done }),
+            Ok(None) => return done.tell(Err(PublishError::MayHaveHappened)),
+            Err(error) => return done.tell(Err(error)),
         };
         let mut trail = trail.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = trail.insert(group, number).unwrap_or(0);
@@ -116,56 +234,20 @@ impl BusActor {
         }
     }
 
-    pub(super) fn carries(&self) -> Vec<Carried> {
-        let here = self.bindings.values().filter(|binding| binding.here.is_some());
-        here.map(|it| Carried { name: it.name.clone(), patterns: it.patterns.clone() }).collect()
-    }
-
-    /// Learns of a binding. What contradicts what is known is refused.
-    pub(super) fn bind(&mut self, carried: Carried) -> Option<GroupId> {
-        let group = group_id(&carried.name);
-        let overlaps =
-            |known: &Binding| known.patterns.iter().any(|a| carried.patterns.iter().any(|b| a.overlaps(b)));
-        if let Some((_, known)) = self.bindings.iter().find(|(id, known)| **id != group && overlaps(known)) {
-            let (one, other) = (&known.name, &carried.name);
-            tracing::error!("the groups {one} and {other} have common subjects: change one of them");
-            return None;
-        }
-        let news = !self.bindings.contains_key(&group);
-        let Carried { name, patterns } = carried;
-        let binding = Binding { name, patterns, here: None, carriers: BTreeSet::new(), uplink: None };
-        self.bindings.entry(group).or_insert(binding);
-        if news {
-            self.attach_all(group);
-        }
-        Some(group)
-    }
-
-    /// A node carries these groups and no others.
-    pub(super) fn carried(&mut self, node: NodeId, groups: &BTreeSet<GroupId>) {
-        for (group, binding) in &mut self.bindings {
-            let changed = if groups.contains(group) {
-                binding.carriers.insert(node)
-            } else {
-                binding.carriers.remove(&node)
-            };
-            if let Some(uplink) = binding.uplink.as_ref().filter(|_| changed) {
-                uplink.do_send(Carriers(spread(&binding.carriers, self.me.node)));
-            }
-        }
-    }
-
     fn on_hosted(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
+        let group = spec.id();
+        let was_here = self.served.entry(group).or_default();
+        let was_here = std::mem::replace(&mut was_here.here, here.cloned()).is_some();
         let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
-        let Some(group) = self.bind(carried) else { return };
-        let Some(binding) = self.bindings.get_mut(&group) else { return };
-        let was_here = binding.here.is_some();
+        if let Err(refused) = self.binding(|it, out| it.configure(carried, here.is_some(), out)) {
+            metrics::counter!("quorate_bus_carries_refused_total").increment(1);
+            return tracing::error!(group = spec.name(), %refused, "the group's subjects are not bound");
+        }
         self.strays.remove(&group); // another part of the group counts its readers anew
-        binding.here = here.cloned();
         if here.is_some() {
             // Readers go on here; what they read through another node ends.
-            if let Some(uplink) = binding.uplink.take() {
-                uplink.do_send(crate::client::StopUplink);
+            if let Some(uplink) = self.served.get_mut(&group).and_then(|it| it.uplink.take()) {
+                uplink.do_send(StopUplink);
             }
             self.attach_all(group);
         } else if was_here {
@@ -175,7 +257,6 @@ impl BusActor {
             }
             self.attach_all(group);
         }
-        self.peers.tell_all(&Talk::Carries(self.carries()));
     }
 
     /// Lets all readers have what a group delivers from now on.
@@ -190,8 +271,7 @@ impl BusActor {
 }
 
 /// The carriers in an order that differs from node to node, so that not all use the same one.
-fn spread(carriers: &BTreeSet<NodeId>, me: NodeId) -> Vec<NodeId> {
-    let mut nodes: Vec<NodeId> = carriers.iter().copied().collect();
+fn spread(mut nodes: Vec<NodeId>, me: NodeId) -> Vec<NodeId> {
     let first = me.get().checked_rem(nodes.len() as u64).unwrap_or(0);
     nodes.rotate_left(first as usize);
     nodes
@@ -205,10 +285,15 @@ pub(crate) struct UplinkOf(pub(crate) Lane);
 impl Handler<UplinkOf> for BusActor {
     type Result = Option<Addr<Uplink>>;
     fn handle(&mut self, UplinkOf(lane): UplinkOf, _: &mut Self::Context) -> Option<Addr<Uplink>> {
-        let mut bindings = self.bindings.iter();
-        bindings.find(|(group, _)| UseLanes::group(**group).tell == lane)?.1.uplink.clone()
+        let mut served = self.served.iter();
+        served.find(|(group, _)| UseLanes::group(**group).tell == lane)?.1.uplink.clone()
     }
 }
+
+/// Nobody here waits for a group that nobody in reach carries.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Idle(GroupId);
 
 /// A group with bound subjects is known, and carried here if there is an actor.
 #[derive(Debug, actix::Message)]
@@ -233,6 +318,15 @@ impl Handler<Forward> for BusActor {
     type Result = ();
     fn handle(&mut self, command: Forward, _: &mut Self::Context) {
         self.forward(command);
+    }
+}
+
+impl Handler<Idle> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Idle(group): Idle, _: &mut Self::Context) {
+        if !self.bindings.knows(group) {
+            self.give_up(group);
+        }
     }
 }
 

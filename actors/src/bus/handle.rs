@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError};
+use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError, group_id, is_name};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
@@ -15,8 +15,7 @@ use super::{
     follow::{events_of, is_reserved},
 };
 use crate::{
-    config::is_name,
-    group::{Done, group_id},
+    group::Done,
     queue::queue,
     room::{Held, Room},
 };

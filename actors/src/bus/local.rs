@@ -2,15 +2,19 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
 
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Position, Want};
+use quorate_protocols::bus::{Pattern, Position, Want};
 
-use super::{Delivery, Overflow, PublishError, bindings::Place};
+use super::{
+    Delivery, Overflow, PublishError,
+    bindings::Place,
+    follow::{follows, is_reserved},
+};
 use crate::{
     group::Done,
     queue::{Feed, Offer},
@@ -77,6 +81,19 @@ impl Local {
             after: BTreeMap::new(),
             only: None,
         }
+    }
+
+    /// Whether it gets what a group delivers to which these subjects are bound.
+    pub(super) fn reads(&self, group: GroupId, bound: Option<&BTreeSet<Pattern>>) -> bool {
+        let Want { pattern, queue } = &self.want;
+        // Of a queue group it gets its share from the members through which was published.
+        if queue.is_some() || self.only.is_some_and(|only| only != group) {
+            return false;
+        }
+        if is_reserved(pattern.as_str()) {
+            return follows(pattern, group);
+        }
+        bound.into_iter().flatten().any(|bound| bound.overlaps(pattern))
     }
 
     /// Hands over a message, or keeps it, or counts it as missed. Returns whether it is kept.

@@ -28,12 +28,6 @@ impl Peers {
         self.linked.remove(&node);
     }
 
-    pub(crate) fn tell_all(&self, talk: &Talk) {
-        for node in self.linked.keys() {
-            self.say(*node, talk);
-        }
-    }
-
     /// A subscriber is to be answered once its subscription stands.
     pub(crate) fn wait(
         &mut self,

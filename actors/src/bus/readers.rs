@@ -9,11 +9,8 @@ use quorate_protocols::bus::{Pattern, Position, SubscriptionId, Want};
 use tokio::sync::oneshot;
 
 use super::{
-    BusActor, Delivery, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
-    bindings::Place,
-    commands::Subscribed,
-    follow::{follows, is_reserved},
-    local::Local,
+    BusActor, Delivery, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe, bindings::Place,
+    commands::Subscribed, local::Local,
 };
 use crate::{
     group::{Covers, Resubscribe, Untail},
@@ -26,7 +23,7 @@ type Attaching = BoxFuture<'static, Option<(GroupId, Position)>>;
 impl BusActor {
     fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
         let Subscribe { pattern, options, feed, only, by_client, after, done } = command;
-        if by_client && options.overflow == Overflow::Backpressure && !self.is_bound(&pattern) {
+        if by_client && options.overflow == Overflow::Backpressure && !self.bindings.covers(&pattern) {
             return drop(done.send(Err(SubscribeError::CannotHoldBack(pattern))));
         }
         let want = Want { pattern, queue: options.queue };
@@ -56,29 +53,21 @@ impl BusActor {
         }));
     }
 
-    /// Whether all subjects that a pattern selects are bound to one group.
-    fn is_bound(&self, pattern: &Pattern) -> bool {
-        self.bindings.values().any(|binding| binding.patterns.iter().any(|bound| bound.covers(pattern)))
+    /// Whether a subscriber reads what a group delivers.
+    pub(super) fn reads(&self, id: SubscriptionId, group: GroupId) -> bool {
+        self.locals.get(&id).is_some_and(|local| local.reads(group, self.bindings.bound(group)))
     }
 
     /// Lets a reader have what the groups deliver whose subjects it reads, all or one of them.
     pub(super) fn attach(&mut self, id: u64, only: Option<GroupId>) -> Vec<Attaching> {
         let Some(local) = self.locals.get(&id) else { return Vec::new() };
         let (want, overflow, capacity) = (local.want.clone(), local.overflow, local.capacity);
-        let (feed, reads) = (Arc::clone(&local.feed), local.only);
-        if want.queue.is_some() {
-            return Vec::new(); // it gets its share from the members through which was published
-        }
-        let wanted = |group: &GroupId| [only, reads].into_iter().flatten().all(|it| it == *group);
-        let overlapping = self.bindings.iter().filter(|(group, binding)| {
-            wanted(group)
-                && if is_reserved(want.pattern.as_str()) {
-                    follows(&want.pattern, **group)
-                } else {
-                    binding.patterns.iter().any(|pattern| pattern.overlaps(&want.pattern))
-                }
+        let reads_for_itself = local.only.is_none();
+        let feed = Arc::clone(&local.feed);
+        let groups = self.bindings.groups().filter(|(group, bound)| {
+            only.is_none_or(|only| only == *group) && local.reads(*group, Some(*bound))
         });
-        let groups: Vec<GroupId> = overlapping.map(|(group, _)| *group).collect();
+        let groups: Vec<GroupId> = groups.map(|(group, _)| group).collect();
         let mut attaching: Vec<Attaching> = Vec::new();
         for group in groups {
             let (place, bus) = (self.place(group), self.addr.clone());
@@ -86,7 +75,7 @@ impl BusActor {
             let (pattern, feed) = (want.pattern.clone(), Arc::clone(&feed));
             let after = self.locals.get_mut(&id).and_then(|local| local.after.remove(&group));
             // Who reads for another node stays: two newcomers would send each other round for ever.
-            let may_go = after.is_some() && reads.is_none();
+            let may_go = after.is_some() && reads_for_itself;
             let elsewhere = may_go.then(|| self.elsewhere(group)).flatten();
             let options = SubscribeOptions { queue: None, capacity, overflow };
             attaching.push(Box::pin(async move {
@@ -185,7 +174,7 @@ impl Place {
     }
 
     /// Ends a reader there.
-    fn release(self, reader: u64) {
+    pub(super) fn release(self, reader: u64) {
         match self {
             Self::Here(group) => group.do_send(Untail(reader)),
             Self::Away(uplink) => uplink.do_send(Unsubscribe(reader)),

@@ -7,13 +7,11 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::{Stream, StreamExt};
+use quorate_protocols::bus::is_name;
 use serde::{Deserialize, Serialize};
 
 use super::{Delivery, Missed, SubscribeError, Unsubscribe};
-use crate::{
-    config::is_name,
-    queue::{Reader, Slot},
-};
+use crate::queue::{Reader, Slot};
 
 /// Bytes that may wait for one subscriber, besides one message that alone is larger. What is bound to
 /// a group waits in the group's history beyond that.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Announcement, Pattern, Position, Subject};
+use quorate_protocols::bus::{Announcement, Carried, Position, Subject};
 use quorate_transport::Frame;
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +24,6 @@ pub(crate) enum Talk {
 
 /// The group and the place of a message in its order, if it has one.
 pub(crate) type At = Option<(GroupId, Position)>;
-
-/// A group that a node carries.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Carried {
-    pub(crate) name: String,
-    pub(crate) patterns: Vec<Pattern>,
-}
 
 impl Talk {
     pub(crate) fn frame(&self, payload: Bytes) -> Result<Frame, rmp_serde::encode::Error> {

@@ -5,14 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::NodeId;
-use quorate_protocols::bus::{Announcement, LinkId, Want};
+use quorate_protocols::bus::{Announcement, Carried, LinkId, Want};
 use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Mesh, MeshConfig, Role};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{
-    Bus, BusActor, PeerDown, PeerFrames, PeerUp, RequestError,
-    talk::{Carried, Talk},
-};
+use super::{Bus, BusActor, PeerDown, PeerFrames, PeerUp, RequestError, talk::Talk};
 use crate::{
     config::{NodeConfig, NodeSettings},
     node::Canary,

@@ -31,6 +31,11 @@ pub(crate) struct Answers(pub(crate) NodeId, pub(crate) Vec<Frame>);
 #[rtype(result = "()")]
 pub(crate) struct StopUplink;
 
+/// Asks to be told once nothing is waited for, unless a node is named again before.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "bool")]
+pub(crate) struct AwaitIdle;
+
 /// Asks the node that is used; nothing comes back if it is lost.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
@@ -79,6 +84,9 @@ impl AnswersFrom {
 impl Handler<Carriers> for Uplink {
     type Result = ();
     fn handle(&mut self, Carriers(nodes): Carriers, _: &mut Self::Context) {
+        if !nodes.is_empty() {
+            self.idle = None;
+        }
         self.candidates = nodes;
         self.choose();
     }
@@ -145,6 +153,7 @@ impl Handler<Unsubscribe> for Uplink {
         if self.readings.remove(&id).is_some() {
             self.ask(&Ask::Unsubscribe { id });
         }
+        self.tell_idle();
     }
 }
 
@@ -161,6 +170,16 @@ impl Handler<Question> for Uplink {
     type Result = ();
     fn handle(&mut self, Question(asked, asker): Question, _: &mut Self::Context) {
         self.question(asked, asker);
+    }
+}
+
+impl Handler<AwaitIdle> for Uplink {
+    type Result = ResponseFuture<bool>;
+    fn handle(&mut self, _: AwaitIdle, _: &mut Self::Context) -> Self::Result {
+        let (asker, idle) = oneshot::channel();
+        self.idle = Some(asker);
+        self.tell_idle();
+        Box::pin(async move { idle.await.is_ok() })
     }
 }
 

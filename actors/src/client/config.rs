@@ -6,10 +6,11 @@ use std::{
 };
 
 use quorate_membership::{Incarnation, Member, NodeId};
+use quorate_protocols::bus::is_name;
 use quorate_transport::Hello;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{SettingsError, VERSIONS, is_name};
+use crate::config::{SettingsError, VERSIONS};
 
 /// A client, as it is written into a profile.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, net::SocketAddr, sync::Arc, time:
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId};
-use quorate_protocols::bus::PublisherId;
+use quorate_protocols::bus::{PublisherId, is_name};
 use quorate_transport::{
     CloseReason, Endpoint, Hello, MemoryConfig, MemoryNetwork, MemoryTransport, Mesh, MeshConfig, MeshEvent,
     Role, Transport,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     bus::{Bus, Follower, PublishError, SubscribeError},
-    config::{SettingsError, is_name},
+    config::SettingsError,
     group::{Done, ViewRecord},
     node::Status,
     wire::UseLanes,

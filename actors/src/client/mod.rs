@@ -13,6 +13,6 @@ mod uplink;
 pub use config::{ClientConfig, ClientSettings};
 pub use handle::{Client, ClientError};
 
-pub(crate) use commands::{AnswersFrom, Carriers, StopUplink};
+pub(crate) use commands::{AnswersFrom, AwaitIdle, Carriers, StopUplink};
 pub(crate) use session::{SessionDesk, serve};
 pub(crate) use uplink::Uplink;

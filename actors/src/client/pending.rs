@@ -105,6 +105,10 @@ impl Pendings {
         self.open.remove(&number)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Whether one of them may be published again without coming twice to anybody.
     pub(super) fn may_be_repeated(&self, number: u64) -> bool {
         self.open.get(&number).is_some_and(Pending::may_be_repeated)

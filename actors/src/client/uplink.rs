@@ -43,6 +43,8 @@ pub(crate) struct Uplink {
     next_question: u64,
     /// Whether subscribers wait until a node is in reach.
     patient: bool,
+    /// Who wants to be told once nothing is waited for.
+    pub(super) idle: Option<oneshot::Sender<()>>,
 }
 
 impl Actor for Uplink {
@@ -85,6 +87,7 @@ impl Uplink {
             readings: BTreeMap::new(),
             next_reading: INBOX + 1,
             patient: inbox.is_some(),
+            idle: None,
             inbox,
             questions: BTreeMap::new(),
             next_question: 0,
@@ -261,6 +264,17 @@ impl Uplink {
             Asked::Status => Ask::Status { number },
             Asked::Views(group) => Ask::Views { number, group },
         });
+    }
+
+    /// Tells whoever asked that nothing is waited for.
+    pub(super) fn tell_idle(&mut self) {
+        if self.readings.is_empty()
+            && self.pendings.is_empty()
+            && let Some(asker) = self.idle.take()
+        {
+            // Whoever is gone does not care.
+            let _ = asker.send(());
+        }
     }
 
     pub(super) fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {

@@ -12,4 +12,3 @@ pub use spec::{GroupSettings, GroupSpec};
 
 pub(crate) use life::VERSIONS;
 pub(crate) use node::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-pub(crate) use spec::is_name;

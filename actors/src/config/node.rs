@@ -3,12 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use quorate_membership::{NodeId, Timing};
+use quorate_protocols::bus::is_name;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    GroupSettings, GroupSpec, SettingsError,
-    spec::{is_name, size},
-};
+use super::{GroupSettings, GroupSpec, SettingsError, spec::size};
 
 /// The longest payload that any node takes, and the default.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 20;

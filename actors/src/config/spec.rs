@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use quorate_membership::{GroupId, NodeId, Timing};
-use quorate_protocols::{GroupConfig, Order, SlowPolicy, bus::Pattern};
+use quorate_protocols::{
+    GroupConfig, Order, SlowPolicy,
+    bus::{Pattern, group_id, is_name},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, SettingsError};
-use crate::group::group_id;
 
 const WINDOW_BYTES: usize = 8 << 20;
 const HISTORY_BYTES: usize = 64 << 20;
@@ -27,7 +29,9 @@ pub struct GroupSettings {
     #[serde(default)]
     pub order: Option<String>,
     /// Patterns of the subjects that are published through the group, which needs uniform
-    /// order. Default: none.
+    /// order. Default: none. Nodes that are not told of the group hear of them from those that carry it, and
+    /// forget them when none of those is in reach, so configure it on all nodes that publish to them. Of two
+    /// groups with common subjects the one with the lower name keeps its own.
     #[serde(default)]
     pub subjects: Vec<String>,
     /// Bytes of one member's messages that others may still lack. Default 8 MiB: more hides longer
@@ -248,12 +252,6 @@ fn digest(subjects: &[Pattern]) -> u64 {
     let mut names: Vec<&str> = subjects.iter().map(Pattern::as_str).collect();
     names.sort_unstable();
     if names.is_empty() { 0 } else { xxhash_rust::xxh3::xxh3_64(names.join(" ").as_bytes()) }
-}
-
-/// Whether a text may name a group or a cluster.
-pub(crate) fn is_name(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=64).contains(&text.len()) && text.chars().all(fits)
 }
 
 pub(super) fn size(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, View};
-use quorate_protocols::Input;
+use quorate_protocols::{Input, bus::group_id};
 
 use super::{
     EventOptions, GroupEvents, GroupStatus, SendError, Sent, ViewRecord, Wait, events,
@@ -18,12 +18,6 @@ use super::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the group was stopped at this node; join it again")]
 pub struct Stopped;
-
-/// The id of the group with this name: the same at every node.
-pub(crate) fn group_id(name: &str) -> GroupId {
-    // Lanes below are for the bus and for clients.
-    GroupId::new(xxhash_rust::xxh3::xxh3_64(name.as_bytes()) | 1 << 63)
-}
 
 /// One group at this node. Clones speak to the same group.
 ///

@@ -25,7 +25,6 @@ pub use sent::{SendError, Sent};
 pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
 pub(crate) use codec::{Packet, decode};
-pub(crate) use handle::group_id;
 pub(crate) use outlet::{Outgoing, Outlet};
 pub(crate) use publish::{Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Untail};
 pub(crate) use replication::{Feed, Marked, MarksWanted, Received, Replication, Stop};

@@ -4,6 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 use quorate_membership::GroupId;
+use quorate_protocols::bus::group_id;
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
@@ -118,7 +119,7 @@ pub(crate) struct Join(pub(crate) GroupSpec, pub(crate) Option<Keeper>);
 impl Handler<AskGroup> for NodeActor {
     type Result = Option<Group>;
     fn handle(&mut self, AskGroup(name): AskGroup, _: &mut Self::Context) -> Option<Group> {
-        let entry = self.groups.get(crate::group::group_id(&name)).filter(|entry| !entry.left)?;
+        let entry = self.groups.get(group_id(&name)).filter(|entry| !entry.left)?;
         Some(Group { addr: entry.addr, name: name.into() })
     }
 }

@@ -72,10 +72,15 @@ impl World {
     }
 
     pub(crate) async fn add(&mut self, number: u64) -> Node {
+        self.add_with(number, self.groups.clone()).await
+    }
+
+    /// Starts a node that is declared with these groups.
+    pub(crate) async fn add_with(&mut self, number: u64, groups: Vec<GroupSettings>) -> Node {
         let mut settings = NodeSettings::new(number, "test", addr(number));
         settings.seeds = (1..=3).filter(|seed| *seed != number).map(addr).collect();
         settings.detect_within_ms = Some(300);
-        settings.groups.clone_from(&self.groups);
+        settings.groups = groups;
         settings.payload_bytes_max = self.payload_bytes_max;
         let id = NodeId::new(number);
         let transport = |hello| {

@@ -7,6 +7,8 @@ use serde::Deserialize;
 pub enum BusBreach {
     /// What a peer wants is kept after its link is gone.
     StaleInterest,
+    /// What a peer carries counts after its link is gone.
+    StaleBinding,
     /// A peer that is linked anew is not told what is wanted here.
     SilentLink,
     /// Of a queue group one subscriber gets each message twice.

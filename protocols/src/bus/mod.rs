@@ -3,10 +3,13 @@
 //! [`Interest`](crate::bus::Interest) says which nodes get a message of a core subject. For subjects that are bound to
 //! a group, [`BoundGroup`](crate::bus::BoundGroup) is what a member does: [`Marks`](crate::bus::Marks)
 //! drop what comes twice, and [`History`](crate::bus::History) keeps what was delivered of late, so
-//! that readers go on where they were, here or at another node.
+//! that readers go on where they were, here or at another node. [`Bindings`](crate::bus::Bindings) says
+//! which subjects are bound to which groups.
 
+mod bindings;
 mod bound;
 mod breach;
+mod carried;
 mod history;
 mod interest;
 mod marks;
@@ -14,9 +17,11 @@ mod position;
 mod router;
 mod subject;
 
+pub use bindings::{BindingEffect, Bindings};
 pub use bound::{Arrival, BoundGroup, Cursor, Decision, MarksRefused, Read, Settlement};
 #[doc(hidden)]
 pub use breach::BusBreach;
+pub use carried::{Carried, CarriesRefused, group_id, is_name};
 pub use history::{Found, History};
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, MarksError, PublisherId, Stamp};

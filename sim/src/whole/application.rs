@@ -80,7 +80,10 @@ impl World {
             0..4 => self.publish_new(life, &format!("core.{kind}")),
             4..8 => self.publish_new(life, &format!("work.{kind}")),
             8..11 => self.ask(life),
-            11 => self.toggle(life, &format!("core.{kind}")),
+            11 => {
+                self.toggle(life, &format!("core.{kind}"));
+                self.toggle_rival(life);
+            }
             choice => self.submit(life, choice % 4, kind),
         }
     }

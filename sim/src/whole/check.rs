@@ -5,6 +5,8 @@
 //! has died, and its queue group's share still goes to it. B3 of a queue group one subscriber gets
 //! a message. B4 members deliver the same at each position of a bound group, and a reader gets what
 //! its node delivers, in that order, once, or is told how many it missed. B5 a request ends once.
+//! B9 a subject is bound only while its group is configured here or a linked peer carries it; broken by: n2
+//! carries `news` and dies, and n3 has it carry what is published on `news.1`.
 //! B6 in a healed cluster every message comes to all who want it, and to one of each queue group.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +54,11 @@ impl BusCheck {
     /// A message was routed to a node to which there is no link.
     pub(super) fn on_stray_route(&mut self, by: Member, to: NodeId, subject: &Subject) {
         self.fail("B2 routed to linked nodes", format!("{by} routes {subject} to {to}, which is gone"));
+    }
+
+    /// A peer counts as a carrier of a group, and there is no link to it.
+    pub(super) fn on_stray_carrier(&mut self, at: Member, carrier: NodeId) {
+        self.fail("B9 bound while carried", format!("{at} counts {carrier} as a carrier, which is gone"));
     }
 
     /// A subscriber gets a message; `want` is missing if there is no such subscription.

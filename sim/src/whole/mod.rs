@@ -2,6 +2,7 @@
 //! actors join them, on links that keep order and break.
 
 mod application;
+mod binding;
 mod check;
 mod network;
 mod node;
@@ -199,6 +200,9 @@ impl World {
             }
             if parts.router.wants() != wants {
                 return Some(format!("{me} has another idea of who wants what"));
+            }
+            if let Some(what) = self.misbound(parts) {
+                return Some(format!("{me} {what}"));
             }
             if parts.router.requests().next().is_some() {
                 return Some(format!("{me} waits for answers"));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_membership::{Beat, GroupId, Member, NodeId, Time, ViewId};
 use quorate_protocols::{
     Message,
-    bus::{Announcement, Marks, Stamp, Subject},
+    bus::{Announcement, Carried, Marks, Stamp, Subject},
 };
 use rand::RngExt;
 
@@ -100,6 +100,7 @@ pub(super) enum Frame {
     Group(GroupId, Arc<Message>),
     Announce(u64, Announcement),
     Heard(u64),
+    Carries(Vec<Carried>),
     MarksWanted(GroupId, ViewId),
     Marks(GroupId, ViewId, Marks),
     Message { subject: Subject, reply_to: Option<Subject>, payload: u64, plain: bool, queues: Vec<String> },

@@ -11,7 +11,7 @@ use quorate_membership::{
 };
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
-    bus::{BoundGroup, BusBreach, Cursor, LinkId, Router, RouterEffect, SubscriptionId, Want},
+    bus::{Bindings, BoundGroup, BusBreach, Cursor, LinkId, Router, RouterEffect, SubscriptionId, Want},
 };
 use rand::RngExt;
 
@@ -58,6 +58,7 @@ impl Bound {
 pub(super) struct Parts {
     pub(super) presence: Presence,
     pub(super) router: Router,
+    pub(super) bindings: Bindings,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) bound: BTreeMap<GroupId, Bound>,
     pub(super) links: BTreeMap<NodeId, u64>,
@@ -130,6 +131,7 @@ impl World {
         let parts = Parts {
             presence,
             router,
+            bindings: Bindings::default().with_breach(breach),
             bound: bound.collect(),
             groups,
             links: BTreeMap::new(),
@@ -153,6 +155,7 @@ impl World {
             self.feed(life, group, Vec::new());
             if self.is_bound(group) {
                 self.soon(0..50_000, What::Read(life, group));
+                self.carry(life, group);
             }
         }
         self.subscribe_first(life);
@@ -240,11 +243,13 @@ impl World {
                 parts.links.insert(peer.node, session);
                 self.presence(life, |it, now, out| it.on_linked(now, peer, Some(address(peer.node)), out));
                 self.router(life, |router, out| router.on_link(peer.node, LinkId::new(session), out));
+                self.bindings(life, |it, out| it.on_link(peer.node, LinkId::new(session), out));
             }
             What::Unlinked { peer, session, .. } if parts.links.get(&peer.node) == Some(&session) => {
                 parts.links.remove(&peer.node);
                 self.presence(life, |it, now, out| it.on_unlinked(now, peer.node, out));
                 self.router(life, |router, out| router.on_unlink(peer.node, LinkId::new(session), out));
+                self.bindings(life, |it, out| it.on_unlink(peer.node, LinkId::new(session), out));
             }
             What::GroupWake(_, group, at) if parts.group_wakes.get(&group) == Some(&at) => {
                 self.feed(life, group, vec![quorate_protocols::Input::Wake]);

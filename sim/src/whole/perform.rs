@@ -102,6 +102,10 @@ impl World {
             Frame::Heard(number) => {
                 self.router(life, |router, out| router.on_heard(peer, link, number, out));
             }
+            Frame::Carries(carried) => {
+                let done = self.bindings(life, |it, out| it.on_carries(peer, link, carried, out));
+                debug_assert!(done.is_none_or(|done| done.is_ok()), "nobody carries so much");
+            }
             Frame::MarksWanted(group, view) => self.on_marks_wanted(life, from, group, view),
             Frame::Marks(group, view, marks) => self.on_marks(life, from, group, view, marks),
             Frame::Message { subject, reply_to, payload, plain, queues } => {

@@ -21,6 +21,8 @@ pub struct WholeTally {
     pub dropped: u64,
     /// What readers read at nodes that do not carry the group.
     pub read_afar: u64,
+    /// How often a node found that two groups bind common subjects.
+    pub conflicts: u64,
     /// Requests that were answered.
     pub answered: u64,
     /// Requests that ended in an error.
@@ -47,6 +49,7 @@ impl AddAssign for WholeTally {
             repeated,
             dropped,
             read_afar,
+            conflicts,
             answered,
             failed,
             links,
@@ -62,6 +65,7 @@ impl AddAssign for WholeTally {
         self.repeated += repeated;
         self.dropped += dropped;
         self.read_afar += read_afar;
+        self.conflicts += conflicts;
         self.answered += answered;
         self.failed += failed;
         self.links += links;
