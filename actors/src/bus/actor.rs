@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
-use quorate_protocols::bus::{
-    Bindings, LinkId, Position, Route, Router, RouterEffect, Subject, SubscriptionId,
-};
+use quorate_protocols::bus::{Bindings, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
@@ -41,9 +39,6 @@ pub(crate) struct BusActor {
     pub(super) peers: Peers,
     pub(super) bindings: Bindings,
     pub(super) served: BTreeMap<GroupId, Served>,
-    /// Readers that this node's parts of groups have given up before it was known here that they had
-    /// been added, and how far each had come.
-    pub(super) strays: BTreeMap<GroupId, BTreeMap<u64, Position>>,
     pub(super) payload_bytes_max: usize,
     requests: BTreeMap<u64, oneshot::Sender<Result<Delivery, RequestError>>>,
     canary: Canary,
@@ -74,7 +69,6 @@ impl BusActor {
             peers: Peers::default(),
             bindings: Bindings::default(),
             served: BTreeMap::new(),
-            strays: BTreeMap::new(),
             payload_bytes_max,
             requests: BTreeMap::new(),
             canary,

@@ -37,7 +37,7 @@ pub(crate) struct Served {
 }
 
 /// Where a bound subject is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     Here(Addr<Replication>),
     Away(Addr<Uplink>),
@@ -86,10 +86,15 @@ impl BusActor {
         if !self.bindings.knows(group) {
             return None;
         }
-        match self.served.get(&group).and_then(|it| it.here.clone()) {
+        match self.member(group) {
             Some(here) => Some(Place::Here(here)),
             None => Some(Place::Away(self.uplink(group))),
         }
+    }
+
+    /// The group's actor, if this node is a data member.
+    pub(super) fn member(&self, group: GroupId) -> Option<Addr<Replication>> {
+        self.served.get(&group)?.here.clone()
     }
 
     /// The way to another node for readers that go on at a position which is not kept here, as at a
@@ -170,7 +175,8 @@ impl BusActor {
         for id in locals {
             let wants = self.reads(id, group);
             let Some(local) = self.locals.get_mut(&id) else { continue };
-            match (wants, local.readers.contains_key(&group)) {
+            let reads = local.readers.contains_key(&group) || local.attaching.contains(&group);
+            match (wants, reads) {
                 (true, false) => {
                     for attaching in self.attach(id, Some(group)) {
                         actix::spawn(attaching);
@@ -236,37 +242,14 @@ impl BusActor {
 
     fn on_hosted(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
         let group = spec.id();
-        let was_here = self.served.entry(group).or_default();
-        let was_here = std::mem::replace(&mut was_here.here, here.cloned()).is_some();
+        self.served.entry(group).or_default().here = here.cloned();
         let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
         if let Err(refused) = self.binding(|it, out| it.configure(carried, here.is_some(), out)) {
             metrics::counter!("quorate_bus_carries_refused_total").increment(1);
             return tracing::error!(group = spec.name(), %refused, "the group's subjects are not bound");
         }
-        self.strays.remove(&group); // another part of the group counts its readers anew
-        if here.is_some() {
-            // Readers go on here; what they read through another node ends.
-            if let Some(uplink) = self.served.get_mut(&group).and_then(|it| it.uplink.take()) {
-                uplink.do_send(StopUplink);
-            }
-            self.attach_all(group);
-        } else if was_here {
-            // Readers go on at another node, from now on.
-            for local in self.locals.values_mut().filter(|local| local.readers.contains_key(&group)) {
-                local.feed.skip(Missed::UNKNOWN);
-            }
-            self.attach_all(group);
-        }
-    }
-
-    /// Lets all readers have what a group delivers from now on.
-    fn attach_all(&mut self, group: GroupId) {
-        let readers: Vec<u64> = self.locals.keys().copied().collect();
-        for id in readers {
-            for attaching in self.attach(id, Some(group)) {
-                actix::spawn(attaching);
-            }
-        }
+        self.reattach(group);
+        self.hand_over_all(group);
     }
 }
 

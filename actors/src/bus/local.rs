@@ -66,6 +66,10 @@ pub(crate) struct Local {
     pub(super) after: BTreeMap<GroupId, Position>,
     /// The one group that it reads, if it reads no others and nothing unbound.
     pub(crate) only: Option<GroupId>,
+    /// The groups in which it is about to begin.
+    pub(super) attaching: BTreeSet<GroupId>,
+    /// The place of the last message that it got, or was told to have missed.
+    given: Option<Position>,
 }
 
 impl Local {
@@ -80,6 +84,8 @@ impl Local {
             readers: BTreeMap::new(),
             after: BTreeMap::new(),
             only: None,
+            attaching: BTreeSet::new(),
+            given: None,
         }
     }
 
@@ -98,10 +104,13 @@ impl Local {
 
     /// Hands over a message, or keeps it, or counts it as missed. Returns whether it is kept.
     pub(crate) fn give(&mut self, delivery: Delivery, receipt: Option<&Rc<Receipt>>) -> bool {
-        let weight = delivery.weight();
+        let (weight, at) = (delivery.weight(), delivery.at);
         let offer =
             if self.spill.is_empty() { self.feed.offer(delivery, weight) } else { Offer::Full(delivery) };
-        let Offer::Full(delivery) = offer else { return false };
+        let Offer::Full(delivery) = offer else {
+            self.pass(at);
+            return false;
+        };
         if self.overflow != Overflow::Skip && self.spill_bytes + weight <= SPILL_BYTES_MAX {
             self.spill_bytes += weight;
             let holds_back = self.overflow == Overflow::Backpressure;
@@ -110,15 +119,27 @@ impl Local {
         } else {
             metrics::counter!("quorate_bus_missed_total").increment(1);
             self.feed.skip(1);
+            if self.spill.is_empty() {
+                self.pass(at); // what waits comes before it
+            }
             false
         }
+    }
+
+    fn pass(&mut self, at: Option<(GroupId, Position)>) {
+        self.given = at.map(|(_, position)| position).or(self.given);
+    }
+
+    /// How far one that reads one group has come.
+    pub(crate) const fn given(&self) -> Option<Position> {
+        self.given
     }
 
     /// The reader has made room. Returns how many messages were handed over.
     pub(crate) fn pump(&mut self) -> usize {
         let mut count = 0;
         while let Some((delivery, receipt)) = self.spill.pop_front() {
-            let weight = delivery.weight();
+            let (weight, at) = (delivery.weight(), delivery.at);
             match self.feed.offer(delivery, weight) {
                 Offer::Full(delivery) => {
                     self.spill.push_front((delivery, receipt));
@@ -126,6 +147,7 @@ impl Local {
                 }
                 Offer::Taken | Offer::Abandoned => {
                     self.spill_bytes -= weight;
+                    self.pass(at);
                     count += 1;
                 }
             }

@@ -1,6 +1,6 @@
 //! Subscribing: to what is passed on to this node, and to the groups that carry bound subjects.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::future::{BoxFuture, join_all};
@@ -77,6 +77,7 @@ impl BusActor {
             // Who reads for another node stays: two newcomers would send each other round for ever.
             let may_go = after.is_some() && reads_for_itself;
             let elsewhere = may_go.then(|| self.elsewhere(group)).flatten();
+            self.locals.entry(id).and_modify(|local| local.attaching.extend([group]));
             let options = SubscribeOptions { queue: None, capacity, overflow };
             attaching.push(Box::pin(async move {
                 let place = match (place, elsewhere, after) {
@@ -87,55 +88,13 @@ impl BusActor {
                     }
                     (place, ..) => place,
                 };
-                let (reader, from) = place.begin(group, pattern, options, feed, after).await?;
-                bus.do_send(Attached { id, group, place, reader });
-                from.map(|position| (group, position))
+                let begun = place.begin(group, pattern, options, feed, after).await;
+                let reader = begun.map(|(reader, _)| (place, reader));
+                bus.do_send(Attached { id, group, reader });
+                begun?.1.map(|position| (group, position))
             }));
         }
         attaching
-    }
-
-    /// This node's part of a group was outside for a while: its readers go on at another member, each
-    /// where it was.
-    fn on_strayed(&mut self, group: GroupId, mut strays: BTreeMap<u64, Position>) {
-        let mut gone_on = Vec::new();
-        for (id, local) in &mut self.locals {
-            let Some((Place::Here(_), reader)) = local.readers.get(&group) else { continue };
-            if let Some(position) = strays.remove(reader) {
-                local.readers.remove(&group);
-                local.after.insert(group, position);
-                gone_on.push(*id);
-            }
-        }
-        // Those that were just added are not known here yet.
-        self.strays.insert(group, strays);
-        for id in gone_on {
-            self.go_on(id, group);
-        }
-    }
-
-    fn go_on(&mut self, id: SubscriptionId, group: GroupId) {
-        for attaching in self.attach(id, Some(group)) {
-            actix::spawn(attaching);
-        }
-    }
-
-    fn on_attached(&mut self, Attached { id, group, place, reader }: Attached) {
-        let stray = match &place {
-            Place::Here(_) => self.strays.get_mut(&group).and_then(|strays| strays.remove(&reader)),
-            Place::Away(_) => None,
-        };
-        let former = match (self.locals.get_mut(&id), stray) {
-            (Some(local), None) => local.readers.insert(group, (place, reader)),
-            (Some(local), Some(position)) => {
-                local.after.insert(group, position);
-                return self.go_on(id, group);
-            }
-            (None, _) => Some((place, reader)), // gone meanwhile
-        };
-        if let Some((place, reader)) = former {
-            place.release(reader);
-        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
@@ -182,26 +141,19 @@ impl Place {
     }
 }
 
-/// A reader of a group was added there.
+/// A reader of a group was added there, or could not be.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Attached {
     id: u64,
     group: GroupId,
-    place: Place,
-    reader: u64,
+    reader: Option<(Place, u64)>,
 }
 
 /// A reader has made room.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Pump(u64);
-
-/// This node's part of a group was outside for a while and reads for nobody any more: the readers that
-/// it had, and how far each has come.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
-pub(crate) struct Strayed(pub(crate) GroupId, pub(crate) BTreeMap<u64, Position>);
 
 impl Handler<Subscribe> for BusActor {
     type Result = ();
@@ -219,15 +171,22 @@ impl Handler<Unsubscribe> for BusActor {
 
 impl Handler<Attached> for BusActor {
     type Result = ();
-    fn handle(&mut self, attached: Attached, _: &mut Self::Context) {
-        self.on_attached(attached);
-    }
-}
-
-impl Handler<Strayed> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Strayed(group, strays): Strayed, _: &mut Self::Context) {
-        self.on_strayed(group, strays);
+    fn handle(&mut self, Attached { id, group, reader }: Attached, _: &mut Self::Context) {
+        let wants = self.reads(id, group);
+        let former = match self.locals.get_mut(&id) {
+            Some(local) => {
+                local.attaching.remove(&group);
+                match reader {
+                    Some(begun) if wants => local.readers.insert(group, begun),
+                    unwanted => unwanted,
+                }
+            }
+            None => reader, // gone meanwhile
+        };
+        if let Some((place, reader)) = former {
+            place.release(reader);
+        }
+        self.hand_over(id, group);
     }
 }
 

@@ -3,11 +3,12 @@
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::NodeId;
+use quorate_protocols::bus::Position;
 use quorate_transport::{Frame, LaneReceiver};
 use tokio::sync::oneshot;
 
 use super::{
-    reading::Reading,
+    reading::{Handed, Reading},
     talk::{self, Ask},
     uplink::Uplink,
 };
@@ -35,6 +36,15 @@ pub(crate) struct StopUplink;
 #[derive(Debug, actix::Message)]
 #[rtype(result = "bool")]
 pub(crate) struct AwaitIdle;
+
+/// Ends a subscription once its reader has got all up to a position, or no node is in reach that could
+/// bring it there, and says how far it has come.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "Option<Handed>")]
+pub(crate) struct HandOver {
+    pub(crate) reader: u64,
+    pub(crate) from: Position,
+}
 
 /// Asks the node that is used; nothing comes back if it is lost.
 #[derive(Debug, actix::Message)]
@@ -89,6 +99,14 @@ impl Handler<Carriers> for Uplink {
         }
         self.candidates = nodes;
         self.choose();
+        if self.candidates.is_empty() {
+            self.readings
+                .keys()
+                .copied()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|id| self.hand_over_due(id));
+        }
     }
 }
 
@@ -163,6 +181,7 @@ impl Handler<Pump> for Uplink {
         if let Some(more) = self.readings.get_mut(&id).and_then(Reading::pump) {
             self.ask(&Ask::Credit { id, more });
         }
+        self.hand_over_due(id);
     }
 }
 
@@ -170,6 +189,18 @@ impl Handler<Question> for Uplink {
     type Result = ();
     fn handle(&mut self, Question(asked, asker): Question, _: &mut Self::Context) {
         self.question(asked, asker);
+    }
+}
+
+impl Handler<HandOver> for Uplink {
+    type Result = ResponseFuture<Option<Handed>>;
+    fn handle(&mut self, HandOver { reader, from }: HandOver, _: &mut Self::Context) -> Self::Result {
+        let (heir, handed) = oneshot::channel();
+        if let Some(reading) = self.readings.get_mut(&reader) {
+            reading.promise(from, heir);
+        }
+        self.hand_over_due(reader);
+        Box::pin(async move { handed.await.ok() })
     }
 }
 

@@ -13,6 +13,7 @@ mod uplink;
 pub use config::{ClientConfig, ClientSettings};
 pub use handle::{Client, ClientError};
 
-pub(crate) use commands::{AnswersFrom, AwaitIdle, Carriers, StopUplink};
+pub(crate) use commands::{AnswersFrom, AwaitIdle, Carriers, HandOver, StopUplink};
+pub(crate) use reading::Handed;
 pub(crate) use session::{SessionDesk, serve};
 pub(crate) use uplink::Uplink;

@@ -25,6 +25,19 @@ pub(super) struct Reading {
     handed_over: usize,
     /// Whether it stood at a node before.
     stood: bool,
+    /// Where it began in the one group that it reads.
+    began: Option<Position>,
+    /// Who takes it over, and from which position on.
+    heir: Option<(Position, oneshot::Sender<Handed>)>,
+}
+
+/// A subscription that somebody else takes over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handed {
+    /// How far it has come, if that is known.
+    pub(crate) seen: Option<Position>,
+    /// Whether it had begun to read.
+    pub(crate) stood: bool,
 }
 
 impl Reading {
@@ -36,8 +49,33 @@ impl Reading {
         done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
     ) -> Self {
         let local = Local::new(want, options.overflow, feed);
-        let after = after.into_iter().collect();
-        Self { local, options, after, done: Some(done), handed_over: 0, stood: false }
+        let after: BTreeMap<_, _> = after.into_iter().collect();
+        let began = after.values().next().copied();
+        Self { local, options, after, done: Some(done), handed_over: 0, stood: false, began, heir: None }
+    }
+
+    /// Somebody takes it over as soon as it has come to a position.
+    pub(super) fn promise(&mut self, from: Position, heir: oneshot::Sender<Handed>) {
+        self.heir = Some((from, heir));
+    }
+
+    /// Whether it has come so far that it can be taken over, or can get no further.
+    pub(super) fn is_due(&self, is_stuck: bool) -> bool {
+        let Some((from, _)) = &self.heir else { return false };
+        is_stuck || self.seen().is_some_and(|seen| from.is_after(seen) == Some(false))
+    }
+
+    fn seen(&self) -> Option<Position> {
+        self.local.given().or(self.began)
+    }
+
+    /// Hands it over. What it has got and not given to its reader yet comes again.
+    pub(super) fn hand_over(self) {
+        let handed = Handed { seen: self.seen(), stood: self.stood };
+        if let Some((_, heir)) = self.heir {
+            // Whoever is gone gave the subscription up.
+            let _ = heir.send(handed);
+        }
     }
 
     /// What is asked of the next node.
@@ -65,6 +103,7 @@ impl Reading {
             for (group, position) in from {
                 self.after.entry(*group).or_insert(*position);
             }
+            self.began = self.began.or_else(|| from.first().map(|(_, position)| *position));
         }
         if let Some(done) = self.done.take() {
             // Whoever gave up unsubscribes by dropping the reader.
@@ -110,3 +149,6 @@ impl Reading {
         due.then(|| std::mem::take(&mut self.handed_over) as u64)
     }
 }
+
+#[cfg(test)]
+mod tests;

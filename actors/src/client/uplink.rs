@@ -184,6 +184,7 @@ impl Uplink {
                 {
                     self.readings.remove(&id);
                 }
+                self.hand_over_due(id);
             }
             Tell::Delivery { id, subject, reply_to, at, missed } => {
                 let delivery = Delivery { subject, payload, reply_to, at, missed: None };
@@ -197,6 +198,7 @@ impl Uplink {
                 if let Some(more) = room {
                     self.ask(&Ask::Credit { id, more });
                 }
+                self.hand_over_due(id);
             }
             Tell::Answer { number, known } => {
                 if let Some(asker) = self.questions.remove(&number) {
@@ -204,6 +206,18 @@ impl Uplink {
                     let _ = asker.send(known.then_some(payload));
                 }
             }
+        }
+    }
+
+    /// Hands a subscription over to whoever waits for it, if it is time.
+    pub(super) fn hand_over_due(&mut self, id: u64) {
+        let is_stuck = self.candidates.is_empty();
+        if self.readings.get(&id).is_some_and(|reading| reading.is_due(is_stuck))
+            && let Some(reading) = self.readings.remove(&id)
+        {
+            self.ask(&Ask::Unsubscribe { id });
+            reading.hand_over();
+            self.tell_idle();
         }
     }
 

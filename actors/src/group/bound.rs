@@ -8,6 +8,7 @@ use quorate_membership::{GroupId, Member, View, ViewId};
 use quorate_protocols::bus::{
     Admission, Arrival, BoundGroup, Decision, Marks, MarksRefused, Pattern, Position, Stamp,
 };
+use tokio::sync::oneshot;
 
 use super::tail::{Entry, Tail};
 use crate::{
@@ -27,9 +28,13 @@ pub(crate) struct Bound {
     pub(super) core: BoundGroup<Entry>,
     tails: BTreeMap<u64, Tail>,
     next_tail: u64,
+    /// How far subscribers had come that were ended before anybody asked for it.
+    strays: BTreeMap<u64, Position>,
     /// Room for what is handed out to queue groups. They get each message at most once, so what
     /// exceeds it is left out.
     handing_out: Room,
+    /// Who wants to know from where on something is kept here.
+    askers: Vec<oneshot::Sender<Position>>,
 }
 
 impl Bound {
@@ -40,14 +45,30 @@ impl Bound {
             core: BoundGroup::new(me, publishes, history_bytes),
             tails: BTreeMap::new(),
             next_tail: 0,
+            strays: BTreeMap::new(),
             handing_out: Room::new(HANDING_OUT_BYTES_MAX),
+            askers: Vec::new(),
         }
     }
 
     pub(crate) fn on_view(&mut self, view: &View) {
+        if self.core.begins().is_none() {
+            self.end_tails();
+        }
         let entry = Entry::View(view.clone());
         let bytes = entry.bytes();
         self.core.on_view(view, entry, bytes);
+        for asker in std::mem::take(&mut self.askers) {
+            self.tell_beginning(asker);
+        }
+    }
+
+    /// Tells from where on something is kept here, as soon as this member is in the group.
+    pub(crate) fn tell_beginning(&mut self, asker: oneshot::Sender<Position>) {
+        match self.core.begins() {
+            Some(position) => drop(asker.send(position)), // it may be gone
+            None => self.askers.push(asker),
+        }
     }
 
     /// The group has delivered something that was sent to itself.
@@ -124,15 +145,27 @@ impl Bound {
         id
     }
 
-    /// Takes out all subscribers that have begun, with how far each has come. For a member that was
-    /// outside: before the view in which it is back, they can go on elsewhere and miss nothing.
-    pub(crate) fn take_strays(&mut self) -> BTreeMap<u64, Position> {
-        let began = self.tails.extract_if(.., |_, tail| tail.position().is_some());
-        began.filter_map(|(id, tail)| Some((id, tail.position()?))).collect()
+    /// Removes a subscriber and returns how far it has come.
+    pub(crate) fn remove_tail(&mut self, id: u64) -> Option<Position> {
+        self.tails.remove(&id).map_or_else(|| self.strays.remove(&id), |tail| tail.seen())
     }
 
-    pub(crate) fn remove_tail(&mut self, id: u64) {
-        self.tails.remove(&id);
+    /// Somebody takes a subscriber over, from where it has come to, should it be ended here.
+    pub(crate) fn promise(&mut self, id: u64, heir: oneshot::Sender<Position>) {
+        if let Some(position) = self.strays.remove(&id) {
+            // Whoever is gone gave the subscriber up.
+            let _ = heir.send(position);
+        } else if let Some(tail) = self.tails.get_mut(&id) {
+            tail.promise(heir);
+        }
+    }
+
+    /// Ends all subscribers that have begun. This member was outside and is about to enter a view: what
+    /// was delivered meanwhile is not kept here, so they go on elsewhere and miss nothing.
+    fn end_tails(&mut self) {
+        for (id, tail) in self.tails.extract_if(.., |_, tail| tail.seen().is_some()) {
+            self.strays.extend(tail.end().map(|position| (id, position)));
+        }
     }
 
     /// Hands new messages to all subscribers that have room.

@@ -26,7 +26,9 @@ pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
 pub(crate) use codec::{Packet, decode};
 pub(crate) use outlet::{Outgoing, Outlet};
-pub(crate) use publish::{Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Untail};
+pub(crate) use publish::{
+    Begins, Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Strays, Untail,
+};
 pub(crate) use replication::{Feed, Marked, MarksWanted, Received, Replication, Stop};
 pub(crate) use state::{Keeper, keeper};
 pub(crate) use status::AskStatus;

@@ -1,6 +1,6 @@
 //! Publishing into a group, and reading what was published, within the group's actor.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Asker, replication::Replication};
 use crate::{
-    bus::{Delivery, Envelope, Opened, Overflow, PublishError, Strayed, head, open},
+    bus::{Delivery, Envelope, Opened, Overflow, PublishError, head, open},
     queue::Feed,
     room::Held,
 };
@@ -81,10 +81,20 @@ pub(crate) struct Tailed {
     pub(crate) from: Option<Position>,
 }
 
-/// Removes a reader.
+/// Removes a reader; answers how far it has come.
 #[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Option<Position>")]
 pub(crate) struct Untail(pub(crate) u64);
+
+/// Asks how far a reader has come; answered if it is ended, since this member was outside.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "Option<Position>")]
+pub(crate) struct Strays(pub(crate) u64);
+
+/// Asks from where on this member keeps what the group delivers; answered once it is in the group.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "Option<Position>")]
+pub(crate) struct Begins;
 
 /// Asks whether everything behind a position is kept here.
 #[derive(Debug, actix::Message)]
@@ -105,16 +115,11 @@ impl Replication {
         match &mut event {
             Event::View(view) => {
                 self.pump_due = true;
-                let returns = std::mem::take(&mut self.returns);
-                let strays = if returns { bound.take_strays() } else { BTreeMap::new() };
                 bound.on_view(view);
-                if let (false, Some(bus)) = (strays.is_empty(), &self.bus) {
-                    bus.do_send(Strayed(self.spec.id(), strays)); // rare: once each time that it comes back
-                }
             }
             Event::Removed { .. } | Event::LineageLost | Event::Left => {
                 bound.core.on_outside();
-                (self.returns, self.settle_due) = (true, true);
+                self.settle_due = true;
             }
             Event::Message { sender, payload, .. } if self.spec.subjects().is_empty() => {
                 self.pump_due = true;
@@ -223,11 +228,31 @@ impl Handler<Resubscribe> for Replication {
 }
 
 impl Handler<Untail> for Replication {
-    type Result = ();
-    fn handle(&mut self, Untail(id): Untail, _: &mut Self::Context) {
+    type Result = Option<Position>;
+    fn handle(&mut self, Untail(id): Untail, _: &mut Self::Context) -> Option<Position> {
+        self.bound.as_mut()?.remove_tail(id)
+    }
+}
+
+impl Handler<Strays> for Replication {
+    type Result = ResponseFuture<Option<Position>>;
+    fn handle(&mut self, Strays(id): Strays, _: &mut Self::Context) -> Self::Result {
+        let (heir, seen) = oneshot::channel();
         if let Some(bound) = &mut self.bound {
-            bound.remove_tail(id);
+            bound.promise(id, heir);
         }
+        Box::pin(async move { seen.await.ok() })
+    }
+}
+
+impl Handler<Begins> for Replication {
+    type Result = ResponseFuture<Option<Position>>;
+    fn handle(&mut self, _: Begins, _: &mut Self::Context) -> Self::Result {
+        let (asker, begins) = oneshot::channel();
+        if let Some(bound) = &mut self.bound {
+            bound.tell_beginning(asker);
+        }
+        Box::pin(async move { begins.await.ok() })
     }
 }
 

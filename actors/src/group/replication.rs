@@ -21,7 +21,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    bus::{BusActor, PublishError},
+    bus::{HandOut, PublishError},
     clock::Clock,
     config::GroupSpec,
     node::{Canary, GroupLeft, Pulse},
@@ -45,11 +45,8 @@ pub(crate) struct Replication {
     pub(crate) waiting: Waiting,
     pub(crate) payload_bytes_max: usize,
     pub(crate) bound: Option<Bound>,
-    /// The bus, if it has readers of this group: queue groups get there what this node has published to
-    /// the group, and those who read here go on elsewhere when this node was outside.
-    pub(crate) bus: Option<Addr<BusActor>>,
-    /// Whether the next view is one after having been outside.
-    pub(crate) returns: bool,
+    /// Where queue groups get what this node has published to the group.
+    pub(crate) bus: Option<Recipient<HandOut>>,
     /// Who hears that this node has left.
     pub(crate) node: Recipient<GroupLeft>,
     /// Publications whose fate is known before it is known whether they came twice.
@@ -99,7 +96,7 @@ impl Replication {
         clock: Clock,
         pulse: Pulse,
         outlet: Rc<dyn Outlet>,
-        bus: Option<Addr<BusActor>>,
+        bus: Option<Recipient<HandOut>>,
         node: Recipient<GroupLeft>,
         payload_bytes_max: usize,
         keeper: Option<Keeper>,
@@ -111,7 +108,6 @@ impl Replication {
                 .history_bytes()
                 .map(|bytes| Bound::new(spec.id(), me, !spec.subjects().is_empty(), bytes)),
             bus,
-            returns: false,
             node,
             spec,
             clock,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, View};
 use quorate_protocols::bus::{BoundGroup, Cursor, Pattern, Position, Read, Subject};
+use tokio::sync::oneshot;
 
 use crate::{
     bus::{Delivery, Envelope, Missed, Overflow, is_reserved, tell_message, tell_view},
@@ -56,6 +57,8 @@ pub(super) struct Tail {
     overflow: Overflow,
     feed: Arc<Feed<Delivery>>,
     cursor: Cursor,
+    /// Who takes it over.
+    heir: Option<oneshot::Sender<Position>>,
 }
 
 impl Tail {
@@ -66,12 +69,30 @@ impl Tail {
         cursor: Cursor,
     ) -> Self {
         let follows = is_reserved(pattern.as_str());
-        Self { pattern, follows, overflow, feed, cursor }
+        Self { pattern, follows, overflow, feed, cursor, heir: None }
     }
 
-    /// Where it goes on at another member, if it has begun.
-    pub(super) const fn position(&self) -> Option<Position> {
+    /// How far it has come.
+    pub(super) const fn seen(&self) -> Option<Position> {
         self.cursor.seen()
+    }
+
+    /// Somebody takes it over, should it be ended here.
+    pub(super) fn promise(&mut self, heir: oneshot::Sender<Position>) {
+        self.heir = Some(heir);
+    }
+
+    /// Hands it over. How far it has come is returned if nobody is there yet to take it over.
+    pub(super) fn end(self) -> Option<Position> {
+        let seen = self.seen()?;
+        match self.heir {
+            Some(heir) => {
+                // Whoever is gone gave the subscriber up.
+                let _ = heir.send(seen);
+                None
+            }
+            None => Some(seen),
+        }
     }
 
     /// Hands over what has come, as far as there is room. Returns whether anybody still reads.

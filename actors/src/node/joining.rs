@@ -8,7 +8,7 @@ use quorate_protocols::bus::group_id;
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
-    bus::Hosted,
+    bus::{HandOut, Hosted},
     config::GroupSpec,
     group::{Group, Keeper, Replication, Stop},
 };
@@ -37,14 +37,15 @@ impl NodeActor {
         let me = self.life.member();
         let is_witness = spec.is_witness(me.node);
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
-        let bus = spec.history_bytes().is_some().then(|| self.bus.clone());
+        let queues: Option<Recipient<HandOut>> =
+            (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
         let actor = Replication::new(
             Arc::clone(spec),
             me,
             self.clock,
             self.pulse.clone(),
             Rc::new(self.mesh.clone()),
-            bus,
+            queues,
             node,
             self.config.payload_bytes_max(),
             keeper,

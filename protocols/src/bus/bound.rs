@@ -258,9 +258,14 @@ impl<E> BoundGroup<E> {
         self.history.last()
     }
 
-    /// Whether everything behind `position` is kept here.
+    /// From where on this member keeps all that the group delivers; `None` while it is outside.
+    pub fn begins(&self) -> Option<Position> {
+        self.history.floor().filter(|_| !self.outside)
+    }
+
+    /// Whether everything behind `position` is kept here, and what comes will be.
     pub fn covers(&self, position: Position) -> bool {
-        !self.history.after(position).gap
+        !self.outside && !self.history.after(position).gap
     }
 }
 

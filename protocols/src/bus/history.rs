@@ -119,6 +119,11 @@ impl<E> History<E> {
         self.last
     }
 
+    /// All that was delivered behind this position is kept; `None` before the first view.
+    pub const fn floor(&self) -> Option<Position> {
+        self.floor
+    }
+
     /// The cursor of the next entry to come.
     pub fn end(&self) -> u64 {
         self.first + self.kept.len() as u64

@@ -97,3 +97,29 @@ fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
     );
     assert_eq!(all(&mut reader), [Ok((2, 1)), Ok((2, 3))]);
 }
+
+#[test]
+fn readers_of_a_member_that_was_outside_are_ended_where_they_were_before_it_is_back() {
+    let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
+    bound.on_view(&view(1, vec![]));
+    let mut readers = [tail(&mut bound, "a"), tail(&mut bound, "a")];
+    let (heir, mut seen) = oneshot::channel();
+    bound.promise(0, heir);
+    bound.on_published(member(2), envelope(1), Bytes::from_static(b"line"));
+    bound.on_view(&view(2, vec![]));
+    bound.pump_all();
+    assert!(seen.try_recv().is_err(), "it was not outside");
+    bound.core.on_outside();
+    bound.on_view(&view(5, vec![]));
+    bound.pump_all();
+    let position = Position::beginning(ViewId { lineage: 7, epoch: 2 });
+    assert_eq!(seen.try_recv(), Ok(position));
+    for reader in &mut readers {
+        assert_eq!(all(reader), [Ok((1, 1))], "what it missed here is not told");
+    }
+    // Who takes the other one over comes later.
+    let (heir, mut seen) = oneshot::channel();
+    bound.promise(1, heir);
+    assert_eq!(seen.try_recv(), Ok(position));
+    assert_eq!(bound.remove_tail(1), None, "it is handed over once");
+}

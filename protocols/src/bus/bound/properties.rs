@@ -1,6 +1,6 @@
 //! Whatever is delivered and told, members decide alike and nothing grows without bound.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use super::{
     tests::{id, member, view},
@@ -179,10 +179,10 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(node: u64, begin: usize, all: &[Delivered]) -> Self {
+    fn new(node: u64, begin: usize, all: &[Delivered], history_bytes: usize) -> Self {
         let gone = |it: &Delivered| matches!(it, Delivered::View(v) if !v.members.contains(&member(node)));
         let end = all[begin..].iter().position(gone).map_or(all.len(), |after| begin + after);
-        let core = BoundGroup::new(member(node), true, 1 << 30);
+        let core = BoundGroup::new(member(node), true, history_bytes);
         Self { node, next: begin, end, core, decided: BTreeMap::new() }
     }
 
@@ -224,31 +224,83 @@ fn ask(followers: &mut [Follower], index: usize) {
     }
 }
 
+/// Founders follow from the beginning, newcomers from their first view on.
+fn followers(all: &[Delivered], history_bytes: usize) -> Vec<Follower> {
+    let mut followers = Vec::new();
+    for (at, delivered) in all.iter().enumerate() {
+        let Delivered::View(view) = delivered else { continue };
+        let founding = view.members.iter().filter(|_| at == 0);
+        let joining = view.changes.iter().map(|(it, _)| it);
+        let new = |it: &Member| Follower::new(it.node.get(), at, all, history_bytes);
+        followers.extend(founding.chain(joining).map(new));
+    }
+    followers
+}
+
+/// Lets all come to their ends. Who has just learnt can tell the next one.
+fn finish(followers: &mut [Follower], all: &[Delivered]) {
+    for index in (0..followers.len()).cycle().take(followers.len() * followers.len() * 5) {
+        followers[index].step(all, usize::MAX);
+        ask(followers, index);
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_reader_that_goes_from_member_to_member_gets_all_once_and_in_order_or_is_told(
+        dice in proptest::collection::vec(any::<(u8, u8)>(), 1..200),
+        turns in proptest::collection::vec((any::<u8>(), 0_usize..20, any::<u8>(), 0_usize..20), 0..200),
+        history_bytes in 0_usize..10_000,
+    ) {
+        let all = history(&dice);
+        let mut followers = followers(&all, history_bytes);
+        let mut reader: Option<(usize, Cursor)> = None;
+        // The places of what it gets; none where it is told that something is missing.
+        let mut got: Vec<Option<(u64, u64)>> = Vec::new();
+        for (who, steps, goes, reads) in turns {
+            let index = usize::from(who) % followers.len();
+            followers[index].step(&all, steps);
+            ask(&mut followers, index);
+            if goes % 4 == 0 {
+                let seen = reader.and_then(|(_, cursor)| cursor.seen());
+                got.extend(seen.is_none().then_some(None));
+                reader = Some((index, followers[index].core.begin(seen)));
+            }
+            let Some((at, cursor)) = &mut reader else { continue };
+            for _ in 0..reads {
+                match followers[*at].core.read(cursor) {
+                    Read::Nothing => break,
+                    Read::Missed { .. } => got.push(None),
+                    Read::Entry(position, ()) => {
+                        got.push(Some((position.view.epoch, position.index)));
+                        cursor.pass(position);
+                    }
+                }
+            }
+        }
+        finish(&mut followers, &all);
+        let passes = |(at, it): (&(u64, u64), &Decision)| (it.admission == Admission::New).then_some(*at);
+        let passed: BTreeSet<(u64, u64)> = followers.iter().flat_map(|it| it.decided.iter().filter_map(passes)).collect();
+        prop_assert!(got.iter().flatten().all(|it| passed.contains(it)));
+        for pair in got.windows(2) {
+            let [Some(one), Some(next)] = pair else { continue };
+            prop_assert_eq!(passed.range((Bound::Excluded(*one), Bound::Unbounded)).next(), Some(next));
+        }
+    }
+
     #[test]
     fn all_members_admit_the_same_publications_at_the_same_positions(
         dice in proptest::collection::vec(any::<(u8, u8)>(), 1..200),
         turns in proptest::collection::vec((any::<u8>(), 0_usize..20), 0..200),
     ) {
         let all = history(&dice);
-        // Founders follow from the beginning, newcomers from their first view on.
-        let mut followers = Vec::new();
-        for (at, delivered) in all.iter().enumerate() {
-            let Delivered::View(view) = delivered else { continue };
-            let founding = view.members.iter().filter(|_| at == 0);
-            let joining = view.changes.iter().map(|(it, _)| it);
-            followers.extend(founding.chain(joining).map(|it| Follower::new(it.node.get(), at, &all)));
-        }
+        let mut followers = followers(&all, 1 << 30);
         for (who, steps) in turns {
             let index = usize::from(who) % followers.len();
             followers[index].step(&all, steps);
             ask(&mut followers, index);
         }
-        // Who has just learnt can tell the next one.
-        for index in (0..followers.len()).cycle().take(followers.len() * followers.len() * 5) {
-            followers[index].step(&all, usize::MAX);
-            ask(&mut followers, index);
-        }
+        finish(&mut followers, &all);
         let (mut first, mut passed) = (BTreeMap::new(), BTreeMap::new());
         for follower in &followers {
             prop_assert!(!follower.core.is_undecided());

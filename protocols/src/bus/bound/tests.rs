@@ -180,7 +180,12 @@ fn a_reader_is_told_when_its_member_was_outside_and_goes_on_there() {
     bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
     let mut cursor = bound.begin(None);
     bound.on_message(member(2), None, 1, 1);
+    let position = bound.position().unwrap();
+    assert_eq!(bound.begins(), Some(Position::beginning(id(1))));
+    assert!(bound.covers(position));
     bound.on_outside();
+    assert_eq!(bound.begins(), None);
+    assert!(!bound.covers(position), "what comes next is missed here");
     bound.on_view(&view(5, &[2, 1], &[1]), 5, 0);
     assert!(!bound.is_undecided(), "nobody publishes to it");
     assert_eq!(drain(&bound, &mut cursor), [Err((1, true)), Ok(5)]);
