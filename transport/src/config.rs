@@ -142,11 +142,34 @@ impl TryFrom<FrameSettings> for FrameConfig {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn defaults_make_sense() {
         assert_eq!(FrameConfig::try_from(FrameSettings::default()), Ok(FrameConfig::default()));
+    }
+
+    /// Sizes near the limits and near each other.
+    fn sizes() -> impl Strategy<Value = usize> {
+        let near = |size: usize| (size - 2)..(size + 3);
+        prop_oneof![0..1000_usize, near(64), near(1 << 16), near(1 << 24), near(1 << 32), any::<usize>()]
+    }
+
+    proptest! {
+        #[test]
+        fn limits_are_taken_exactly_if_each_fits_into_the_next(sizes in prop::array::uniform4(sizes())) {
+            let [header, frame, payload, reassembly] = sizes;
+            let fits = (64..1 << 24).contains(&header) && reassembly < 1 << 32 && sizes.is_sorted();
+            let settings = FrameSettings {
+                header_bytes_max: header, frame_bytes_max: frame, payload_bytes_max: payload,
+                reassembly_bytes_max: reassembly,
+            };
+            let taken = FrameConfig::try_from(settings);
+            prop_assert_eq!(taken.is_ok(), fits);
+            prop_assert!(taken.is_err() || taken == Ok(FrameConfig(settings)));
+        }
     }
 
     #[test]

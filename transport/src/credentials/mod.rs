@@ -248,4 +248,6 @@ fn seconds_between(earlier: SystemTime, later: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -215,19 +215,77 @@ async fn read_records(shared: &Arc<Shared>, stream: &mut ReadHalf<Stream>, idle:
 }
 
 fn on_record(shared: &Arc<Shared>, frame: Frame) -> Result<(), LinkError> {
-    let violation = |what: &str| Err(shared.violated(LinkError::Violation(what.to_owned())));
-    match rmp_serde::from_slice(&frame.header) {
-        Ok(Header::Alive) => Ok(()),
-        Ok(Header::Datagram) if frame.body_bytes() > DATAGRAM_BYTES_MAX => violation("a datagram too large"),
-        Ok(Header::Datagram) => {
-            shared.datagrams.push(frame.into_body());
+    match understand(frame).map_err(|error| shared.violated(error))? {
+        Said::Alive => Ok(()),
+        Said::Datagram(datagram) => {
+            shared.datagrams.push(datagram);
             Ok(())
         }
-        Ok(Header::WantLane { request, name }) => match decode_lane(name) {
-            Ok(lane) => shared.on_wanted(request, lane),
-            Err(error) => Err(shared.violated(error)),
-        },
-        Ok(Header::Close) => Err(LinkError::ClosedByPeer(decode_close(&frame.into_body()))),
+        Said::WantLane { request, lane } => shared.on_wanted(request, lane),
+        Said::Close(reason) => Err(LinkError::ClosedByPeer(reason)),
+    }
+}
+
+/// What a peer has said in a record.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Alive,
+    Datagram(Bytes),
+    WantLane { request: u64, lane: Lane },
+    Close(CloseReason),
+}
+
+fn understand(frame: Frame) -> Result<Said, LinkError> {
+    let violation = |what: &str| Err(LinkError::Violation(what.to_owned()));
+    match rmp_serde::from_slice(&frame.header) {
+        Ok(Header::Alive) => Ok(Said::Alive),
+        Ok(Header::Datagram) if frame.body_bytes() > DATAGRAM_BYTES_MAX => violation("a datagram too large"),
+        Ok(Header::Datagram) => Ok(Said::Datagram(frame.into_body())),
+        Ok(Header::WantLane { request, name }) => {
+            Ok(Said::WantLane { request, lane: decode_lane(name).map_err(LinkError::from)? })
+        }
+        Ok(Header::Close) => Ok(Said::Close(decode_close(&frame.into_body()))),
         Err(_) => violation("a record that says nothing known"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_put_into_a_record_is_understood(request: u64, number: u64, payload: Vec<u8>, why: String) {
+            let payload = Bytes::from(payload);
+            let datagram = Header::Datagram.with(payload.clone());
+            prop_assert_eq!(understand(datagram), Ok(Said::Datagram(payload)));
+            for lane in [Lane::Control, Lane::Bulk, Lane::Data(number)] {
+                let wanted = Header::WantLane { request, name: encode_lane(lane) };
+                prop_assert_eq!(understand(wanted.with(Bytes::new())), Ok(Said::WantLane { request, lane }));
+            }
+            let reason = encode_close(&CloseReason::Violation(why));
+            let known = decode_close(&reason);
+            prop_assert_eq!(understand(Header::Close.with(reason.into())), Ok(Said::Close(known)));
+        }
+
+        #[test]
+        fn arbitrary_records_are_understood_or_breaches_of_the_protocol(
+            header: Vec<u8>, known in 0..4_u8, body in prop::collection::vec(any::<u8>(), 0..4000),
+        ) {
+            let names = ["Alive", "Datagram", "WantLane", "Close"];
+            let named = rmp_serde::to_vec(names[usize::from(known)]).unwrap();
+            for header in [header.clone(), named.clone(), [named, header].concat()] {
+                let frame = Frame { header: header.into(), body: Bytes::from(body.clone()).into() };
+                match understand(frame) {
+                    Ok(Said::Datagram(datagram)) => {
+                        prop_assert!(datagram == body && body.len() <= DATAGRAM_BYTES_MAX);
+                    }
+                    Ok(_) => {}
+                    Err(error) => prop_assert!(matches!(error, LinkError::Violation(_)), "{error}"),
+                }
+            }
+        }
     }
 }
