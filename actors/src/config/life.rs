@@ -124,8 +124,13 @@ fn take(lock: &File, folder: &Path, path: &Path) -> Result<(), LifeError> {
 
 fn read(path: &Path) -> Result<Option<u64>, LifeError> {
     match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| LifeError::Damaged(path.to_owned())),
+        Ok(text) => match text.trim().parse() {
+            // No life follows the last number: a node never comes so far.
+            Err(_) | Ok(u64::MAX) => Err(LifeError::Damaged(path.to_owned())),
+            Ok(last) => Ok(Some(last)),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LifeError::Damaged(path.to_owned())),
         Err(source) => Err(LifeError::Io { path: path.to_owned(), source }),
     }
 }
@@ -142,6 +147,8 @@ fn write(folder: &Path, path: &Path, number: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::NodeSettings;
 
@@ -170,11 +177,39 @@ mod tests {
         assert!(matches!(Life::check(folder.path()), Err(LifeError::InUse(_))));
         drop(life);
         Life::check(folder.path()).unwrap();
-        fs::write(folder.path().join(COUNTER), "x").unwrap();
-        assert!(matches!(config(folder.path()).begin_life(), Err(LifeError::Damaged(_))));
-        assert!(matches!(Life::check(folder.path()), Err(LifeError::Damaged(_))));
+        for damaged in [&b"x"[..], b"", b"-1", b"\xff\xfe", b"18446744073709551615", b"18446744073709551616"]
+        {
+            fs::write(folder.path().join(COUNTER), damaged).unwrap();
+            let refused = config(folder.path()).begin_life();
+            assert!(matches!(refused, Err(LifeError::Damaged(_))), "{damaged:?}: {refused:?}");
+            assert!(matches!(Life::check(folder.path()), Err(LifeError::Damaged(_))), "{damaged:?}");
+            assert_eq!(fs::read(folder.path().join(COUNTER)).unwrap(), damaged, "it is not replaced");
+        }
         let none = folder.path().join("none");
         Life::check(&none).unwrap();
         assert!(!none.exists(), "it only looks");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_file_holds_it_is_damaged_or_the_next_life_is_later(
+            content in prop_oneof!["[0-9]{1,21}\n?", " ?[+-]?[0-9]{1,3}", any::<String>()],
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(COUNTER), &content).unwrap();
+            match config(folder.path()).begin_life() {
+                Ok(life) => {
+                    let last: u64 = content.trim().parse().expect("only a number is taken");
+                    let number = life.member().incarnation.get();
+                    prop_assert!(number > last);
+                    let written = fs::read_to_string(folder.path().join(COUNTER)).unwrap();
+                    prop_assert_eq!(written.trim(), number.to_string());
+                }
+                Err(error) => {
+                    prop_assert!(matches!(error, LifeError::Damaged(_)), "{}", error);
+                    prop_assert!(!content.trim().parse::<u64>().is_ok_and(|last| last < u64::MAX));
+                }
+            }
+        }
     }
 }
