@@ -208,9 +208,29 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
-            let _ = read_datagram(&header.clone().into());
-            let _ = understand(Frame { header: header.into(), body: vec![body.into()].into() });
+        fn arbitrary_bytes_are_refused_or_are_what_could_have_been_written(
+            kind in 0..5_u8, rest: Vec<u8>, body: Vec<u8>,
+        ) {
+            let header = Bytes::from([&[kind][..], &rest].concat());
+            if let Ok(datagram) = read_datagram(&header) {
+                let again = match datagram {
+                    Datagram::Beat(it) => beat(it),
+                    Datagram::Swim(bytes) => swim(&bytes),
+                };
+                prop_assert_eq!(again, header.clone());
+            }
+            let frame = Frame { header, body: vec![body.into()].into() };
+            if let Ok(said) = understand(frame) {
+                let again = match &said {
+                    Said::Group(group, Frame { header, body }) => {
+                        let packet = Packet { header: header.clone(), body: body.clone() };
+                        group_frame(*group, Lane::Control, packet)
+                    }
+                    Said::MarksWanted(group, view) => marks_wanted(*group, *view).1,
+                    Said::Marks(group, view, it) => marks(*group, *view, it).unwrap().1,
+                };
+                prop_assert_eq!(understand(again), Ok(said));
+            }
         }
     }
 }

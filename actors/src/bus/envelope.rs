@@ -57,8 +57,32 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_understood(bytes: Vec<u8>) {
-            let _ = open(&bytes);
+        fn arbitrary_bytes_are_refused_or_are_what_could_have_been_written(bytes: Vec<u8>) {
+            if let Some(Opened::Published(envelope)) = open(&bytes) {
+                let again = head(&envelope).unwrap();
+                prop_assert_eq!(open(&again), Some(Opened::Published(envelope)));
+            }
+        }
+
+        #[test]
+        fn a_damaged_head_is_refused_or_is_what_could_have_been_written(
+            place in any::<prop::sample::Index>(), byte: u8, replies: bool,
+        ) {
+            let member = Member::new(NodeId::new(7), Incarnation::new(1));
+            let publisher = PublisherId { member, session: 1 };
+            let stamp = Stamp { publisher, number: 3, previous: 2, settled: 1 };
+            let reply_to = replies.then(|| "c".parse().unwrap());
+            let envelope = Envelope { stamp, subject: "a.b".parse().unwrap(), reply_to };
+            let mut bytes = head(&envelope).unwrap().to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            match open(&bytes) {
+                Some(Opened::Published(envelope)) => {
+                    let again = head(&envelope).unwrap();
+                    prop_assert_eq!(open(&again), Some(Opened::Published(envelope)));
+                }
+                opened => prop_assert_eq!(opened, None),
+            }
         }
     }
 

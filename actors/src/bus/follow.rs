@@ -136,7 +136,8 @@ fn read(delivery: Delivery) -> Option<Followed> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use quorate_membership::ViewId;
+    use quorate_membership::{Change, ViewId};
+    use quorate_protocols::bus::Subject;
 
     use super::*;
 
@@ -154,11 +155,49 @@ mod tests {
         }
 
         #[test]
-        fn what_no_node_tells_is_refused(what in "[a-z0-9.]{1,40}", payload: Vec<u8>) {
+        fn what_is_understood_is_what_could_have_been_told(
+            root in prop_oneof![3 => Just(ROOT), 1 => Just("events."), 1 => Just("")],
+            what in prop_oneof![
+                "[a-z0-9.]{1,40}", "view", "message\\.[0-9]{1,25}(\\.[0-9+]{1,25}){0,2}", "[0-9a-f]{1,3}",
+            ],
+            placed: bool, payload: Vec<u8>,
+        ) {
             let at = Position::beginning(ViewId { lineage: 7, epoch: 3 });
-            if let Some(told) = tell(GroupId::new(1), at, &what, payload.into()) {
-                let _ = read(told);
+            let Ok(subject) = format!("{root}1.{what}").parse::<Subject>() else { return Ok(()) };
+            let group = GroupId::new(1);
+            let at_group = placed.then_some((group, at));
+            let payload = Bytes::from(payload);
+            let told = Delivery { subject, payload, reply_to: None, at: at_group, missed: None };
+            if let Some(Followed { at: found, what, .. }) = read(told.clone()) {
+                prop_assert!(placed && found == at && is_reserved(told.subject.as_str()));
+                let again = match what {
+                    Happened::View(view) => tell_view(group, at, &view).and_then(read).map(|it| it.what),
+                    Happened::Message { sender, payload } => {
+                        tell_message(group, at, sender, payload).and_then(read).map(|it| it.what)
+                    }
+                };
+                prop_assert_eq!(read(told).map(|it| it.what), again);
             }
+        }
+
+        #[test]
+        fn a_view_that_is_told_is_read_and_a_damaged_one_is_no_harm(
+            members in prop::collection::vec(any::<[u64; 2]>(), 0..4),
+            place in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            let member = |[node, life]: [u64; 2]| Member::new(NodeId::new(node), Incarnation::new(life));
+            let members: Vec<Member> = members.into_iter().map(member).collect();
+            let changes = members.iter().map(|member| (*member, Change::Joined)).collect();
+            let id = ViewId { lineage: 7, epoch: 3 };
+            let (witnesses, learners, sides) = (members.clone(), Vec::new(), Vec::new());
+            let view = View { id, members, witnesses, learners, changes, sides };
+            let told = tell_view(GroupId::new(1), Position::beginning(id), &view).unwrap();
+            prop_assert_eq!(read(told.clone()).map(|it| it.what), Some(Happened::View(view)));
+            let mut bytes = told.payload.to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            let damaged = read(Delivery { payload: bytes.into(), ..told });
+            prop_assert!(damaged.is_none_or(|it| matches!(it.what, Happened::View(_))));
         }
     }
 

@@ -46,6 +46,7 @@ impl Talk {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use quorate_membership::ViewId;
     use quorate_protocols::bus::{Interest, Want};
     use quorate_transport::{FrameConfig, codec::check_lengths};
 
@@ -64,19 +65,73 @@ mod tests {
         assert_eq!(Talk::read(frame), Ok((talk, Bytes::new())));
     }
 
+    fn words() -> impl Strategy<Value = String> {
+        "[a-z]{1,9}(\\.[a-z]{1,9}){0,3}"
+    }
+
+    fn wants() -> impl Strategy<Value = Want> {
+        let pattern = (words(), any::<bool>()).prop_map(|(text, rest)| if rest { text + ".>" } else { text });
+        (pattern, prop::option::of("[a-z]{0,64}"))
+            .prop_map(|(pattern, queue)| Want { pattern: pattern.parse().expect("a pattern"), queue })
+    }
+
+    fn places() -> impl Strategy<Value = At> {
+        prop::option::of(any::<[u64; 4]>()).prop_map(|numbers| {
+            numbers.map(|[group, lineage, epoch, index]| {
+                (GroupId::new(group), Position { view: ViewId { lineage, epoch }, index })
+            })
+        })
+    }
+
+    fn talks() -> impl Strategy<Value = Talk> {
+        let said = prop_oneof![
+            prop::collection::vec(wants(), 0..5).prop_map(Announcement::Whole),
+            wants().prop_map(Announcement::Add),
+            wants().prop_map(Announcement::Remove),
+        ];
+        let patterns = prop::collection::vec(wants().prop_map(|want| want.pattern), 0..4);
+        let carried = ("[a-z]{0,9}", patterns).prop_map(|(name, patterns)| Carried { name, patterns });
+        let subject = || words().prop_map(|text| text.parse().expect("a subject"));
+        let queues = prop::collection::vec(any::<String>(), 0..4);
+        prop_oneof![
+            (any::<u64>(), said).prop_map(|(number, said)| Talk::Announce { number, said }),
+            any::<u64>().prop_map(Talk::Heard),
+            prop::collection::vec(carried, 0..4).prop_map(Talk::Carries),
+            (subject(), prop::option::of(subject()), any::<bool>(), queues, places()).prop_map(
+                |(subject, reply_to, plain, queues, at)| {
+                    Talk::Message { subject, reply_to, plain, queues, at }
+                }
+            ),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
-            let _ = Talk::read(Frame { header: header.into(), body: vec![body.clone().into()].into() });
-            let _ = Talk::read(Frame { header: Bytes::new(), body: vec![body.into()].into() });
+        fn arbitrary_bytes_are_refused_or_are_what_could_have_been_written(header: Vec<u8>, body: Vec<u8>) {
+            for header in [header, Vec::new()] {
+                let frame = Frame { header: header.into(), body: vec![body.clone().into()].into() };
+                if let Ok((talk, payload)) = Talk::read(frame) {
+                    let again = Talk::read(talk.frame(payload).unwrap()).map(|(again, _)| again);
+                    prop_assert_eq!(again, Ok(talk));
+                }
+            }
         }
 
         #[test]
-        fn what_is_written_is_understood(payload: Vec<u8>, plain: bool, queues: Vec<String>) {
-            let (subject, reply_to) = ("a.b".parse().unwrap(), Some("c".parse().unwrap()));
-            let talk = Talk::Message { subject, reply_to, plain, queues, at: None };
-            let frame = talk.frame(payload.clone().into()).unwrap();
-            prop_assert_eq!(Talk::read(frame), Ok((talk, payload.into())));
+        fn what_is_written_is_understood_and_a_damaged_byte_is_no_harm(
+            payload: Vec<u8>, talk in talks(), at in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            let carries = matches!(talk, Talk::Message { .. });
+            let payload = if carries { Bytes::from(payload) } else { Bytes::new() };
+            let frame = talk.frame(payload.clone()).unwrap();
+            prop_assert_eq!(Talk::read(frame.clone()), Ok((talk, payload)));
+            let mut said = if frame.header.is_empty() { frame.body.concat() } else { frame.header.to_vec() };
+            let place = at.index(said.len());
+            said[place] = byte;
+            let damaged = Frame { header: said.into(), body: frame.body };
+            if let Ok((talk, payload)) = Talk::read(damaged) {
+                prop_assert_eq!(Talk::read(talk.frame(payload).unwrap()).map(|(read, _)| read), Ok(talk));
+            }
         }
     }
 }

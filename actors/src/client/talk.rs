@@ -81,17 +81,4 @@ pub(crate) fn read<T: DeserializeOwned>(frame: Frame) -> Result<(T, Bytes), Malf
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
-            let frame = Frame { header: header.into(), body: vec![body.into()].into() };
-            let _ = read::<Ask>(frame.clone());
-            let _ = read::<Tell>(frame);
-        }
-    }
-}
+mod tests;

@@ -110,6 +110,16 @@ mod tests {
         proptest::collection::vec(payload, 0..5)
     }
 
+    /// What is decoded holds exactly the bytes that came, and is encoded as itself again.
+    fn check_decoded(header: &[u8], body: Vec<u8>) {
+        let size = body.len();
+        let Ok(mut message) = decode(header, body.into()) else { return };
+        let payloads = message.body.batches_mut().into_iter().flat_map(|batch| batch.iter());
+        assert_eq!(payloads.map(Bytes::len).sum::<usize>(), size);
+        let packet = encode(message.clone()).unwrap();
+        assert_eq!(decode(&packet.header, packet.body.concat().into()).unwrap(), message);
+    }
+
     proptest! {
         #[test]
         fn data_and_refills_come_back_as_they_were(batches in proptest::collection::vec(payloads(), 1..4)) {
@@ -127,8 +137,25 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_refused_or_understood(header: Vec<u8>, body: Vec<u8>) {
-            let _ = decode(&header, body.into());
+        fn arbitrary_bytes_are_refused_or_are_what_could_have_been_encoded(header: Vec<u8>, body: Vec<u8>) {
+            check_decoded(&header, body);
+        }
+
+        #[test]
+        fn a_damaged_header_is_refused_or_is_what_could_have_been_encoded(
+            batches in proptest::collection::vec(payloads(), 1..4),
+            at in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![], requests: vec![], heads: vec![], batch };
+            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads: batches[0].clone(), batch: batches[0].clone() };
+            let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
+            for body in [data, refill, Body::Where] {
+                let packet = encode(Message { view: ViewId { lineage: 5, epoch: 2 }, body }).unwrap();
+                let mut header = packet.header.to_vec();
+                let place = at.index(header.len());
+                header[place] = byte;
+                check_decoded(&header, packet.body.concat());
+            }
         }
     }
 }
