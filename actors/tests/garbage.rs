@@ -1,0 +1,139 @@
+//! Peers and clients that belong to the cluster and talk nonsense: they lose their links, and nobody
+//! else notices.
+
+mod common;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+};
+
+use common::{in_view, soon};
+use quorate::{
+    Client, ClientConfig, ClientSettings, GroupSettings, Node, NodeConfig, NodeSettings, SubscribeOptions,
+    membership::{Incarnation, NodeId},
+    transport::{
+        CloseReason, ClusterCa, ConnectionConfig, Credentials, Endpoint, Frame, Hello, Lane, LinkError,
+        QuicTransport, Transport, Validity,
+    },
+};
+
+async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) -> (Node, SocketAddr) {
+    let mut settings = NodeSettings::new(number, "test", SocketAddr::from(([127, 0, 0, 1], 0)));
+    settings.seeds = seeds;
+    settings.groups = vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")];
+    let config = NodeConfig::try_from(settings).unwrap();
+    let life = config.begin_life().unwrap();
+    let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).unwrap();
+    let transport =
+        QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default()).unwrap();
+    let addr = transport.local_addr();
+    (Node::start(config, life, Arc::new(transport)).await.unwrap(), addr)
+}
+
+async fn client(ca: &ClusterCa, number: u64, endpoint: SocketAddr) -> Client {
+    let config = ClientConfig::try_from(ClientSettings::new(number, "test", vec![endpoint])).unwrap();
+    let credentials = ca.issue_client(config.member().node, "test", Validity::days(1)).unwrap();
+    let transport = QuicTransport::bind(credentials, config.hello(), ConnectionConfig::default()).unwrap();
+    Client::connect(config, Arc::new(transport)).await.unwrap()
+}
+
+/// A transport in the hands of somebody who belongs here and says what he likes.
+fn liar(credentials: Credentials, life: u64) -> QuicTransport {
+    let hello = Hello {
+        versions: (1, 1),
+        features: 0,
+        cluster: "test".to_owned(),
+        incarnation: Incarnation::new(life),
+        listens: None,
+    };
+    QuicTransport::bind(credentials, hello, ConnectionConfig::default()).unwrap()
+}
+
+/// Numbers that look like chance and are the same in each run.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed;
+    let byte = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..bytes).map(byte).collect()
+}
+
+/// Frames of noise, among them empty ones and one whose header is as long as headers may be.
+fn nonsense(seed: u64) -> VecDeque<Frame> {
+    let frame = |(header, body): (usize, usize)| Frame {
+        header: noise(seed, header).into(),
+        body: bytes::Bytes::from(noise(seed + 1, body)).into(),
+    };
+    [(40, 7), (0, 40), (200 << 10, 0), (3, 200_000), (0, 0)].map(frame).into()
+}
+
+/// Talks nonsense on a lane of a new link until it is closed, and returns why it was.
+async fn talk(transport: &dyn Transport, to: SocketAddr, lane: Lane, seed: u64) -> LinkError {
+    let link = soon(transport.connect(&Endpoint { addr: to, node: None })).await.expect("it belongs here");
+    let _ = link.send_datagram(noise(seed, 30).into());
+    let _ = link.send_datagram(noise(seed, 900).into());
+    let mut sender = link.open(lane).await.expect("the link stands");
+    let _ = sender.send(&mut nonsense(seed)).await;
+    soon(link.closed()).await
+}
+
+#[actix::test]
+async fn who_talks_nonsense_loses_its_link_and_nobody_else_notices() {
+    const LINES: usize = 300;
+    let ca = ClusterCa::create("test", Validity::days(1)).unwrap();
+    let (mut nodes, mut addrs) = (BTreeMap::new(), Vec::new());
+    for number in 1..=3 {
+        let (node, addr) = node(&ca, number, addrs.clone()).await;
+        addrs.push(addr);
+        nodes.insert(number, node);
+    }
+    for node in nodes.values() {
+        in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
+    }
+    let view = nodes[&1].group("log").await.unwrap().view().await.unwrap().expect("a view").id;
+    let (publisher, reader) = (client(&ca, 104, addrs[0]).await, client(&ca, 101, addrs[0]).await);
+    let options = SubscribeOptions::default().backpressure();
+    let mut subscription = reader.bus().subscribe("log.>", options).await.unwrap();
+
+    let bus = publisher.bus();
+    let publishing = async {
+        for k in 0..LINES {
+            soon(bus.publish("log.app", format!("line {k}"))).await.unwrap();
+        }
+    };
+    let lying = async {
+        // Control, bulk, the bus and lanes of groups there are and there are none of.
+        let lanes = [Lane::Control, Lane::Bulk, Lane::Data(1), Lane::Data(1 << 63 | 5)];
+        for (number, lane) in (9..).zip(lanes) {
+            let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).unwrap();
+            let closed = talk(&liar(credentials, 1), addrs[0], lane, number).await;
+            let violation = matches!(&closed, LinkError::ClosedByPeer(CloseReason::Violation(_)));
+            assert!(violation, "{lane}: {closed:?}");
+        }
+        let credentials = ca.issue_client(NodeId::new(200), "liar", Validity::days(1)).unwrap();
+        let closed = talk(&liar(credentials, 1), addrs[0], Lane::Data(1 << 62), 3).await;
+        assert!(matches!(&closed, LinkError::ClosedByPeer(CloseReason::Violation(_))), "{closed:?}");
+        // And from outside, without any certificate.
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for seed in 0..200 {
+            socket.send_to(&noise(seed, 20 + 6 * seed as usize), addrs[0]).unwrap();
+        }
+    };
+    tokio::join!(publishing, lying);
+    for k in 0..LINES {
+        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
+        assert_eq!((delivery.payload, delivery.missed), (format!("line {k}").into(), None));
+    }
+    for node in nodes.values() {
+        let group = node.group("log").await.unwrap();
+        assert_eq!(group.view().await.unwrap().expect("a view").id, view, "nobody was lost");
+    }
+    publisher.close().await;
+    reader.close().await;
+    for node in nodes.into_values() {
+        node.stop().await;
+    }
+}
