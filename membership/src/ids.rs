@@ -37,7 +37,9 @@ impl FromStr for NodeId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix('n').unwrap_or(text);
-        digits.parse().map(Self).map_err(|_| NotANode(text.to_owned()))
+        // A sign would be taken for part of the number.
+        let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
+        number.flatten().map(Self).ok_or_else(|| NotANode(text.to_owned()))
     }
 }
 
