@@ -72,7 +72,9 @@ impl Args {
             None => EnvFilter::new(usual),
             Some(Ok(filter)) => filter,
             Some(Err(error)) => {
-                eprintln!("quorate: --log is not understood ({error}): going on with `{usual}`");
+                crate::output::complain(&format!(
+                    "--log is not understood ({error}): going on with `{usual}`"
+                ));
                 EnvFilter::new(usual)
             }
         };
@@ -130,7 +132,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         // Whoever wanted to read it has gone.
         let _ = error.print();
     } else {
-        eprintln!("quorate: {}", usage_line(&error.render().to_string()));
+        crate::output::complain(&usage_line(&error.render().to_string()));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -42,11 +42,16 @@ impl Output {
     }
 }
 
+/// Writes a line to standard error about something that is wrong.
+pub(crate) fn complain(line: &str) {
+    say(&format!("quorate: {line}"));
+}
+
 /// Writes a line to standard error, whole: the nodes of a local cluster may share it, and pieces of lines
 /// would get between each other.
-pub(crate) fn complain(line: &str) {
-    // Nobody reads it, or nothing can be said any more.
-    let _ = io::stderr().write_all(format!("quorate: {line}\n").as_bytes());
+pub(crate) fn say(line: &str) {
+    // Nobody reads it any more, as when a terminal was closed: the work goes on.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints a result: as one line of JSON for programs, or in words for people.

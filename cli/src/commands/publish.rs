@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     Failure, input,
-    output::Output,
+    output::{Output, say},
     progress,
     session::{Reach, Session},
     span,
@@ -89,7 +89,7 @@ async fn send_all(args: &Args, bus: &Bus, sent: mpsc::Sender<OnTheWay>) -> Resul
         return Ok(());
     }
     if stdin().is_terminal() {
-        eprintln!("each line that you type is a message on `{}`; Ctrl-D ends", args.subject);
+        say(&format!("each line that you type is a message on `{}`; Ctrl-D ends", args.subject));
     }
     let mut lines = input::lines();
     while let Some(batch) = lines.recv().await {
@@ -151,6 +151,6 @@ fn tell(summary: &Summary, json: bool) -> Result<(), Failure> {
     let rate = *acknowledged as f64 / seconds.max(1e-9);
     let took = span::show(Duration::from_secs_f64(*seconds));
     let per_second = if *acknowledged > 1 { format!(", {rate:.0} per second") } else { String::new() };
-    eprintln!("{acknowledged} of {messages} messages acknowledged in {took}{per_second}");
+    say(&format!("{acknowledged} of {messages} messages acknowledged in {took}{per_second}"));
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     Failure,
     failure::one_line,
+    output::{complain, say},
     session::{Reach, Session},
     span,
 };
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let subscribing = bus.subscribe(args.pattern.as_str(), options);
     let subscription = args.reach.within("the subscription", subscribing).await?;
     let mut subscription = subscription.map_err(|error| Failure::Failed(error.to_string()))?;
-    eprintln!("answering on `{}`", args.pattern);
+    say(&format!("answering on `{}`", args.pattern));
     let slots = Arc::new(Semaphore::new(args.jobs as usize));
     // Ends when every answer that is worked on has dropped its end.
     let (working, mut done) = mpsc::channel::<()>(1);
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             return Err(Failure::Failed("the connection to the cluster has ended: start it again".into()));
         };
         if request.reply_to.is_none() {
-            eprintln!("quorate: a message on `{}` asks for no answer", request.subject);
+            complain(&format!("a message on `{}` asks for no answer", request.subject));
             continue;
         }
         taken += 1;
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             (bus.clone(), args.exec.clone(), args.exec_within, working.clone());
         actix::spawn(async move {
             if let Err(why) = answer(&bus, &request, &command, within).await {
-                eprintln!("quorate: no answer on `{}`: {why}", request.subject);
+                complain(&format!("no answer on `{}`: {why}", request.subject));
             }
             drop((slot, working));
         });

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Failure,
-    output::Output,
+    output::{Output, complain, say},
     session::{Reach, Session},
     span,
 };
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let subscribing = bus.subscribe(args.pattern.as_str(), options);
     let subscription = args.reach.within("the subscription", subscribing).await?;
     let subscription = subscription.map_err(|error| Failure::Failed(error.to_string()))?;
-    eprintln!("subscribed to `{}`", args.pattern);
+    say(&format!("subscribed to `{}`", args.pattern));
     let outcome = print(args, subscription).await;
     session.close().await;
     outcome
@@ -121,7 +121,7 @@ pub(crate) fn show(delivery: &Delivery, json: bool, output: &mut Output) -> Resu
     });
     if !json {
         if let Some(missed) = missed {
-            eprintln!("quorate: messages missed here: {missed}");
+            complain(&format!("messages missed here: {missed}"));
         }
         return output.line(&delivery.payload);
     }

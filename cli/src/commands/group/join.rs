@@ -21,7 +21,7 @@ use crate::{
     Failure,
     authority::Authority,
     input,
-    output::Output,
+    output::{Output, say},
     profile::Profile,
     serving::{changes, standing},
     session::Session,
@@ -172,11 +172,8 @@ async fn take_part(args: &Join, me: NodeId, group: &Group, mut events: GroupEven
     let mut in_view = false;
     let deadline = tokio::time::sleep(args.reach.timeout);
     tokio::pin!(deadline);
-    eprintln!(
-        "{me} joins group {}{}",
-        args.name,
-        if stdin().is_terminal() { "; each line you type is multicast" } else { "" }
-    );
+    let hint = if stdin().is_terminal() { "; each line you type is multicast" } else { "" };
+    say(&format!("{me} joins group {}{hint}", args.name));
     loop {
         tokio::select! {
             event = events.next() => {
