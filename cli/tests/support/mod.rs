@@ -6,11 +6,15 @@
 pub(crate) mod terminal;
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::UdpSocket,
     path::Path,
     process::{Child, ChildStdin, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -216,13 +220,16 @@ impl Drop for Running {
     }
 }
 
-/// Addresses of loopback that nobody uses now, below the ports that systems give to clients, who would
-/// take them before their nodes do.
+/// Addresses of loopback that nobody uses now and no other test of this process was given, below the ports
+/// that systems give to clients, who would take them before their nodes do.
 pub(crate) fn free_addresses(count: usize) -> Vec<String> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().expect("no test fails while it holds this");
     let chance = std::hash::RandomState::new();
     let drawn = (0_u32..)
         .map(|attempt| 16_384 + (std::hash::BuildHasher::hash_one(&chance, attempt) % 16_384) as u16);
-    let sockets = drawn.filter_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok());
+    let new = drawn.filter(|port| given.insert(*port));
+    let sockets = new.filter_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok());
     // All are held until the last is found, so no two are the same.
     let sockets: Vec<UdpSocket> = sockets.take(count).collect();
     sockets.iter().map(|socket| socket.local_addr().expect("it is bound").to_string()).collect()
