@@ -6,38 +6,21 @@ mod common;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{SocketAddr, UdpSocket},
-    sync::Arc,
 };
 
-use common::{in_view, soon};
+use common::{
+    in_view,
+    quic::{client, node},
+    soon,
+};
 use quorate::{
-    Client, ClientConfig, ClientSettings, GroupSettings, Node, NodeConfig, NodeSettings, SubscribeOptions,
+    SubscribeOptions,
     membership::{Incarnation, NodeId},
     transport::{
         CloseReason, ClusterCa, ConnectionConfig, Credentials, Endpoint, Frame, Hello, Lane, LinkError,
         QuicTransport, Transport, Validity,
     },
 };
-
-async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) -> (Node, SocketAddr) {
-    let mut settings = NodeSettings::new(number, "test", SocketAddr::from(([127, 0, 0, 1], 0)));
-    settings.seeds = seeds;
-    settings.groups = vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")];
-    let config = NodeConfig::try_from(settings).unwrap();
-    let life = config.begin_life().unwrap();
-    let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).unwrap();
-    let transport =
-        QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default()).unwrap();
-    let addr = transport.local_addr();
-    (Node::start(config, life, Arc::new(transport)).await.unwrap(), addr)
-}
-
-async fn client(ca: &ClusterCa, number: u64, endpoint: SocketAddr) -> Client {
-    let config = ClientConfig::try_from(ClientSettings::new(number, "test", vec![endpoint])).unwrap();
-    let credentials = ca.issue_client(config.member().node, "test", Validity::days(1)).unwrap();
-    let transport = QuicTransport::bind(credentials, config.hello(), ConnectionConfig::default()).unwrap();
-    Client::connect(config, Arc::new(transport)).await.unwrap()
-}
 
 /// A transport in the hands of somebody who belongs here and says what he likes.
 fn liar(credentials: Credentials, life: u64) -> QuicTransport {
@@ -94,7 +77,8 @@ async fn who_talks_nonsense_loses_its_link_and_nobody_else_notices() {
         in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
     }
     let view = nodes[&1].group("log").await.unwrap().view().await.unwrap().expect("a view").id;
-    let (publisher, reader) = (client(&ca, 104, addrs[0]).await, client(&ca, 101, addrs[0]).await);
+    let (publisher, reader) =
+        (client(&ca, 104, vec![addrs[0]]).await, client(&ca, 101, vec![addrs[0]]).await);
     let options = SubscribeOptions::default().backpressure();
     let mut subscription = reader.bus().subscribe("log.>", options).await.unwrap();
 

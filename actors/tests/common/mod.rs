@@ -1,6 +1,7 @@
 //! A cluster in one process, over memory.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod quic;
 pub(crate) mod spy;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
