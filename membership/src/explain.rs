@@ -41,6 +41,11 @@ impl Timing {
             ),
             span("resend", t.resend(), "what is unanswered for so long is asked for again"),
             span("round", t.round(), "one round of a view change may take so long before it is tried again"),
+            span(
+                "service",
+                t.service(),
+                "a node that carries a group is asked so long to let another read it before one more is asked",
+            ),
             span("broken link", t.broken_link(), "two members that do not hear each other stay so no longer"),
             span(
                 "departed",

@@ -88,6 +88,12 @@ impl Timing {
         self.detect_within
     }
 
+    /// A node that carries a group has so long to answer one that wants to read there: more than a
+    /// stall and the answer's way, and as long as a node needs to be suspected whose frames still come.
+    pub fn service(&self) -> Duration {
+        self.detect_within * 2
+    }
+
     /// How long two members that do not hear each other, while others hear both, may stay so
     /// before the junior one has to leave.
     pub fn broken_link(&self) -> Duration {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{GroupId, Member, NodeId};
+use quorate_membership::{GroupId, Member, NodeId, Timing};
 use quorate_protocols::bus::{Bindings, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
@@ -34,6 +34,7 @@ pub(crate) struct BusActor {
     pub(super) addr: Option<Addr<Self>>,
     pub(super) me: Member,
     pub(super) mesh: Mesh,
+    pub(super) timing: Timing,
     pub(super) router: Router,
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
@@ -57,6 +58,7 @@ impl BusActor {
     pub(crate) fn new(
         me: Member,
         mesh: Mesh,
+        timing: Timing,
         payload_bytes_max: usize,
         canary: Canary,
     ) -> Result<Self, SubscribeError> {
@@ -64,6 +66,7 @@ impl BusActor {
             addr: None,
             me,
             mesh,
+            timing,
             router: Router::new(me)?,
             locals: BTreeMap::new(),
             peers: Peers::default(),
@@ -84,18 +87,14 @@ impl BusActor {
     }
 
     fn perform(&mut self, effects: Vec<RouterEffect>) {
-        let mut abandoned = Vec::new();
         for effect in effects {
             match effect {
                 RouterEffect::Announce { to, number, said } => {
                     self.peers.say(to, &Talk::Announce { number, said });
                 }
                 RouterEffect::Heard { to, number } => self.peers.say(to, &Talk::Heard(number)),
-                RouterEffect::Stands(id) => abandoned.extend((!self.peers.stands(id)).then_some(id)),
+                RouterEffect::Stands(id) => self.peers.stands(id),
             }
-        }
-        for id in abandoned {
-            self.unsubscribe(id); // whoever asked for it gave up before it stood
         }
     }
 

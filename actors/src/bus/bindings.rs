@@ -29,7 +29,7 @@ const FORLORN_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     /// The group's actor, if this node is a data member.
-    here: Option<Addr<Replication>>,
+    pub(super) here: Option<Addr<Replication>>,
     /// The way to a node that carries it, once it was needed.
     uplink: Option<Addr<Uplink>>,
     /// The subjects that were bound to it, if nobody in reach carries it any more.
@@ -58,7 +58,10 @@ impl BusActor {
         match effect {
             BindingEffect::Announce { to, carried } => self.peers.say(to, &Talk::Carries(carried)),
             BindingEffect::Changed(group) => self.reattach(group),
-            BindingEffect::Carriers(group) => self.tell_carriers(group),
+            BindingEffect::Carriers(group) => {
+                self.tell_carriers(group);
+                self.reattach(group); // somebody may let those read that could not begin before
+            }
             BindingEffect::Forgotten(group, bound) => self.forget(group, bound),
             BindingEffect::Conflict { kept, set_aside } => {
                 metrics::counter!("quorate_bus_binding_conflicts_total").increment(1);
@@ -97,6 +100,11 @@ impl BusActor {
         self.served.get(&group)?.here.clone()
     }
 
+    /// The subjects that were bound to a group for which somebody waits though nobody in reach carries it.
+    pub(super) fn forlorn(&self, group: GroupId) -> Option<&BTreeSet<Pattern>> {
+        Some(&self.served.get(&group)?.forlorn)
+    }
+
     /// The way to another node for readers that go on at a position which is not kept here, as at a
     /// newcomer; `None` if no other node carries the group.
     pub(super) fn elsewhere(&mut self, group: GroupId) -> Option<Addr<Uplink>> {
@@ -109,7 +117,7 @@ impl BusActor {
         if let Some(uplink) = &served.uplink {
             return uplink.clone();
         }
-        let uplink = Uplink::for_group(group, self.mesh.clone(), self.me).start();
+        let uplink = Uplink::for_group(group, self.mesh.clone(), self.me, self.timing).start();
         served.uplink = Some(uplink.clone());
         self.tell_carriers(group);
         uplink

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use actix::Recipient;
 use bytes::Bytes;
 use quorate_membership::GroupId;
 use quorate_protocols::bus::{Pattern, Position, PublisherId, Stamp, Subject};
@@ -83,12 +84,40 @@ pub(crate) struct Subscribe {
     pub(crate) done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
 }
 
-/// A subscription stands.
-#[derive(Clone, Debug)]
+/// A subscription that stands. It ends if this is dropped before anybody has taken it: whoever asked for
+/// it may have given up while the answer was on its way.
+#[derive(Debug)]
 pub(crate) struct Subscribed {
-    pub(crate) id: u64,
-    /// Where it began in each bound group that runs here.
-    pub(crate) from: Vec<(GroupId, Position)>,
+    id: u64,
+    /// Where it began in each bound group that was in reach.
+    from: Vec<(GroupId, Position)>,
+    /// Where it is ended.
+    at: Option<Recipient<Unsubscribe>>,
+}
+
+impl Subscribed {
+    pub(crate) const fn new(id: u64, from: Vec<(GroupId, Position)>, at: Recipient<Unsubscribe>) -> Self {
+        Self { id, from, at: Some(at) }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name of the subscription, and where it began in each bound group that was in reach. Whoever
+    /// takes it has to end it.
+    pub(crate) fn take(mut self) -> (u64, Vec<(GroupId, Position)>) {
+        self.at = None;
+        (self.id, std::mem::take(&mut self.from))
+    }
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        if let Some(at) = &self.at {
+            at.do_send(Unsubscribe(self.id)); // once
+        }
+    }
 }
 
 /// Ends a subscription.

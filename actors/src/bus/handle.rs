@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError,
-    SubscribeOptions, Subscribed, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
+    SubscribeOptions, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
     follow::{events_of, is_reserved},
 };
 use crate::{
@@ -264,7 +264,7 @@ impl Bus {
         let command =
             Subscribe { pattern, options, feed: Arc::new(feed), only: None, by_client: false, after, done };
         self.subscribe.send(command).await.map_err(|_| SubscribeError::Stopped)?;
-        let Subscribed { id, from } = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?;
+        let (id, from) = subscribed.await.unwrap_or(Err(SubscribeError::Stopped))?.take();
         Ok((Subscription::new(reader, id, self.unsubscribe.clone()), from))
     }
 
@@ -289,7 +289,8 @@ impl Bus {
     /// ```
     ///
     /// # Errors
-    /// [`SubscribeError::NoHistory`] if no node in reach keeps the group's events.
+    /// [`SubscribeError::NoHistory`] if no node in reach keeps the group's events, or none that does answers in
+    /// time.
     pub async fn follow(&self, group: &str, after: Option<Position>) -> Result<Follower, SubscribeError> {
         if !is_name(group) {
             return Err(SubscribeError::NoHistory(group.to_owned()));

@@ -5,9 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
-use quorate_membership::GroupId;
+use quorate_membership::{GroupId, Timing};
 use quorate_protocols::bus::{Pattern, Position, Want};
 
 use super::{
@@ -22,6 +23,10 @@ use crate::{
 
 /// Bytes that may wait for one subscriber beyond its queue.
 const SPILL_BYTES_MAX: usize = 32 << 20;
+
+/// The longest pause before a reader tries again to begin in a group, in spans of
+/// [`Timing::resend`].
+const RETRY_MAX: u32 = 128;
 
 /// Acknowledges a publication once everybody who had to wait has got it.
 #[derive(Debug)]
@@ -68,6 +73,8 @@ pub(crate) struct Local {
     pub(crate) only: Option<GroupId>,
     /// The groups in which it is about to begin.
     pub(super) attaching: BTreeSet<GroupId>,
+    /// The groups in which it could not begin, and how often it has tried in vain.
+    pub(super) failed: BTreeMap<GroupId, u32>,
     /// The place of the last message that it got, or was told to have missed.
     given: Option<Position>,
 }
@@ -85,6 +92,7 @@ impl Local {
             after: BTreeMap::new(),
             only: None,
             attaching: BTreeSet::new(),
+            failed: BTreeMap::new(),
             given: None,
         }
     }
@@ -100,6 +108,14 @@ impl Local {
             return follows(pattern, group);
         }
         bound.into_iter().flatten().any(|bound| bound.overlaps(pattern))
+    }
+
+    /// It could not begin in a group; returns how long to wait before it tries again, unless something
+    /// happens before.
+    pub(super) fn fail(&mut self, group: GroupId, timing: Timing) -> Duration {
+        let times = self.failed.entry(group).or_default();
+        *times = times.saturating_add(1);
+        timing.resend() * 2_u32.saturating_pow(*times - 1).min(RETRY_MAX)
     }
 
     /// Hands over a message, or keeps it, or counts it as missed. Returns whether it is kept.

@@ -34,13 +34,14 @@ impl Peers {
         done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
         subscribed: Subscribed,
     ) {
-        self.waiting.insert(subscribed.id, (done, subscribed));
+        self.waiting.insert(subscribed.id(), (done, subscribed));
     }
 
-    /// A subscription stands. Returns whether its subscriber has waited for that.
-    pub(crate) fn stands(&mut self, id: SubscriptionId) -> bool {
-        let waiting = self.waiting.remove(&id);
-        waiting.is_some_and(|(done, subscribed)| done.send(Ok(subscribed)).is_ok())
+    /// A subscription stands. It ends if nobody waits for that any more.
+    pub(crate) fn stands(&mut self, id: SubscriptionId) {
+        if let Some((done, subscribed)) = self.waiting.remove(&id) {
+            drop(done.send(Ok(subscribed)));
+        }
     }
 
     /// Tells one peer something of the buses' own.

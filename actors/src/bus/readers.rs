@@ -9,8 +9,8 @@ use quorate_protocols::bus::{Pattern, Position, SubscriptionId, Want};
 use tokio::sync::oneshot;
 
 use super::{
-    BusActor, Delivery, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe, bindings::Place,
-    commands::Subscribed, local::Local,
+    BusActor, Delivery, Missed, Overflow, Subscribe, SubscribeError, SubscribeOptions, Unsubscribe,
+    bindings::Place, commands::Subscribed, local::Local,
 };
 use crate::{
     group::{Covers, Resubscribe, Untail},
@@ -40,12 +40,11 @@ impl BusActor {
         local.after = after.into_iter().collect();
         self.locals.insert(id, local);
         let attaching = join_all(self.attach(id, only));
-        ctx.spawn(attaching.into_actor(self).map(move |from, actor, _| {
-            let subscribed = Subscribed { id, from: from.into_iter().flatten().collect() };
+        ctx.spawn(attaching.into_actor(self).map(move |from, actor, ctx| {
+            let from = from.into_iter().flatten().collect();
+            let subscribed = Subscribed::new(id, from, ctx.address().recipient());
             if only.is_some() {
-                if done.send(Ok(subscribed)).is_err() {
-                    actor.unsubscribe(id);
-                }
+                drop(done.send(Ok(subscribed))); // whoever has given up ends it
             } else {
                 actor.peers.wait(done, subscribed);
                 actor.routing(|router, out| router.await_standing(id, out));
@@ -53,9 +52,10 @@ impl BusActor {
         }));
     }
 
-    /// Whether a subscriber reads what a group delivers.
+    /// Whether a subscriber reads what a group delivers, or will once somebody in reach carries it again.
     pub(super) fn reads(&self, id: SubscriptionId, group: GroupId) -> bool {
-        self.locals.get(&id).is_some_and(|local| local.reads(group, self.bindings.bound(group)))
+        let bound = self.bindings.bound(group).or_else(|| self.forlorn(group));
+        self.locals.get(&id).is_some_and(|local| local.reads(group, bound))
     }
 
     /// Lets a reader have what the groups deliver whose subjects it reads, all or one of them.
@@ -77,7 +77,11 @@ impl BusActor {
             // Who reads for another node stays: two newcomers would send each other round for ever.
             let may_go = after.is_some() && reads_for_itself;
             let elsewhere = may_go.then(|| self.elsewhere(group)).flatten();
-            self.locals.entry(id).and_modify(|local| local.attaching.extend([group]));
+            let mut gap = None;
+            if let Some(local) = self.locals.get_mut(&id) {
+                local.attaching.insert(group);
+                gap = local.failed.get(&group).filter(|_| after.is_none()).map(|_| Arc::clone(&feed));
+            }
             let options = SubscribeOptions { queue: None, capacity, overflow };
             attaching.push(Box::pin(async move {
                 let place = match (place, elsewhere, after) {
@@ -88,13 +92,26 @@ impl BusActor {
                     }
                     (place, ..) => place,
                 };
+                if let Some(feed) = gap {
+                    feed.skip(Missed::UNKNOWN); // since it could have begun for the first time
+                }
                 let begun = place.begin(group, pattern, options, feed, after).await;
                 let reader = begun.map(|(reader, _)| (place, reader));
-                bus.do_send(Attached { id, group, reader });
+                bus.do_send(Attached { id, group, reader, after });
                 begun?.1.map(|position| (group, position))
             }));
         }
         attaching
+    }
+
+    /// Tries again for a reader that could not begin in a group, unless it has begun since.
+    pub(super) fn attach_missing(&mut self, id: SubscriptionId, group: GroupId) {
+        let begins = |local: &Local| local.readers.contains_key(&group) || local.attaching.contains(&group);
+        if self.reads(id, group) && !self.locals.get(&id).is_some_and(begins) {
+            for attaching in self.attach(id, Some(group)) {
+                actix::spawn(attaching);
+            }
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
@@ -126,8 +143,8 @@ impl Place {
                 let command =
                     Subscribe { pattern, options, feed, only: Some(group), by_client: false, after, done };
                 uplink.send(command).await.ok()?;
-                let subscribed = subscribed.await.ok()?.ok()?;
-                Some((subscribed.id, subscribed.from.first().map(|(_, position)| *position)))
+                let (reader, from) = subscribed.await.ok()?.ok()?.take();
+                Some((reader, from.first().map(|(_, position)| *position)))
             }
         }
     }
@@ -148,6 +165,8 @@ struct Attached {
     id: u64,
     group: GroupId,
     reader: Option<(Place, u64)>,
+    /// Where it goes on.
+    after: Option<Position>,
 }
 
 /// A reader has made room.
@@ -171,17 +190,24 @@ impl Handler<Unsubscribe> for BusActor {
 
 impl Handler<Attached> for BusActor {
     type Result = ();
-    fn handle(&mut self, Attached { id, group, reader }: Attached, _: &mut Self::Context) {
+    fn handle(&mut self, Attached { id, group, reader, after }: Attached, ctx: &mut Self::Context) {
         let wants = self.reads(id, group);
-        let former = match self.locals.get_mut(&id) {
-            Some(local) => {
+        let former = match (self.locals.get_mut(&id), reader) {
+            (None, reader) => reader, // gone meanwhile
+            (Some(local), Some(begun)) => {
                 local.attaching.remove(&group);
-                match reader {
-                    Some(begun) if wants => local.readers.insert(group, begun),
-                    unwanted => unwanted,
-                }
+                local.failed.remove(&group);
+                if wants { local.readers.insert(group, begun) } else { Some(begun) }
             }
-            None => reader, // gone meanwhile
+            (Some(local), None) => {
+                local.attaching.remove(&group);
+                local.after.extend(after.map(|position| (group, position)));
+                if wants {
+                    let pause = local.fail(group, self.timing);
+                    ctx.run_later(pause, move |actor, _| actor.attach_missing(id, group));
+                }
+                None
+            }
         };
         if let Some((place, reader)) = former {
             place.release(reader);

@@ -1,4 +1,8 @@
-//! What the bus of a node makes of peers whose links are gone.
+//! What the bus of a node makes of peers whose links are gone, and of carriers of groups in the hands of a test.
+
+mod attaching;
+mod carriers;
+mod linked;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,7 +33,7 @@ fn alone() -> Addr<BusActor> {
         MemoryTransport::new(&network, config.node(), Role::Node, hello, MemoryConfig::default()).unwrap();
     let (mesh, _) = Mesh::start(Arc::new(transport), life.member(), MeshConfig::default());
     let canary = Canary::new("bus", mpsc::unbounded_channel().0);
-    BusActor::new(life.member(), mesh, config.payload_bytes_max(), canary).unwrap().start()
+    BusActor::new(life.member(), mesh, config.timing(), config.payload_bytes_max(), canary).unwrap().start()
 }
 
 /// Tells the bus what its peer had said before the link went, once that it is gone is known.

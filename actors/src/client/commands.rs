@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{
     reading::{Handed, Reading},
-    talk::{self, Ask},
+    talk::{self, Ask, Tell},
     uplink::Uplink,
 };
 use crate::{
@@ -93,12 +93,12 @@ impl AnswersFrom {
 
 impl Handler<Carriers> for Uplink {
     type Result = ();
-    fn handle(&mut self, Carriers(nodes): Carriers, _: &mut Self::Context) {
+    fn handle(&mut self, Carriers(nodes): Carriers, ctx: &mut Self::Context) {
         if !nodes.is_empty() {
             self.idle = None;
         }
         self.candidates = nodes;
-        self.choose();
+        self.choose(ctx);
         if self.candidates.is_empty() {
             self.readings
                 .keys()
@@ -112,12 +112,17 @@ impl Handler<Carriers> for Uplink {
 
 impl Handler<Answers> for Uplink {
     type Result = Result<(), Malformed>;
-    fn handle(&mut self, Answers(node, frames): Answers, _: &mut Self::Context) -> Result<(), Malformed> {
+    fn handle(&mut self, Answers(node, frames): Answers, ctx: &mut Self::Context) -> Result<(), Malformed> {
         for frame in frames {
             let (tell, payload) = talk::read(frame)?;
-            if self.active == Some(node) {
-                self.on_tell(tell, payload);
+            if matches!(tell, Tell::Welcome { .. }) {
+                self.silence.welcomes(node);
+            } else if self.active == Some(node) && self.silence.is_welcome(node) {
+                self.on_tell(tell, payload, ctx);
             }
+        }
+        if self.silence.ends(node) {
+            self.choose(ctx);
         }
         Ok(())
     }

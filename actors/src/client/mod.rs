@@ -7,6 +7,7 @@ mod inbox;
 mod pending;
 mod reading;
 mod session;
+mod silence;
 mod talk;
 mod uplink;
 
@@ -16,4 +17,6 @@ pub use handle::{Client, ClientError};
 pub(crate) use commands::{AnswersFrom, AwaitIdle, Carriers, HandOver, StopUplink};
 pub(crate) use reading::Handed;
 pub(crate) use session::{SessionDesk, serve};
+#[cfg(test)]
+pub(crate) use talk::{Ask, Tell, frame as use_frame, read as read_use};
 pub(crate) use uplink::Uplink;

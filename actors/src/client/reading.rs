@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use actix::Recipient;
 use quorate_membership::GroupId;
 use quorate_protocols::bus::{Position, Want};
 use tokio::sync::oneshot;
 
 use super::talk::Ask;
 use crate::{
-    bus::{Delivery, Local, Missed, SubscribeError, SubscribeOptions, Subscribed},
+    bus::{Delivery, Local, Missed, SubscribeError, SubscribeOptions, Subscribed, Unsubscribe},
     queue::Feed,
 };
+
+/// Whom to tell that a subscription stands, and where it is ended.
+type Waiting = (oneshot::Sender<Result<Subscribed, SubscribeError>>, Recipient<Unsubscribe>);
 
 /// A subscription at the user's end: what it has got so far, so that it goes on at another node.
 #[derive(Debug)]
@@ -20,11 +24,17 @@ pub(super) struct Reading {
     /// What was got of each group.
     after: BTreeMap<GroupId, Position>,
     /// Who waits for it to stand.
-    done: Option<oneshot::Sender<Result<Subscribed, SubscribeError>>>,
+    done: Option<Waiting>,
     /// Messages that were handed over since room for more was told.
     handed_over: usize,
-    /// Whether it stood at a node before.
+    /// Whether it stood at a node before, or its subscriber was told that it stands.
     stood: bool,
+    /// Whether the node that is used now has answered.
+    answered: bool,
+    /// How often in succession nodes have refused it.
+    refusals: u32,
+    /// Whether something may be missed before it begins, which is still to be said.
+    gap: bool,
     /// Where it began in the one group that it reads.
     began: Option<Position>,
     /// Who takes it over, and from which position on.
@@ -46,12 +56,24 @@ impl Reading {
         options: SubscribeOptions,
         feed: Arc<Feed<Delivery>>,
         after: Vec<(GroupId, Position)>,
-        done: oneshot::Sender<Result<Subscribed, SubscribeError>>,
+        done: Option<Waiting>,
     ) -> Self {
         let local = Local::new(want, options.overflow, feed);
         let after: BTreeMap<_, _> = after.into_iter().collect();
         let began = after.values().next().copied();
-        Self { local, options, after, done: Some(done), handed_over: 0, stood: false, began, heir: None }
+        Self {
+            local,
+            options,
+            after,
+            done,
+            handed_over: 0,
+            stood: false,
+            answered: false,
+            refusals: 0,
+            gap: false,
+            began,
+            heir: None,
+        }
     }
 
     /// Somebody takes it over as soon as it has come to a position.
@@ -59,10 +81,11 @@ impl Reading {
         self.heir = Some((from, heir));
     }
 
-    /// Whether it has come so far that it can be taken over, or can get no further.
+    /// Whether it has come so far that it can be taken over, or can get no further, or was promised to begin
+    /// and has not.
     pub(super) fn is_due(&self, is_stuck: bool) -> bool {
         let Some((from, _)) = &self.heir else { return false };
-        is_stuck || self.seen().is_some_and(|seen| from.is_after(seen) == Some(false))
+        is_stuck || self.seen().map_or(!self.answered, |seen| from.is_after(seen) == Some(false))
     }
 
     fn seen(&self) -> Option<Position> {
@@ -82,13 +105,23 @@ impl Reading {
     pub(super) fn ask(&mut self, id: u64) -> Ask {
         // What waits here already takes room as well; the next node counts anew.
         self.handed_over = 0;
+        self.answered = false;
         let after = self.after.iter().map(|(group, position)| (*group, *position)).collect();
-        if self.stood && self.after.is_empty() {
-            // What was passed on meanwhile went to others.
-            self.local.feed.skip(Missed::UNKNOWN);
-        }
+        // What was passed on meanwhile went to others.
+        self.gap |= self.stood && self.after.is_empty();
         let (pattern, options) = (self.local.want.pattern.clone(), self.options.clone());
         Ask::Subscribe { id, pattern, options, again: self.stood, after }
+    }
+
+    /// Whether the node that is used now has answered.
+    pub(super) const fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// The node has refused it, and is to be asked again; returns how often in succession that was so.
+    pub(super) const fn refused(&mut self) -> u32 {
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals
     }
 
     /// It stands, or not; returns whether it goes on.
@@ -98,26 +131,32 @@ impl Reading {
         result: Result<Vec<(GroupId, Position)>, SubscribeError>,
     ) -> bool {
         let goes_on = result.is_ok();
+        (self.answered, self.refusals) = (true, 0);
         self.stood |= goes_on;
+        if std::mem::take(&mut self.gap) && goes_on {
+            self.local.feed.skip(Missed::UNKNOWN);
+        }
         if let Ok(from) = &result {
             for (group, position) in from {
                 self.after.entry(*group).or_insert(*position);
             }
             self.began = self.began.or_else(|| from.first().map(|(_, position)| *position));
         }
-        if let Some(done) = self.done.take() {
-            // Whoever gave up unsubscribes by dropping the reader.
-            let _ = done.send(result.map(|from| Subscribed { id, from }));
+        if let Some((done, uplink)) = self.done.take() {
+            drop(done.send(result.map(|from| Subscribed::new(id, from, uplink))));
         } else if let Err(error) = result {
             tracing::warn!(%error, pattern = %self.local.want.pattern, "a subscription ended");
         }
         goes_on
     }
 
-    /// Answers the subscriber though no node is in reach: it stands as soon as one is.
+    /// Answers the subscriber though no node in reach has answered: it stands as soon as one does, and is
+    /// told then that it may have missed something, unless it goes on at a position.
     pub(super) fn stands_later(&mut self, id: u64) {
-        if let Some(done) = self.done.take() {
-            let _ = done.send(Ok(Subscribed { id, from: Vec::new() }));
+        if let Some((done, uplink)) = self.done.take() {
+            self.stood = true;
+            self.gap = self.after.is_empty();
+            drop(done.send(Ok(Subscribed::new(id, Vec::new(), uplink))));
         }
     }
 

@@ -286,13 +286,11 @@ impl Session {
 }
 
 /// Ends a subscription at the bus when the reading ends, however it ends.
-struct Release(Addr<BusActor>, Option<u64>);
+struct Release(Addr<BusActor>, u64);
 
 impl Drop for Release {
     fn drop(&mut self) {
-        if let Some(id) = self.1 {
-            self.0.do_send(Unsubscribe(id));
-        }
+        self.0.do_send(Unsubscribe(self.1));
     }
 }
 
@@ -305,10 +303,10 @@ async fn read(
     mut reader: Reader<crate::bus::Delivery>,
     credit: Rc<Credit>,
 ) {
-    let subscribed = subscribed.await.unwrap_or(Err(SubscribeError::Stopped));
-    let _release = Release(bus, subscribed.as_ref().ok().map(|subscribed| subscribed.id));
+    let subscribed = subscribed.await.unwrap_or(Err(SubscribeError::Stopped)).map(Subscribed::take);
+    let _release = subscribed.as_ref().ok().map(|(reader, _)| Release(bus, *reader));
     let failed = subscribed.is_err();
-    let said = Tell::Subscribed { id, result: subscribed.map(|subscribed| subscribed.from) };
+    let said = Tell::Subscribed { id, result: subscribed.map(|(_, from)| from) };
     let Some(frame) = talk::frame(&said, Bytes::new()) else { return };
     if tell.push_waiting(frame).await.is_err() || failed {
         return;

@@ -1,10 +1,10 @@
 //! The user's end: chooses a node, and goes on at another one when it is lost.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{GroupId, Member, NodeId};
+use quorate_membership::{GroupId, Member, NodeId, Timing};
 use quorate_protocols::bus::{PublisherId, Want};
 use quorate_transport::{CloseReason, Mesh, OutboxError, SendError};
 use tokio::sync::oneshot;
@@ -14,6 +14,7 @@ use super::{
     inbox::Inbox,
     pending::Pendings,
     reading::Reading,
+    silence::Silence,
     talk::{self, Ask, Tell},
 };
 use crate::{
@@ -41,8 +42,12 @@ pub(crate) struct Uplink {
     inbox: Option<Inbox>,
     questions: BTreeMap<u64, oneshot::Sender<Option<Bytes>>>,
     next_question: u64,
-    /// Whether subscribers wait until a node is in reach.
-    patient: bool,
+    /// How long subscribers wait for a node that is in reach; without it until one has answered, however
+    /// long it takes.
+    pub(super) patience: Option<Duration>,
+    pub(super) silence: Silence,
+    /// Counts how often another node was used than before, or none.
+    pub(super) era: u64,
     /// Who wants to be told once nothing is waited for.
     pub(super) idle: Option<oneshot::Sender<()>>,
 }
@@ -65,10 +70,12 @@ impl Drop for Uplink {
 
 impl Uplink {
     /// For a node that does not carry a group.
-    pub(crate) fn for_group(group: GroupId, mesh: Mesh, me: Member) -> Self {
+    pub(crate) fn for_group(group: GroupId, mesh: Mesh, me: Member, timing: Timing) -> Self {
         // Session zero is that of the node's own publications to groups that it carries.
         let publisher = PublisherId { member: me, session: 1 };
-        Self::new(mesh, UseLanes::group(group), publisher, None)
+        let mut uplink = Self::new(mesh, UseLanes::group(group), publisher, None);
+        uplink.patience = Some(timing.service());
+        uplink
     }
 
     /// For a client.
@@ -86,7 +93,9 @@ impl Uplink {
             pendings: Pendings::new(publisher),
             readings: BTreeMap::new(),
             next_reading: INBOX + 1,
-            patient: inbox.is_some(),
+            patience: None,
+            silence: Silence::default(),
+            era: 0,
             idle: None,
             inbox,
             questions: BTreeMap::new(),
@@ -94,24 +103,37 @@ impl Uplink {
         }
     }
 
-    /// Takes the first candidate that is linked, unless the present one still is.
-    pub(super) fn choose(&mut self) {
-        if self.active.is_some_and(|node| self.candidates.contains(&node)) {
+    /// Takes the first candidate that is linked and answers, unless the present one still does.
+    pub(super) fn choose(&mut self, ctx: &mut Context<Self>) {
+        self.silence.keep(&self.candidates);
+        let linked = self.candidates.iter().copied().filter(|node| self.mesh.peer(*node).is_some());
+        let linked: Vec<NodeId> = linked.collect();
+        let present = self.active.filter(|node| self.candidates.contains(node));
+        let chosen = self.silence.choose(present, &linked);
+        if chosen == self.active {
             return;
         }
-        let lost = self.active.take();
-        if let Some(node) = lost {
-            tracing::info!(%node, "the node that was used is lost");
+        if let Some(node) = self.active.take() {
+            tracing::info!(%node, "a node is used no longer");
+            self.take_leave(node);
         }
-        let linked = self.candidates.iter().copied().find(|node| self.mesh.peer(*node).is_some());
-        let Some(node) = linked else { return };
-        tracing::info!(%node, "a node is used");
-        self.active = Some(node);
-        self.begin();
+        self.active = chosen;
+        self.era += 1;
+        match chosen {
+            Some(node) => {
+                tracing::info!(%node, "a node is used");
+                self.begin(node, ctx);
+            }
+            None if self.patience.is_some() => {
+                self.readings.iter_mut().for_each(|(id, reading)| reading.stands_later(*id));
+            }
+            None => {}
+        }
     }
 
     /// Asks a node for all that stands here.
-    fn begin(&mut self) {
+    fn begin(&mut self, node: NodeId, ctx: &mut Context<Self>) {
+        self.silence.begins(node);
         self.ask(&Ask::Begin { publisher: self.publisher });
         if let Some(Ok(pattern)) = self.inbox.as_ref().map(Inbox::pattern) {
             let options = SubscribeOptions::default().buffered();
@@ -121,6 +143,7 @@ impl Uplink {
         for ask in asks {
             self.ask(&ask);
         }
+        self.watch(self.readings.keys().copied().collect(), ctx);
         let (again, failed) = self.pendings.lost();
         for pending in failed {
             pending.done.tell(Err(PublishError::MayHaveHappened));
@@ -134,13 +157,19 @@ impl Uplink {
 
     /// Asks something that is rare and short.
     pub(super) fn ask(&self, ask: &Ask) {
-        if let Err(error) = self.ask_with(ask, Bytes::new()) {
+        if let Some(node) = self.active {
+            self.ask_of(node, ask);
+        }
+    }
+
+    pub(super) fn ask_of(&self, node: NodeId, ask: &Ask) {
+        if let Err(error) = self.ask_with(node, ask, Bytes::new()) {
             tracing::error!(%error, "something was not asked");
         }
     }
 
-    fn ask_with(&self, ask: &Ask, payload: Bytes) -> Result<(), PublishError> {
-        let Some(peer) = self.active.and_then(|node| self.mesh.peer(node)) else { return Ok(()) };
+    fn ask_with(&self, node: NodeId, ask: &Ask, payload: Bytes) -> Result<(), PublishError> {
+        let Some(peer) = self.mesh.peer(node) else { return Ok(()) };
         let frame =
             talk::frame(ask, payload).ok_or_else(|| PublishError::Refused("it cannot be written".into()))?;
         // The publishers' room for messages in flight bounds what may wait; the rest is rare.
@@ -156,9 +185,9 @@ impl Uplink {
 
     /// Has the node publish something, now or as soon as there is one.
     pub(super) fn publish(&mut self, number: u64, again: bool) {
-        if self.active.is_some()
+        if let Some(node) = self.active
             && let Some((ask, payload)) = self.pendings.ask(number, again)
-            && let Err(error) = self.ask_with(&ask, payload)
+            && let Err(error) = self.ask_with(node, &ask, payload)
         {
             self.settle(number, Err(error));
         }
@@ -170,12 +199,18 @@ impl Uplink {
         if bytes <= limit { Ok(()) } else { Err(PublishError::TooLarge { bytes, limit }) }
     }
 
-    pub(super) fn on_tell(&mut self, tell: Tell, payload: Bytes) {
+    pub(super) fn on_tell(&mut self, tell: Tell, payload: Bytes, ctx: &mut Context<Self>) {
         match tell {
-            Tell::Welcome { .. } => {}
+            Tell::Welcome { .. } => {} // taken note of before
             Tell::Outcomes(outcomes) => {
                 for (number, outcome) in outcomes {
                     self.settle(number, outcome);
+                }
+            }
+            Tell::Subscribed { id, result: Err(error) } if self.patience.is_some() => {
+                tracing::warn!(%error, "a node refuses to let subscribers read, and is asked again");
+                if let Some(refusals) = self.readings.get_mut(&id).map(Reading::refused) {
+                    self.ask_again(id, refusals, ctx);
                 }
             }
             Tell::Subscribed { id, result } => {
@@ -299,10 +334,12 @@ impl Uplink {
         // Rare: once each time that a reader was full and has read half of it.
         feed.on_room(move || addr.do_send(Pump(id)));
         let want = Want { pattern, queue: options.queue.clone() };
+        let done = Some((done, ctx.address().recipient()));
         let mut reading = Reading::new(want, options, feed, after, done);
         if self.active.is_some() {
             self.ask(&reading.ask(id));
-        } else if !self.patient {
+            self.watch(vec![id], ctx);
+        } else if self.patience.is_some() {
             reading.stands_later(id);
         }
         self.readings.insert(id, reading);

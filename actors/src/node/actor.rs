@@ -102,10 +102,15 @@ impl NodeActor {
         let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
         let (groups, pulse) = (Directory::default(), Pulse::new(clock, config.timing()));
         let signs = Signs::new(clock);
-        let bus =
-            BusActor::new(me, mesh.clone(), config.payload_bytes_max(), Canary::new("bus", alarm.clone()))
-                .map_err(|error| StartError::Stopped(error.to_string()))?
-                .start();
+        let bus = BusActor::new(
+            me,
+            mesh.clone(),
+            config.timing(),
+            config.payload_bytes_max(),
+            Canary::new("bus", alarm.clone()),
+        )
+        .map_err(|error| StartError::Stopped(error.to_string()))?
+        .start();
         let (stopped, on_stop) = watch::channel(None);
         let declared = config.groups().iter().filter(|spec| spec.declares(me.node));
         let declared = declared.flat_map(|spec| spec.declared()).collect();

@@ -13,7 +13,7 @@ fn reading(after: Position) -> Reading {
     let (feed, _reader) = queue(1 << 20, 1 << 30);
     let want = Want { pattern: "a".parse().unwrap(), queue: None };
     let after = vec![(GroupId::new(1), after)];
-    Reading::new(want, SubscribeOptions::default(), Arc::new(feed), after, oneshot::channel().0)
+    Reading::new(want, SubscribeOptions::default(), Arc::new(feed), after, None)
 }
 
 fn gets(reading: &mut Reading, position: Position) {
