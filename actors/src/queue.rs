@@ -33,6 +33,8 @@ struct State<T> {
     reader: Option<Waker>,
     /// Whether the writer wants to be told of room.
     starved: bool,
+    /// Whether the writer keeps items that come before what others offer.
+    backlog: bool,
     on_room: Vec<OnRoom>,
     ended: bool,
     abandoned: bool,
@@ -64,6 +66,7 @@ pub(crate) fn queue<T>(items_max: usize, bytes_max: usize) -> (Feed<T>, Reader<T
         bytes: 0,
         reader: None,
         starved: false,
+        backlog: false,
         on_room: Vec::new(),
         ended: false,
         abandoned: false,
@@ -92,7 +95,21 @@ impl<T> State<T> {
 impl<T> Feed<T> {
     /// Offers an item of so many bytes. If there is no room, the writer is told once there is.
     pub(crate) fn offer(&self, item: T, bytes: usize) -> Offer<T> {
-        let mut state = lock(&self.0);
+        Self::put(lock(&self.0), item, bytes)
+    }
+
+    /// The same for somebody beside the writer: there is no room while the writer has a backlog.
+    pub(crate) fn offer_beside(&self, item: T, bytes: usize) -> Offer<T> {
+        let state = lock(&self.0);
+        if state.backlog && !state.abandoned { Offer::Full(item) } else { Self::put(state, item, bytes) }
+    }
+
+    /// The writer keeps items of its own that come next, or no longer does.
+    pub(crate) fn set_backlog(&self, waits: bool) {
+        lock(&self.0).backlog = waits;
+    }
+
+    fn put(mut state: MutexGuard<'_, State<T>>, item: T, bytes: usize) -> Offer<T> {
         if state.abandoned {
             return Offer::Abandoned;
         }
@@ -238,6 +255,20 @@ mod tests {
             reader.next().await;
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[actix::test]
+    async fn what_the_writer_keeps_comes_before_what_others_offer() {
+        let (feed, mut reader) = queue(1, BYTES_MAX);
+        assert_eq!(feed.offer_beside('a', 1), Offer::Taken);
+        assert_eq!(feed.offer('b', 1), Offer::Full('b'));
+        feed.set_backlog(true);
+        assert_eq!(reader.next().await, Some(Slot::Item('a')));
+        assert_eq!(feed.offer_beside('c', 1), Offer::Full('c'));
+        assert_eq!(feed.offer('b', 1), Offer::Taken);
+        feed.set_backlog(false);
+        assert_eq!(reader.next().await, Some(Slot::Item('b')));
+        assert_eq!(feed.offer_beside('c', 1), Offer::Taken);
     }
 
     #[test]

@@ -56,6 +56,15 @@ impl Cluster {
         order: Order,
         faults: Option<Faults>,
     ) -> Result<Self, BenchError> {
+        Self::start_with(members, faults, |group| group.order(order)).await
+    }
+
+    /// The same with any kind of group.
+    pub(crate) async fn start_with(
+        members: usize,
+        faults: Option<Faults>,
+        shape: impl Fn(GroupSettings) -> GroupSettings,
+    ) -> Result<Self, BenchError> {
         let ca = Arc::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?);
         let mut places: Vec<Place> = Vec::with_capacity(members);
         let mut seeds = Vec::new();
@@ -63,7 +72,7 @@ impl Cluster {
             let arbiter = Arbiter::new();
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
-            settings.groups.push(GroupSettings::new(GROUP, 1..=members as u64).order(order));
+            settings.groups.push(shape(GroupSettings::new(GROUP, 1..=members as u64)));
             let (ca, faults) = (Arc::clone(&ca), faults.clone());
             let (node, addr) = on(&arbiter, move || start(settings, ca, faults)).result().await?;
             seeds.push(addr);

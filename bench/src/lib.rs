@@ -5,6 +5,7 @@
 //! both alike. A figure is the median of its rounds with their range, and a ratio is the median of
 //! the ratios of neighbouring rounds.
 
+mod bus;
 mod cluster;
 mod control;
 mod crypto;
@@ -25,6 +26,7 @@ mod stage;
 mod summary;
 mod transport;
 
+pub use bus::{BusArgs, NotATarget, Target, bus};
 pub use control::{ControlArgs, control};
 pub use crypto::{CryptoArgs, crypto};
 pub use error::BenchError;

@@ -39,6 +39,24 @@ fn heartbeats_are_measured_beside_data_and_idle() {
 }
 
 #[test]
+fn publishers_are_measured_past_the_bus_actor_and_through_it() {
+    let place = Place::new();
+    let figures = place.ok("bench bus --publishers 1,2 --to nobody,group --rounds 1 --round 20ms --json");
+    let cases: Vec<serde_json::Value> =
+        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
+    assert_eq!(
+        named,
+        [
+            "1 thread, nobody subscribes, 64 B throughput",
+            "2 threads, nobody subscribes, 64 B throughput",
+            "1 thread, bound to a group of one, 64 B throughput",
+            "2 threads, bound to a group of one, 64 B throughput",
+        ]
+    );
+}
+
+#[test]
 fn ciphers_are_measured_beside_the_one_that_nodes_prefer() {
     let place = Place::new();
     let figures = place.ok("bench crypto --sizes 1024 --rounds 1 --round 20ms --json");

@@ -1,6 +1,6 @@
 //! The bus of a node: carries out what [`Router`] and the bindings of subjects decide.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::{
     commands::unheard,
     local::{Local, Receipt},
     peers::Peers,
+    routes::{RouteWriter, Routes},
     talk::{At, Talk},
 };
 use crate::{
@@ -31,6 +32,8 @@ const SWEEP_EVERY: u64 = 1024;
 /// The bus of a node.
 #[derive(Debug)]
 pub(crate) struct BusActor {
+    // The first to be dropped: what the table names ends with the fields below, and not while it is locked.
+    pub(super) routes: RouteWriter,
     pub(super) addr: Option<Addr<Self>>,
     pub(super) me: Member,
     pub(super) mesh: Mesh,
@@ -73,15 +76,23 @@ impl BusActor {
             bindings: Bindings::default(),
             served: BTreeMap::new(),
             payload_bytes_max,
+            routes: RouteWriter::new(payload_bytes_max),
             requests: BTreeMap::new(),
             canary,
         })
+    }
+
+    /// What publishers on any thread read.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes.read()
     }
 
     /// Lets the core decide something, and carries out what it wants done.
     pub(super) fn routing<T>(&mut self, act: impl FnOnce(&mut Router, &mut Vec<RouterEffect>) -> T) -> T {
         let mut effects = Vec::new();
         let decided = act(&mut self.router, &mut effects);
+        // Before anybody is told that it has come about.
+        self.routes.forget();
         self.perform(effects);
         decided
     }
@@ -181,7 +192,7 @@ impl BusActor {
         }
     }
 
-    fn request(&mut self, Request { subject, payload, done, held }: Request) {
+    fn request(&mut self, Request { subject, payload, done, held, ticket }: Request) {
         match self.router.request(&subject) {
             Ok(None) => drop(done.send(Err(RequestError::NoResponders(subject)))),
             Ok(Some((number, reply_to))) => {
@@ -192,10 +203,11 @@ impl BusActor {
                 }
                 self.requests.insert(number, done);
                 let done = unheard(held);
-                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done });
+                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done, ticket: None });
             }
             Err(error) => drop(done.send(Err(PublishError::from(error).into()))),
         }
+        drop(ticket);
     }
 
     fn on_frame(&mut self, from: NodeId, link: LinkId, frame: Frame) -> Result<(), Malformed> {

@@ -13,6 +13,7 @@ use quorate_transport::Lane;
 use super::{
     BusActor, Missed, Publish, PublishError,
     commands::{Forward, PublishFor},
+    routes::Change,
     talk::Talk,
 };
 use crate::{
@@ -48,6 +49,7 @@ impl BusActor {
     pub(super) fn binding<T>(&mut self, act: impl FnOnce(&mut Bindings, &mut Vec<BindingEffect>) -> T) -> T {
         let mut effects = Vec::new();
         let decided = act(&mut self.bindings, &mut effects);
+        self.routes.forget();
         for effect in effects {
             self.rebind(effect);
         }
@@ -154,7 +156,7 @@ impl BusActor {
     /// # Errors
     /// [`PublishError::NotBound`] if nobody in reach carries that group any more, and readers or
     /// publishers here wait for it: to publish past it would lose the message.
-    fn group_of(&self, subject: &Subject) -> Result<Option<GroupId>, PublishError> {
+    pub(super) fn group_of(&self, subject: &Subject) -> Result<Option<GroupId>, PublishError> {
         let group = self.bindings.group_of(subject);
         let waited_for = |it: &Served| it.forlorn.iter().any(|pattern| pattern.matches(subject));
         if group.is_none() && self.served.values().any(waited_for) {
@@ -204,7 +206,7 @@ impl BusActor {
     }
 
     pub(super) fn publish_now(&mut self, command: Publish) {
-        let Publish { subject, reply_to, payload, done } = command;
+        let Publish { subject, reply_to, payload, done, .. } = command;
         let (bytes, limit) = (payload.len(), self.payload_bytes_max);
         if bytes > limit {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
@@ -225,7 +227,9 @@ impl BusActor {
         }
         let group = match self.group_of(&subject) {
             Ok(Some(group)) => group,
-            Ok(None) if !again => return self.publish_now(Publish { subject, reply_to, payload, done }),
+            Ok(None) if !again => {
+                return self.publish_now(Publish { subject, reply_to, payload, done, ticket: None });
+            }
             Ok(None) => return done.tell(Err(PublishError::MayHaveHappened)),
             Err(error) => return done.tell(Err(error)),
         };
@@ -289,12 +293,15 @@ struct Idle(GroupId);
 /// A group with bound subjects is known, and carried here if there is an actor.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct Hosted(pub(crate) Arc<GroupSpec>, pub(crate) Option<Addr<Replication>>);
+pub(crate) struct Hosted(pub(crate) Arc<GroupSpec>, pub(crate) Option<Addr<Replication>>, pub(crate) Change);
 
 impl Handler<Publish> for BusActor {
     type Result = ();
-    fn handle(&mut self, command: Publish, _: &mut Self::Context) {
+    fn handle(&mut self, mut command: Publish, _: &mut Self::Context) {
+        let ticket = command.ticket.take();
+        self.learn(&command.subject);
         self.publish_now(command);
+        drop(ticket);
     }
 }
 
@@ -323,7 +330,8 @@ impl Handler<Idle> for BusActor {
 
 impl Handler<Hosted> for BusActor {
     type Result = ();
-    fn handle(&mut self, Hosted(spec, here): Hosted, _: &mut Self::Context) {
+    fn handle(&mut self, Hosted(spec, here, change): Hosted, _: &mut Self::Context) {
         self.on_hosted(&spec, here.as_ref());
+        drop(change);
     }
 }

@@ -10,9 +10,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
-    Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError,
+    BusActor, Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError,
     SubscribeOptions, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
     follow::{events_of, is_reserved},
+    routes::{Rest, Routes, Shortcut, Ticket},
 };
 use crate::{
     group::Done,
@@ -51,6 +52,7 @@ pub struct Bus {
     subscribe: Recipient<Subscribe>,
     unsubscribe: Recipient<Unsubscribe>,
     in_flight: Room,
+    shortcut: Option<Shortcut>,
 }
 
 /// A publication on its way. Dropping this changes nothing about it.
@@ -118,7 +120,21 @@ impl Bus {
             subscribe: actor.clone().recipient(),
             unsubscribe: actor.clone().recipient(),
             in_flight: Room::new(IN_FLIGHT_BYTES_MAX),
+            shortcut: None,
         }
+    }
+
+    /// The bus of a node in this process, past whose actor goes what may.
+    pub(crate) fn within(actor: &Addr<BusActor>, routes: Arc<Routes>) -> Self {
+        Self { shortcut: Some(Shortcut::new(routes, actor.clone())), ..Self::over(actor) }
+    }
+
+    /// The same handle, all of whose messages go through the bus actor, for comparison.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn through_actor(mut self) -> Self {
+        self.shortcut = None;
+        self
     }
 
     /// Publishes a message and waits until it is acknowledged; see [`Publishing::acknowledged`].
@@ -134,7 +150,8 @@ impl Bus {
     }
 
     /// Publishes a message and waits only while too many of this handle's messages are on their
-    /// way, so that many may be. They arrive in the order of these calls.
+    /// way, so that many may be. They arrive in the order of these calls, and those of a clone of the
+    /// handle after all whose calls had returned before.
     ///
     /// # Errors
     /// [`PublishError`]; nothing was published then.
@@ -182,6 +199,10 @@ impl Bus {
         self.in_flight.take(bytes).await
     }
 
+    fn ticket(&self) -> Option<Ticket> {
+        self.shortcut.as_ref().map(Shortcut::ticket)
+    }
+
     async fn hand_over(
         &self,
         subject: Subject,
@@ -192,8 +213,19 @@ impl Bus {
         let held = self.room(payload.len()).await;
         let (asker, outcome) = oneshot::channel();
         let done = Done::Once(asker, held);
-        let command = Publish { subject, reply_to, payload, done };
-        self.publish.send(command).await.map_err(|_| PublishError::Stopped)?;
+        let message = Publish { subject, reply_to, payload, done, ticket: None };
+        let rest = match &self.shortcut {
+            Some(shortcut) => shortcut.hand_on(message),
+            None => Rest::All(message),
+        };
+        match (rest, &self.shortcut) {
+            (Rest::All(mut message), _) => {
+                message.ticket = self.ticket();
+                self.publish.send(message).await.map_err(|_| PublishError::Stopped)?;
+            }
+            (Rest::Some(rest), Some(shortcut)) => shortcut.leave(rest).await,
+            _ => {}
+        }
         Ok(Publishing(outcome))
     }
 
@@ -212,7 +244,7 @@ impl Bus {
             check_subject(&subject)?;
             let held = self.room(payload.len()).await;
             let (done, answer) = oneshot::channel();
-            let command = Request { subject: subject.clone(), payload, done, held };
+            let command = Request { subject: subject.clone(), payload, done, held, ticket: self.ticket() };
             self.request.send(command).await.map_err(|_| PublishError::Stopped)?;
             answer.await.unwrap_or(Err(PublishError::Stopped.into()))
         };

@@ -129,6 +129,7 @@ impl Local {
         };
         if self.overflow != Overflow::Skip && self.spill_bytes + weight <= SPILL_BYTES_MAX {
             self.spill_bytes += weight;
+            self.feed.set_backlog(true);
             let holds_back = self.overflow == Overflow::Backpressure;
             self.spill.push_back((delivery, receipt.filter(|_| holds_back).cloned()));
             true
@@ -168,6 +169,7 @@ impl Local {
                 }
             }
         }
+        self.feed.set_backlog(false);
         count
     }
 }

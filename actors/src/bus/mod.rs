@@ -12,6 +12,7 @@ mod handover;
 mod local;
 mod peers;
 mod readers;
+mod routes;
 mod subscription;
 mod talk;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub(crate) use envelope::{Envelope, Opened, head, open};
 pub(crate) use follow::{is_reserved, tell_message, tell_view};
 pub(crate) use handle::{IN_FLIGHT_BYTES_MAX, check_subject};
 pub(crate) use local::Local;
+pub(crate) use routes::Routes;
 pub(crate) use subscription::WAITING_BYTES_MAX;

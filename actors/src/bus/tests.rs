@@ -1,4 +1,5 @@
-//! What the bus of a node makes of peers whose links are gone, and of carriers of groups in the hands of a test.
+//! What the bus of a node makes of peers whose links are gone, of changes on their way to it, and of carriers of
+//! groups in the hands of a test.
 
 mod attaching;
 mod carriers;
@@ -8,14 +9,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use quorate_membership::NodeId;
 use quorate_protocols::bus::{Announcement, Carried, LinkId, Want};
 use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Mesh, MeshConfig, Role};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Bus, BusActor, PeerDown, PeerFrames, PeerUp, RequestError, talk::Talk};
+use super::{Bus, BusActor, Hosted, PeerDown, PeerFrames, PeerUp, RequestError, Routes, talk::Talk};
 use crate::{
-    config::{NodeConfig, NodeSettings},
+    config::{GroupSettings, GroupSpec, NodeConfig, NodeSettings},
     node::Canary,
 };
 
@@ -25,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The bus of a node that is linked to nobody.
 fn alone() -> Addr<BusActor> {
+    alone_with_routes().0
+}
+
+fn alone_with_routes() -> (Addr<BusActor>, Arc<Routes>) {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = NodeConfig::try_from(NodeSettings::new(1, "demo", nowhere)).unwrap();
     let life = config.begin_life().unwrap();
@@ -33,7 +39,10 @@ fn alone() -> Addr<BusActor> {
         MemoryTransport::new(&network, config.node(), Role::Node, hello, MemoryConfig::default()).unwrap();
     let (mesh, _) = Mesh::start(Arc::new(transport), life.member(), MeshConfig::default());
     let canary = Canary::new("bus", mpsc::unbounded_channel().0);
-    BusActor::new(life.member(), mesh, config.timing(), config.payload_bytes_max(), canary).unwrap().start()
+    let actor =
+        BusActor::new(life.member(), mesh, config.timing(), config.payload_bytes_max(), canary).unwrap();
+    let routes = actor.routes();
+    (actor.start(), routes)
 }
 
 /// Tells the bus what its peer had said before the link went, once that it is gone is known.
@@ -61,4 +70,22 @@ async fn what_a_peer_carries_is_not_kept_if_it_is_read_after_its_link_is_gone() 
     // Otherwise it would wait for a node that carries the group.
     let published = timeout(PATIENCE, Bus::over(&actor).publish("log.app", "")).await;
     assert_eq!(published, Ok(Ok(())));
+}
+
+#[actix::test]
+async fn whoever_learns_that_subjects_are_bound_before_the_bus_does_publishes_to_the_group() {
+    let (actor, routes) = alone_with_routes();
+    let bus = Bus::within(&actor, Arc::clone(&routes));
+    bus.publish("log.app", "").await.unwrap();
+    assert_eq!(bus.publish("log.app", "").now_or_never(), Some(Ok(())), "it needs no actor");
+    let spec = GroupSpec::try_from(GroupSettings::new("log", [2]).bind("log.>")).unwrap();
+    // As when a group is joined: the news is in the mailbox.
+    actor.do_send(Hosted(Arc::new(spec), None, routes.change()));
+    let mut published = Box::pin(bus.publish("log.app", ""));
+    assert_eq!((&mut published).now_or_never(), None);
+    // It waits for a node that carries the group, as what comes later does, when the news has arrived.
+    let answered = bus.request("nobody", "", PATIENCE).await;
+    assert!(matches!(answered, Err(RequestError::NoResponders(_))), "{answered:?}");
+    assert_eq!((&mut published).now_or_never(), None);
+    assert_eq!(bus.publish("log.app", "").now_or_never(), None);
 }

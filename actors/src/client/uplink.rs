@@ -278,7 +278,7 @@ impl Uplink {
         }
     }
 
-    pub(super) fn request(&mut self, Request { subject, payload, done, held }: Request) {
+    pub(super) fn request(&mut self, Request { subject, payload, done, held, .. }: Request) {
         let Some(inbox) = &mut self.inbox else { return };
         if let Err(error) = Self::check(&payload) {
             return drop(done.send(Err(error.into())));
@@ -295,7 +295,7 @@ impl Uplink {
     }
 
     /// Publishes for the user itself.
-    pub(super) fn publish_own(&mut self, Publish { subject, reply_to, payload, done }: Publish) {
+    pub(super) fn publish_own(&mut self, Publish { subject, reply_to, payload, done, .. }: Publish) {
         if let Err(error) = Self::check(&payload) {
             return done.tell(Err(error));
         }

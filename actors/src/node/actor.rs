@@ -21,7 +21,7 @@ use super::{
     round_trip::BeginRoundTrip,
 };
 use crate::{
-    bus::{BusActor, PeerDown, PeerUp, StopBus, UplinkOf},
+    bus::{Bus, BusActor, PeerDown, PeerUp, Routes, StopBus, UplinkOf},
     client::{self, AnswersFrom, SessionDesk},
     clock::Clock,
     config::{Life, NodeConfig},
@@ -47,6 +47,7 @@ pub(crate) struct NodeActor {
     pub(super) pulse: Pulse,
     signs: Signs,
     pub(super) bus: Addr<BusActor>,
+    pub(super) routes: Arc<Routes>,
     pub(super) membership: Addr<Membership>,
     pub(super) alarm: mpsc::UnboundedSender<String>,
     stopped: watch::Sender<Option<StopReason>>,
@@ -57,7 +58,7 @@ pub(crate) struct NodeActor {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) node: Addr<NodeActor>,
-    pub(crate) bus: Addr<BusActor>,
+    pub(crate) bus: Bus,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
 }
 
@@ -109,8 +110,9 @@ impl NodeActor {
             config.payload_bytes_max(),
             Canary::new("bus", alarm.clone()),
         )
-        .map_err(|error| StartError::Stopped(error.to_string()))?
-        .start();
+        .map_err(|error| StartError::Stopped(error.to_string()))?;
+        let routes = bus.routes();
+        let bus = bus.start();
         let (stopped, on_stop) = watch::channel(None);
         let declared = config.groups().iter().filter(|spec| spec.declares(me.node));
         let declared = declared.flat_map(|spec| spec.declared()).collect();
@@ -142,6 +144,7 @@ impl NodeActor {
                 pulse,
                 signs,
                 bus: bus.clone(),
+                routes: Arc::clone(&routes),
                 membership,
                 alarm,
                 stopped,
@@ -154,7 +157,7 @@ impl NodeActor {
                 addr.do_send(GoDown(StopReason::ActorFailed(actor)));
             }
         });
-        Ok(Started { node, bus, stopped: on_stop })
+        Ok(Started { node, bus: Bus::within(&bus, routes), stopped: on_stop })
     }
 
     fn on_link(&mut self, event: MeshEvent, ctx: &mut Context<Self>) {

@@ -46,7 +46,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let member = life.member();
         let started = NodeActor::start_all(config, life, transport)?;
-        Ok(Self { addr: started.node, bus: Bus::over(&started.bus), member, stopped: started.stopped })
+        Ok(Self { addr: started.node, bus: started.bus, member, stopped: started.stopped })
     }
 
     /// Begins a life of a node, opens a transport for it with what the node says of itself, and starts

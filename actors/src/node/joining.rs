@@ -23,7 +23,7 @@ impl NodeActor {
             } else if spec.declares(me) {
                 self.start_group(&spec, None, node.clone());
             } else if spec.history_bytes().is_some() {
-                self.bus.do_send(Hosted(spec, None));
+                self.hosted(spec, None);
             }
         }
     }
@@ -56,9 +56,15 @@ impl NodeActor {
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry));
         if spec.history_bytes().is_some() {
-            self.bus.do_send(Hosted(Arc::clone(spec), (!is_witness).then(|| addr.clone())));
+            self.hosted(Arc::clone(spec), (!is_witness).then(|| addr.clone()));
         }
         Group { addr, name: spec.name().into() }
+    }
+
+    /// Tells the bus what becomes of a group with a history. Whoever learns of it elsewhere publishes
+    /// accordingly at once.
+    fn hosted(&self, spec: Arc<GroupSpec>, here: Option<Addr<Replication>>) {
+        self.bus.do_send(Hosted(spec, here, self.routes.change()));
     }
 
     fn join(
@@ -102,7 +108,7 @@ impl Handler<GroupLeft> for NodeActor {
     fn handle(&mut self, GroupLeft(group): GroupLeft, _: &mut Self::Context) {
         let left = self.groups.mark_left(group);
         if let Some(entry) = left.filter(|entry| entry.spec.history_bytes().is_some()) {
-            self.bus.do_send(Hosted(entry.spec, None));
+            self.hosted(entry.spec, None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `quorate bench`: our figures beside those of raw quinn, in the same run.
+//! `quorate bench`: our figures beside a baseline's, in the same run.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, ControlArgs, CryptoArgs, MulticastArgs, Progress, Report, Schedule, Senders, TransportArgs,
-    TransportKind,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, MulticastArgs, Progress, Report, Schedule, Senders, Target,
+    TransportArgs, TransportKind,
 };
 
 use crate::{Failure, failure::one_line, output::Output, progress, span};
@@ -19,6 +19,7 @@ Examples:
   quorate bench transport
   quorate bench multicast
   quorate bench control
+  quorate bench bus
   quorate bench crypto")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -30,6 +31,7 @@ enum What {
     Transport(Transport),
     Multicast(Multicast),
     Control(Control),
+    Bus(Bus),
     Crypto(Crypto),
 }
 
@@ -77,6 +79,23 @@ struct Control {
     /// Of a hundred heartbeats so many are lost on the way [default: 0,1].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     lost: Vec<u8>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Measure what threads outside a node publish on its bus, beside the same through the bus actor.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench bus --publishers 1,4 --to local,group")]
+struct Bus {
+    /// Publishers at one node, each on a thread of its own [default: 1,2,4].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    publishers: Vec<usize>,
+    /// For whom messages are: nobody, local, group or remote [default: all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    to: Vec<Target>,
+    /// Bytes of the messages [default: 64].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
     #[command(flatten)]
     common: Common,
 }
@@ -142,6 +161,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.lost_percent, &args.lost);
             measure(&args.common, |observer| quorate_bench::control(&wanted, observer))
+        }
+        What::Bus(args) => {
+            let mut wanted = BusArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.publishers, &args.publishers);
+            choose(&mut wanted.targets, &args.to);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(&args.common, |observer| quorate_bench::bus(&wanted, observer))
         }
         What::Crypto(args) => {
             let mut wanted = CryptoArgs::default();

@@ -148,6 +148,13 @@ impl Interest {
         self.own.keys().chain(self.peers.values().flatten()).any(|want| want.pattern.matches(subject))
     }
 
+    /// Whether no other node and no queue group gets messages of a subject. Nobody's turn passes by
+    /// asking.
+    pub fn stays_here(&self, subject: &Subject) -> bool {
+        let shared = self.own.keys().filter(|want| want.queue.is_some());
+        !shared.chain(self.peers.values().flatten()).any(|want| want.pattern.matches(subject))
+    }
+
     /// Decides who gets the next message of a subject. Queue groups take turns.
     pub fn route(&mut self, subject: &Subject) -> Route {
         let mut route = Route::default();

@@ -257,6 +257,18 @@ impl Router {
         route
     }
 
+    /// The subscriptions on this node that get every message of a subject, until anybody subscribes or
+    /// no longer does; `None` if others get some, so that each message needs [`Self::route`], or if it
+    /// answers a request.
+    pub fn plain_here(&self, subject: &Subject) -> Option<Vec<SubscriptionId>> {
+        if self.inbox.matches(subject) || !self.interest.stays_here(subject) {
+            return None;
+        }
+        let matching =
+            self.subscriptions.iter().filter(|(_, it)| it.told && it.want.pattern.matches(subject));
+        Some(matching.map(|(id, _)| *id).collect())
+    }
+
     /// Decides who on this node gets a message that was routed here: all plain subscribers if
     /// `plain`, and one of each of the queue groups.
     pub fn select(&mut self, subject: &Subject, plain: bool, queues: &[String]) -> Selection {

@@ -8,7 +8,7 @@ use quorate_membership::GroupId;
 use quorate_protocols::bus::Position;
 use tokio::sync::oneshot;
 
-use super::{alone, linked::soon};
+use super::{alone_with_routes, linked::soon};
 use crate::{
     Bus, Delivery, GroupSettings, Missed, Node, SubscribeOptions,
     bus::{BusActor, Hosted, Subscribe},
@@ -68,7 +68,7 @@ async fn next(reader: &mut Reader<Delivery>) -> Result<String, u64> {
 #[actix::test]
 async fn it_tries_again_by_itself_goes_on_where_it_was_and_is_told_if_nobody_knows_where() {
     let spec = GroupSpec::try_from(GroupSettings::new("local", [1]).bind("local.>")).unwrap();
-    let (spec, bus) = (Arc::new(spec), alone());
+    let (spec, (bus, routes)) = (Arc::new(spec), alone_with_routes());
     let (gone, dead) = founder().await;
     gone.abort().await;
     soon(async {
@@ -77,7 +77,7 @@ async fn it_tries_again_by_itself_goes_on_where_it_was_and_is_told_if_nobody_kno
         }
     })
     .await;
-    bus.do_send(Hosted(Arc::clone(&spec), Some(dead)));
+    bus.do_send(Hosted(Arc::clone(&spec), Some(dead), routes.change()));
     let (living, group) = founder().await;
     let places = publish(&living.bus(), &["one", "two"]).await;
     let mut behind_one = subscribe(&bus, vec![places[0]]).await;

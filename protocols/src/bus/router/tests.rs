@@ -123,3 +123,30 @@ fn who_is_not_told_of_gets_nothing_that_is_passed_on_and_peers_hear_nothing_of_i
     router.unsubscribe(id, &mut out);
     assert_eq!(out, []);
 }
+
+#[test]
+fn what_only_plain_subscribers_here_get_is_known_and_nobodys_turn_passes_by_asking() {
+    let (mut router, mut out) = (router(), Vec::new());
+    let subject: Subject = "a.b".parse().expect("a subject");
+    assert_eq!(router.plain_here(&subject), Some(vec![]));
+    let plain = router.subscribe(want("a.>", None), true, &mut out).expect("room");
+    router.subscribe(want("a.*", None), false, &mut out).expect("room");
+    assert_eq!(router.plain_here(&subject), Some(vec![plain]));
+    assert_eq!(router.route(&subject).nodes, BTreeMap::from([(peer(1), (true, vec![]))]));
+    let shared = router.subscribe(want("a.b", Some("q")), true, &mut out).expect("room");
+    router.on_link(peer(2), link(1), &mut out);
+    let said = Announcement::Whole(vec![want("a.b", Some("q"))]);
+    router.on_announcement(peer(2), link(1), 1, said, &mut out).expect("room");
+    let served = |router: &mut Router| {
+        let nodes = router.route(&subject).nodes;
+        nodes.into_iter().find(|(_, (_, queues))| !queues.is_empty()).map(|(node, _)| node)
+    };
+    let first = served(&mut router);
+    assert_eq!(router.plain_here(&subject), None);
+    assert_ne!(served(&mut router), first, "they take turns");
+    router.unsubscribe(shared, &mut out);
+    assert_eq!(router.plain_here(&subject), None, "n2 wants it");
+    router.on_unlink(peer(2), link(1), &mut out);
+    assert_eq!(router.plain_here(&subject), Some(vec![plain]));
+    assert_eq!(router.plain_here(&"_inbox.1.1.7".parse().expect("a subject")), None);
+}
