@@ -13,13 +13,14 @@ use quorate_transport::Lane;
 use super::{
     BusActor, Missed, Publish, PublishError,
     commands::{Forward, PublishFor},
+    crossing::Crossing,
     routes::Change,
     talk::Talk,
 };
 use crate::{
     client::{AwaitIdle, Carriers, StopUplink, Uplink},
     config::GroupSpec,
-    group::{PublishBound, Replication},
+    group::Replication,
     wire::UseLanes,
 };
 
@@ -32,9 +33,11 @@ pub(crate) struct Served {
     /// The group's actor, if this node is a data member.
     pub(super) here: Option<Addr<Replication>>,
     /// The way to a node that carries it, once it was needed.
-    uplink: Option<Addr<Uplink>>,
+    pub(super) uplink: Option<Addr<Uplink>>,
     /// The subjects that were bound to it, if nobody in reach carries it any more.
     forlorn: BTreeSet<Pattern>,
+    /// What this node publishes while it changes from one way to the other.
+    pub(super) crossing: Crossing,
 }
 
 /// Where a bound subject is served.
@@ -240,18 +243,6 @@ impl BusActor {
         self.forward(Forward { group, stamp, subject, reply_to, payload, done });
     }
 
-    /// Publishes to a group. The publishers' room for messages in flight bounds what may wait there.
-    fn forward(&mut self, command: Forward) {
-        match self.place(command.group) {
-            None => command.done.tell(Err(PublishError::NotBound(command.subject))),
-            Some(Place::Here(group)) => {
-                let Forward { stamp, subject, reply_to, payload, done, .. } = command;
-                group.do_send(PublishBound { stamp, subject, reply_to, payload, done });
-            }
-            Some(Place::Away(uplink)) => uplink.do_send(command),
-        }
-    }
-
     fn on_hosted(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
         let group = spec.id();
         self.served.entry(group).or_default().here = here.cloned();
@@ -260,6 +251,7 @@ impl BusActor {
             metrics::counter!("quorate_bus_carries_refused_total").increment(1);
             return tracing::error!(group = spec.name(), %refused, "the group's subjects are not bound");
         }
+        self.cross(group, here);
         self.reattach(group);
         self.hand_over_all(group);
     }

@@ -3,6 +3,7 @@
 mod actor;
 mod bindings;
 mod commands;
+mod crossing;
 mod delivery;
 mod envelope;
 mod error;

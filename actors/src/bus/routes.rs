@@ -230,7 +230,9 @@ impl BusActor {
             return;
         }
         let target = match self.group_of(subject) {
-            Ok(Some(group)) => self.member(group).filter(|_| self.bindings.knows(group)).map(Target::Group),
+            Ok(Some(group)) => {
+                self.publishes_here(group).filter(|_| self.bindings.knows(group)).map(Target::Group)
+            }
             Ok(None) => self.router.plain_here(subject).map(|ids| {
                 let locals = ids.iter().filter_map(|id| Some((*id, self.locals.get(id)?)));
                 let subscriber = |(id, local): (SubscriptionId, &Local)| Subscriber {

@@ -3,6 +3,7 @@
 
 mod attaching;
 mod carriers;
+mod crossing;
 mod linked;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

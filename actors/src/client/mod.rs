@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod handle;
 mod inbox;
+mod own_member;
 mod pending;
 mod reading;
 mod session;
@@ -15,6 +16,7 @@ pub use config::{ClientConfig, ClientSettings};
 pub use handle::{Client, ClientError};
 
 pub(crate) use commands::{AnswersFrom, AwaitIdle, Carriers, HandOver, StopUplink};
+pub(crate) use own_member::{AwaitSettled, OwnMember};
 pub(crate) use reading::Handed;
 pub(crate) use session::{SessionDesk, serve};
 #[cfg(test)]

@@ -114,6 +114,11 @@ impl Pendings {
         self.open.get(&number).is_some_and(Pending::may_be_repeated)
     }
 
+    /// All that are open, in order.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.open.keys().copied().collect()
+    }
+
     /// What is asked of the node for one of them.
     pub(super) fn ask(&self, number: u64, again: bool) -> Option<(Ask, Bytes)> {
         let settled = self.settled();

@@ -50,6 +50,8 @@ pub(crate) struct Uplink {
     pub(super) era: u64,
     /// Who wants to be told once nothing is waited for.
     pub(super) idle: Option<oneshot::Sender<()>>,
+    /// Dropped once all that was published is acknowledged.
+    pub(super) settled: Vec<oneshot::Sender<()>>,
 }
 
 impl Actor for Uplink {
@@ -97,6 +99,7 @@ impl Uplink {
             silence: Silence::default(),
             era: 0,
             idle: None,
+            settled: Vec::new(),
             inbox,
             questions: BTreeMap::new(),
             next_question: 0,
@@ -256,7 +259,7 @@ impl Uplink {
         }
     }
 
-    fn settle(&mut self, number: u64, outcome: Result<(), PublishError>) {
+    pub(super) fn settle(&mut self, number: u64, outcome: Result<(), PublishError>) {
         let ended = matches!(outcome, Err(PublishError::Stopped | PublishError::Left));
         if ended && self.pendings.may_be_repeated(number) {
             return self.go_elsewhere();
@@ -266,6 +269,7 @@ impl Uplink {
             inbox.fail(number, error);
         }
         pending.done.tell(outcome);
+        self.tell_settled();
     }
 
     /// The node that is used has ended its part in a group: what is under way is published through

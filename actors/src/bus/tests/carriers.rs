@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use futures_util::StreamExt;
+use quorate_protocols::bus::Carried;
 use quorate_transport::MemoryNetwork;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::linked::{Carrier, at, bus, soon};
+use super::{
+    attaching::{Host, founder, spec},
+    linked::{Carrier, GROUP, at, bus, carried, soon},
+};
 use crate::{
-    Bus, Missed, SubscribeOptions, Subscription,
+    Bus, Delivery, Missed, SubscribeOptions, Subscription,
     bus::{BusActor, Subscribe},
     client::Ask,
-    queue::queue,
+    queue::{Reader, Slot, queue},
 };
 
 /// How many subscribers the bus keeps.
@@ -37,26 +42,26 @@ async fn keeps(bus: &Addr<BusActor>, count: usize) {
 }
 
 /// Waits until what the linked nodes carry is known.
-async fn known(bus: &Bus) {
+pub(super) async fn known(bus: &Bus) {
     soon(bus.subscribe("else", SubscribeOptions::default())).await.unwrap();
 }
 
 /// Subscribes to what is bound to the group, while the test does what its carriers do.
-fn subscribe(bus: &Bus) -> JoinHandle<Subscription> {
+pub(super) fn subscribe(bus: &Bus) -> JoinHandle<Subscription> {
     let bus = bus.clone();
-    actix::spawn(async move { bus.subscribe("log.>", SubscribeOptions::default()).await.unwrap() })
+    actix::spawn(async move { bus.subscribe("local.>", SubscribeOptions::default()).await.unwrap() })
 }
 
-async fn stands(subscription: JoinHandle<Subscription>) -> Subscription {
+pub(super) async fn stands(subscription: JoinHandle<Subscription>) -> Subscription {
     soon(subscription).await.unwrap()
 }
 
-async fn next(subscription: &mut Subscription) -> (String, Option<Missed>) {
+pub(super) async fn next(subscription: &mut Subscription) -> (String, Option<Missed>) {
     let delivery = soon(subscription.next()).await.expect("it goes on");
     (String::from_utf8(delivery.payload.to_vec()).unwrap(), delivery.missed)
 }
 
-fn text(text: &str) -> (String, Option<Missed>) {
+pub(super) fn text(text: &str) -> (String, Option<Missed>) {
     (text.to_owned(), None)
 }
 
@@ -183,7 +188,7 @@ async fn what_was_asked_for_by_somebody_who_gave_up_is_ended_here_and_at_the_car
     // When the answer was there and nobody had looked at it.
     let (feed, _reader) = queue(1, 1);
     let (done, subscribed) = oneshot::channel();
-    let (pattern, options) = ("log.>".parse().unwrap(), SubscribeOptions::default());
+    let (pattern, options) = ("local.>".parse().unwrap(), SubscribeOptions::default());
     let (only, by_client, after) = (None, false, Vec::new());
     actor.do_send(Subscribe { pattern, options, feed: Arc::new(feed), only, by_client, after, done });
     let (id, _) = carrier.is_asked_to_serve().await;
@@ -197,4 +202,89 @@ async fn what_was_asked_for_by_somebody_who_gave_up_is_ended_here_and_at_the_car
     drop(subscribed);
     assert_eq!(carrier.asked().await, Ask::Unsubscribe { id });
     keeps(&actor, 0).await;
+}
+
+/// Subscribes as the session of a node does that reads this group alone.
+async fn subscribe_only(bus: &Addr<BusActor>, pattern: &str) -> Reader<Delivery> {
+    let (feed, reader) = queue(100, 1 << 20);
+    let (done, subscribed) = oneshot::channel();
+    let (pattern, options) = (pattern.parse().unwrap(), SubscribeOptions::default());
+    let (only, by_client, after) = (Some(spec().id()), false, Vec::new());
+    bus.do_send(Subscribe { pattern, options, feed: Arc::new(feed), only, by_client, after, done });
+    soon(subscribed).await.unwrap().unwrap().take();
+    reader
+}
+
+#[actix::test]
+async fn who_reads_one_group_for_another_node_reads_no_other_whose_subjects_it_wants() {
+    let network = MemoryNetwork::default();
+    let actor = bus(&network);
+    let bus = Bus::over(&actor);
+    let (living, group) = founder().await;
+    actor.do_send(Host(Some(group)));
+    let mut carrier = Carrier::link(&network, 2).await;
+    carrier.says(vec![carried("other", &["other.>"])]);
+    known(&bus).await;
+    let mut only = subscribe_only(&actor, "*.a").await;
+    // Nor does it begin when more is bound to another one.
+    carrier.says(vec![carried("other", &["other.>", "more.*"])]);
+    known(&bus).await;
+    let subscription = actix::spawn(async move {
+        bus.subscribe("*.b", SubscribeOptions::default()).await.unwrap();
+    });
+    let Ask::Subscribe { pattern, .. } =
+        carrier.is_asked_next(|ask| matches!(ask, Ask::Subscribe { .. })).await
+    else {
+        panic!("that is what was waited for");
+    };
+    assert_eq!(pattern.as_str(), "*.b", "the first one reads its own group only");
+    soon(living.bus().publish("local.a", "one")).await.unwrap();
+    assert!(matches!(soon(only.next()).await, Some(Slot::Item(delivery)) if delivery.payload == "one"));
+    subscription.abort();
+    living.stop().await;
+}
+
+#[actix::test]
+async fn a_reader_that_is_about_to_begin_is_not_begun_again_when_more_is_bound_to_its_group() {
+    let network = MemoryNetwork::default();
+    let bus = Bus::over(&bus(&network));
+    let mut carrier = Carrier::link(&network, 2).await;
+    known(&bus).await;
+    let subscription = subscribe(&bus);
+    let (id, _) = carrier.is_asked_to_serve().await;
+    carrier.says(vec![carried(GROUP, &["local.>", "more.>"])]);
+    known(&bus).await;
+    carrier.welcomes();
+    carrier.serves(id, at(0));
+    drop(stands(subscription).await);
+    assert_eq!(carrier.asked().await, Ask::Unsubscribe { id }, "it was asked once");
+}
+
+#[actix::test]
+async fn what_no_node_may_say_it_carries_changes_nothing() {
+    let network = MemoryNetwork::default();
+    let bus = Bus::over(&bus(&network));
+    let mut carrier = Carrier::link(&network, 2).await;
+    let many = (0..=Carried::GROUPS_MAX).map(|number| carried(&format!("g{number}"), &[])).collect();
+    let word = "w".repeat(200);
+    let long = (0..Carried::BYTES_MAX / 200).map(|number| format!("{word}.{number}")).collect::<Vec<_>>();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    for lie in [
+        many,
+        vec![carried("long", &long)],
+        vec![carried("", &["wide.>"])],
+        vec![carried("no name", &["wide.>"])],
+        vec![carried("wide", &["wide.>"]), carried("wide", &["else.>"])],
+    ] {
+        carrier.says(lie);
+    }
+    known(&bus).await;
+    // What it had said before stands, and its link as well.
+    let _publishing = bus.begin("local.a", "one").await.unwrap();
+    assert!(matches!(
+        carrier.is_asked_next(|ask| !matches!(ask, Ask::Begin { .. })).await,
+        Ask::Forward { number: 1, .. }
+    ));
+    // Otherwise it would wait for the carrier.
+    soon(bus.publish("wide.a", "two")).await.unwrap();
 }

@@ -26,11 +26,16 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The node whose bus it is.
 const ME: u64 = 1;
-/// The group that all carriers carry; `log.>` is bound to it.
-pub(super) const GROUP: &str = "log";
+/// The group that all carriers carry; `local.>` is bound to it.
+pub(super) const GROUP: &str = "local";
 
 pub(super) fn group() -> GroupId {
     group_id(GROUP)
+}
+
+pub(super) fn carried(name: &str, patterns: &[&str]) -> Carried {
+    let patterns = patterns.iter().map(|text| text.parse().unwrap()).collect();
+    Carried { name: name.to_owned(), patterns }
 }
 
 pub(super) const fn at(index: u64) -> Position {
@@ -123,8 +128,7 @@ impl Carrier {
             }
         };
         let peer = soon(up).await;
-        let carried = Carried { name: GROUP.to_owned(), patterns: vec!["log.>".parse().unwrap()] };
-        say(&peer, &Talk::Carries(vec![carried]));
+        say(&peer, &Talk::Carries(vec![carried(GROUP, &["local.>"])]));
         let (sender, asks) = mpsc::unbounded_channel();
         let (announced, heard) = oneshot::channel();
         let mut announced = Some(announced);
@@ -144,6 +148,21 @@ impl Carrier {
         });
         soon(heard).await.expect("the bus announces what it wants");
         Self { peer, asks, _mesh: mesh }
+    }
+
+    /// Says that it carries other groups than before.
+    pub(super) fn says(&self, carried: Vec<Carried>) {
+        say(&self.peer, &Talk::Carries(carried));
+    }
+
+    /// What it is asked next of this kind.
+    pub(super) async fn is_asked_next(&mut self, kind: impl Fn(&Ask) -> bool) -> Ask {
+        loop {
+            let ask = self.asked().await;
+            if kind(&ask) {
+                return ask;
+            }
+        }
     }
 
     /// What it is asked next, apart from room.
@@ -187,7 +206,7 @@ impl Carrier {
     }
 
     pub(super) fn delivers(&self, id: u64, index: u64, payload: &'static str) {
-        let (subject, at) = ("log.app".parse().unwrap(), Some((group(), at(index))));
+        let (subject, at) = ("local.app".parse().unwrap(), Some((group(), at(index))));
         self.tell(&Tell::Delivery { id, subject, reply_to: None, at, missed: 0 }, payload);
     }
 }
