@@ -20,6 +20,26 @@ use crate::{
 /// Bytes of messages that may be on their way to subscribers of queue groups.
 const HANDING_OUT_BYTES_MAX: u32 = 64 << 20;
 
+/// What becomes of a publication that the group has delivered.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// It is shown, and queue groups get this.
+    New(Option<HandOut>),
+    /// Nobody here knows yet whether it came before.
+    InDoubt,
+    /// Nobody gets it.
+    Dropped,
+}
+
+/// What follows from the marks that a newcomer has learnt.
+#[derive(Debug)]
+pub(crate) struct Learnt {
+    /// What queue groups get.
+    pub(crate) hand_outs: Vec<HandOut>,
+    /// What becomes of the publications that were in doubt, in their order.
+    pub(crate) decided: Vec<Admission>,
+}
+
 /// What is kept at a member of a group with a history.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -78,44 +98,36 @@ impl Bound {
         self.core.on_message(sender, None, entry, bytes);
     }
 
-    /// The group has delivered a publication; says whether those who follow the group get it, and what
-    /// queue groups get.
-    pub(crate) fn on_published(
-        &mut self,
-        sender: Member,
-        envelope: Envelope,
-        payload: Bytes,
-    ) -> (bool, Option<HandOut>) {
+    /// The group has delivered a publication.
+    pub(crate) fn on_published(&mut self, sender: Member, envelope: Envelope, payload: Bytes) -> Passage {
         let stamp: Stamp = envelope.stamp;
         let entry = Entry::published(sender, envelope, payload);
         let (bytes, kept) = (entry.bytes(), (sender == self.me).then(|| entry.clone()));
         match self.core.on_message(sender, Some(stamp), entry, bytes) {
-            Arrival::Outside => (false, None),
-            Arrival::Waits => (true, None),
+            Arrival::Outside => Passage::Dropped,
+            Arrival::Waits => Passage::InDoubt,
             Arrival::Decided(decision) => {
                 count(&decision);
-                let passes = decision.admission == Admission::New;
-                (passes, kept.filter(|_| passes).and_then(|entry| self.hand_out(&decision, &entry)))
+                match decision.admission {
+                    Admission::New => Passage::New(kept.and_then(|entry| self.hand_out(&decision, &entry))),
+                    Admission::Duplicate | Admission::Gap => Passage::Dropped,
+                }
             }
         }
     }
 
-    /// A member has told the marks: what waited for them is decided, and what queue groups get of it is
-    /// returned.
-    pub(crate) fn learn(
-        &mut self,
-        from: Member,
-        view: ViewId,
-        marks: Marks,
-    ) -> Result<Vec<HandOut>, MarksRefused> {
-        let mut own = Vec::new();
+    /// A member has told the marks: what waited for them is decided.
+    pub(crate) fn learn(&mut self, from: Member, view: ViewId, marks: Marks) -> Result<Learnt, MarksRefused> {
+        let (mut own, mut decided) = (Vec::new(), Vec::new());
         let me = self.me;
         self.core.learn(from, view, marks, |decision, entry| {
             count(&decision);
+            decided.extend(decision.stamp.map(|_| decision.admission));
             own.extend(entry.filter(|_| decision.sender == Some(me)).map(|entry| (decision, entry.clone())));
         })?;
         self.pump_all();
-        Ok(own.iter().filter_map(|(decision, entry)| self.hand_out(decision, entry)).collect())
+        let hand_outs = own.iter().filter_map(|(decision, entry)| self.hand_out(decision, entry)).collect();
+        Ok(Learnt { hand_outs, decided })
     }
 
     /// Takes room for what this node has published, on its way to queue groups.

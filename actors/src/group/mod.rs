@@ -16,6 +16,7 @@ mod state;
 mod status;
 mod tail;
 mod waiting;
+mod withheld;
 
 pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};

@@ -13,6 +13,7 @@ use super::{
     replication::{Feed, Replication},
     sent::Stage,
     waiting::Asker,
+    withheld::Overwhelmed,
 };
 use crate::{node::GroupLeft, wire};
 
@@ -72,6 +73,9 @@ impl Replication {
             self.node.do_send(GroupLeft(self.spec.id())); // once
         }
         let is_view = matches!(event, Event::View(_));
+        if matches!(event, Event::Removed { .. } | Event::LineageLost | Event::Left) {
+            self.withheld.drop_all();
+        }
         let unwrapped = self.unwrapped(event);
         if self.bound.as_mut().is_some_and(|bound| bound.core.take_overwhelmed()) {
             tracing::error!(
@@ -80,16 +84,25 @@ impl Replication {
             );
             ctx.notify(Feed(Input::Leave));
         }
-        let Some(event) = unwrapped else { return };
-        let event = GroupEvent::of(event, self.clock.now());
-        self.readers.retain(|reader| reader.tell(&event));
-        self.tell_keeper(event, ctx);
+        let Some((event, in_doubt)) = unwrapped else { return };
+        match self.withheld.pass(GroupEvent::of(event, self.clock.now()), in_doubt) {
+            Ok(event) => event.into_iter().for_each(|event| self.show(event, ctx)),
+            Err(Overwhelmed) => {
+                tracing::error!(group = self.spec.name(), "too much waits for the marks: this node leaves");
+                ctx.notify(Feed(Input::Leave));
+            }
+        }
         if is_view {
             self.ask_marks(ctx);
         }
         if self.settle_due {
             self.settle_undecided();
         }
+    }
+
+    pub(super) fn show(&mut self, event: GroupEvent, ctx: &mut Context<Self>) {
+        self.readers.retain(|reader| reader.tell(&event));
+        self.tell_keeper(event, ctx);
     }
 
     /// Asks for the marks until a member has told them.
@@ -133,3 +146,6 @@ impl Replication {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use quorate_protocols::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Asker, replication::Replication};
+use super::{Asker, bound::Passage, replication::Replication};
 use crate::{
     bus::{Delivery, Envelope, Opened, Overflow, PublishError, head, open},
     queue::Feed,
@@ -107,11 +107,13 @@ pub(crate) struct Covers(pub(crate) Position);
 struct Pump(u64);
 
 impl Replication {
-    /// Lets the subscribers have what was published; returns what the group's readers get.
-    pub(crate) fn unwrapped(&mut self, mut event: Event) -> Option<Event> {
+    /// Lets the subscribers have what was published; returns what the group's readers get, and whether
+    /// nobody here knows yet if they do.
+    pub(crate) fn unwrapped(&mut self, mut event: Event) -> Option<(Event, bool)> {
         let head =
             if let Event::Message { head, .. } = &mut event { std::mem::take(head) } else { Bytes::new() };
-        let Some(bound) = &mut self.bound else { return Some(event) };
+        let Some(bound) = &mut self.bound else { return Some((event, false)) };
+        let mut in_doubt = false;
         match &mut event {
             Event::View(view) => {
                 self.pump_due = true;
@@ -132,12 +134,13 @@ impl Replication {
                 }
                 Some(Opened::Published(envelope)) => {
                     self.pump_due = true;
-                    let (passes, hand_out) = bound.on_published(*sender, envelope, payload.clone());
-                    if let (Some(hand_out), Some(bus)) = (hand_out, &self.bus) {
-                        bus.do_send(hand_out);
-                    }
-                    if !passes {
-                        return None;
+                    match bound.on_published(*sender, envelope, payload.clone()) {
+                        Passage::New(hand_out) => {
+                            let handed = hand_out.into_iter().zip(&self.bus);
+                            handed.for_each(|(hand_out, bus)| bus.do_send(hand_out));
+                        }
+                        Passage::InDoubt => in_doubt = true,
+                        Passage::Dropped => return None,
                     }
                 }
                 None => {
@@ -149,7 +152,7 @@ impl Replication {
             },
             _ => {}
         }
-        Some(event)
+        Some((event, in_doubt))
     }
 
     fn publish(&mut self, message: PublishBound, ctx: &mut Context<Self>) {

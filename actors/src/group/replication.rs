@@ -14,11 +14,12 @@ use tokio::sync::mpsc;
 use super::{
     Asker, Keeper, Outlet, Publication, SendError,
     asking::Step,
-    bound::Bound,
+    bound::{Bound, Learnt},
     events::EventFeed,
     record::Records,
     sent::{Progress, Stage},
     waiting::Waiting,
+    withheld::Withheld,
 };
 use crate::{
     bus::{HandOut, PublishError},
@@ -37,6 +38,8 @@ pub(crate) struct Replication {
     pulse: Pulse,
     pub(crate) outlet: Rc<dyn Outlet>,
     pub(crate) readers: Vec<EventFeed>,
+    /// What they do not get yet.
+    pub(super) withheld: Withheld,
     /// The application that keeps the state, in a group with state.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) askers: BTreeMap<Ticket, Asker>,
@@ -114,6 +117,7 @@ impl Replication {
             pulse,
             outlet,
             readers: Vec::new(),
+            withheld: Withheld::default(),
             keeper,
             askers: BTreeMap::new(),
             collecting: BTreeMap::new(),
@@ -341,7 +345,9 @@ impl Handler<Marked> for Replication {
     fn handle(&mut self, Marked(from, view, marks): Marked, ctx: &mut Self::Context) {
         let Some(bound) = &mut self.bound else { return };
         match bound.learn(from, view, marks) {
-            Ok(hand_outs) => {
+            Ok(Learnt { hand_outs, decided }) => {
+                let shown = self.withheld.release(decided);
+                shown.into_iter().for_each(|event| self.show(event, ctx));
                 for (hand_out, bus) in hand_outs.into_iter().zip(self.bus.iter().cycle()) {
                     bus.do_send(hand_out);
                 }

@@ -82,14 +82,15 @@ fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
     let mut reader = tail(&mut bound, "a");
     let (of, asked) = bound.core.ask().unwrap();
     for (sender, number) in [(1, 1), (2, 1), (2, 2), (1, 4)] {
-        let (passes, hand_out) =
-            bound.on_published(member(sender), envelope(number), Bytes::from_static(b"line"));
-        assert!(passes && hand_out.is_none(), "it is not known yet");
+        let passage = bound.on_published(member(sender), envelope(number), Bytes::from_static(b"line"));
+        assert!(matches!(passage, Passage::InDoubt), "it is not known yet: {passage:?}");
     }
     let liar = Member::new(asked.node, Incarnation::new(2));
     assert_eq!(bound.learn(liar, of, Marks::default()).unwrap_err(), MarksRefused::NotAsked(liar));
-    let handed_out = bound.learn(asked, of, Marks::default()).unwrap();
-    let places = handed_out.iter().map(|HandOut(delivery, _)| delivery.at.unwrap().1.index);
+    let learnt = bound.learn(asked, of, Marks::default()).unwrap();
+    let (new, twice, gap) = (Admission::New, Admission::Duplicate, Admission::Gap);
+    assert_eq!(learnt.decided, [new, twice, new, gap]);
+    let places = learnt.hand_outs.iter().map(|HandOut(delivery, _)| delivery.at.unwrap().1.index);
     assert_eq!(
         places.collect::<Vec<_>>(),
         [1],

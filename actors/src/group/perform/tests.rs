@@ -1,0 +1,148 @@
+//! What the readers of a newcomer's events are shown.
+
+use std::{cell::RefCell, rc::Rc};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use quorate_membership::{Change, Incarnation, Member, Seq, Timing, View, ViewId};
+use quorate_protocols::bus::{Marks, PublisherId, Stamp};
+use tokio::sync::mpsc;
+
+use super::{
+    super::{EventOptions, GroupEvents, Marked, Outgoing, Outlet, events::reader, replication::Read},
+    *,
+};
+use crate::{
+    bus::{Envelope, head},
+    clock::Clock,
+    config::{GroupSettings, GroupSpec},
+    node::{Canary, Pulse},
+    wire::Said,
+};
+
+/// Keeps what the group wants sent.
+#[derive(Clone, Debug, Default)]
+struct Kept(Rc<RefCell<Vec<Outgoing>>>);
+
+impl Outlet for Kept {
+    fn send(&self, outgoing: Outgoing) {
+        self.0.borrow_mut().push(outgoing);
+    }
+}
+
+impl Kept {
+    /// Who was asked for the marks of which view.
+    fn asked(&self) -> Option<(Member, ViewId)> {
+        self.0.borrow().iter().find_map(|outgoing| match wire::understand(outgoing.frame.clone()) {
+            Ok(Said::MarksWanted(_, view)) => Some((member(outgoing.to[0].get()), view)),
+            _ => None,
+        })
+    }
+}
+
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<GroupLeft> for Nobody {
+    type Result = ();
+    fn handle(&mut self, _: GroupLeft, _: &mut Self::Context) {}
+}
+
+/// The core wants this done.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Decided(Event);
+
+impl Handler<Decided> for Replication {
+    type Result = ();
+    fn handle(&mut self, Decided(event): Decided, ctx: &mut Self::Context) {
+        self.perform(vec![Effect::Deliver(event)], ctx);
+    }
+}
+
+const fn member(node: u64) -> Member {
+    Member::new(NodeId::new(node), Incarnation::new(1))
+}
+
+const fn id(epoch: u64) -> ViewId {
+    ViewId { lineage: 7, epoch }
+}
+
+fn view(epoch: u64, changes: Vec<(Member, Change)>) -> Event {
+    let members = [2, 3, 1].map(member).to_vec();
+    let (witnesses, learners, sides) = (Vec::new(), Vec::new(), Vec::new());
+    Event::View(Arc::new(View { id: id(epoch), members, witnesses, learners, changes, sides }))
+}
+
+fn stamp(number: u64, previous: u64) -> Stamp {
+    Stamp { publisher: PublisherId { member: member(2), session: 0 }, number, previous, settled: 0 }
+}
+
+/// A message in a view: a publication with this number, or one to the group itself.
+fn message(epoch: u64, published: Option<u64>, text: &'static str) -> Event {
+    let head = published.map_or_else(Bytes::new, |number| {
+        let subject = "log.a".parse().unwrap();
+        head(&Envelope { stamp: stamp(number, number - 1), subject, reply_to: None }).unwrap()
+    });
+    let (view, sender, seq, payload) = (id(epoch), member(2), Seq::new(1), Bytes::from(text));
+    Event::Message { view, sender, seq, index: 0, uniform: true, head, payload }
+}
+
+/// Views as their epochs and messages as their texts, as many as wait.
+fn shown(events: &mut GroupEvents) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(Some(event)) = events.next().now_or_never() {
+        all.push(match event {
+            GroupEvent::Event(Event::View(view)) => view.id.epoch.to_string(),
+            GroupEvent::Event(Event::Message { payload, .. }) => String::from_utf8(payload.to_vec()).unwrap(),
+            GroupEvent::Event(Event::LineageLost) => "lost".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    all
+}
+
+/// A member that has just joined two others, and what a reader of its events gets.
+async fn newcomer() -> (Addr<Replication>, Kept, GroupEvents) {
+    let spec = Arc::new(GroupSpec::try_from(GroupSettings::new("log", [2, 3]).bind("log.>")).unwrap());
+    let (clock, outlet) = (Clock::new(), Kept::default());
+    let pulse = Pulse::new(clock, Timing::DEFAULT);
+    let node = Nobody.start().recipient();
+    let canary = Canary::new("group", mpsc::unbounded_channel().0);
+    let kept = Rc::new(outlet.clone());
+    let group =
+        Replication::new(spec, member(1), clock, pulse, kept, None, node, 1 << 20, None, canary).start();
+    let (feed, events) = reader(EventOptions::default());
+    group.send(Read(feed)).await.unwrap();
+    group.send(Decided(view(2, vec![(member(1), Change::Joined)]))).await.unwrap();
+    for event in [message(2, None, "raw"), message(2, Some(5), "five"), message(2, Some(6), "six")] {
+        group.send(Decided(event)).await.unwrap();
+    }
+    for event in [message(2, None, "more"), view(3, Vec::new()), message(3, Some(6), "again")] {
+        group.send(Decided(event)).await.unwrap();
+    }
+    (group, outlet, events)
+}
+
+#[actix::test]
+async fn they_are_shown_what_the_other_members_show_once_it_is_known_what_that_is() {
+    let (group, outlet, mut events) = newcomer().await;
+    assert_eq!(shown(&mut events), ["2", "raw"]);
+    let (asked, of) = outlet.asked().expect("it asks for the marks");
+    let mut marks = Marks::default();
+    marks.admit(&stamp(5, 0));
+    group.send(Marked(asked, of, marks)).await.unwrap();
+    assert_eq!(shown(&mut events), ["six", "more", "3"], "one came before it joined, one came twice since");
+    group.send(Decided(message(3, Some(7), "seven"))).await.unwrap();
+    assert_eq!(shown(&mut events), ["seven"]);
+}
+
+#[actix::test]
+async fn they_are_shown_nothing_that_was_in_doubt_if_it_is_outside_before_that_is_known() {
+    let (group, _, mut events) = newcomer().await;
+    group.send(Decided(Event::LineageLost)).await.unwrap();
+    assert_eq!(shown(&mut events), ["2", "raw", "lost"]);
+}
