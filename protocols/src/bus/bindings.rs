@@ -10,6 +10,7 @@ use quorate_membership::{GroupId, NodeId};
 use super::{
     BusBreach, Carried, CarriesRefused, LinkId, Pattern, Subject,
     carried::{group_id, is_reserved},
+    index::PatternIndex,
 };
 
 /// What the bus of a node wants done about bindings, in the order pushed.
@@ -86,10 +87,12 @@ struct Peer {
 ///
 /// Invariants: (I1) each group is configured here or carried by a linked peer; (I2) what is kept of a
 /// peer is bounded by [`Carried::GROUPS_MAX`] and [`Carried::BYTES_MAX`]; (I3) no two groups have common
-/// subjects bound to them.
+/// subjects bound to them; (I4) the index names what is bound to each group, and nothing else.
 #[derive(Debug, Default)]
 pub struct Bindings {
     groups: BTreeMap<GroupId, Known>,
+    /// What is bound to all of them.
+    bound: PatternIndex<GroupId>,
     peers: BTreeMap<NodeId, Peer>,
     breach: Option<BusBreach>,
 }
@@ -242,14 +245,14 @@ impl Bindings {
                 changed.insert(id);
             }
         }
+        self.bound = PatternIndex::default();
+        bound.into_iter().for_each(|(pattern, id)| self.bound.insert(pattern, id));
         out.extend(changed.into_iter().map(BindingEffect::Changed));
     }
 
     /// The group to which a subject is bound. Those of the bus itself are bound to none.
     pub fn group_of(&self, subject: &Subject) -> Option<GroupId> {
-        let matches = |known: &Known| known.bound.iter().any(|pattern| pattern.matches(subject));
-        let group = self.groups.iter().find(|(_, known)| matches(known)).map(|(group, _)| *group);
-        group.filter(|_| !is_reserved(subject))
+        self.bound.find(subject).next().copied().filter(|_| !is_reserved(subject))
     }
 
     /// All groups that are known, with the subjects bound to each.

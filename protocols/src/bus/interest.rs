@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_membership::NodeId;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Pattern, Subject};
+use super::{Pattern, Subject, index::PatternIndex};
 
 /// What somebody at a node wants.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct Interest {
     /// How many subscribers here want the same.
     own: BTreeMap<Want, usize>,
     peers: BTreeMap<NodeId, BTreeSet<Want>>,
+    /// All of them: at which node each is wanted, those here first, and for which queue group.
+    wanted: PatternIndex<(bool, NodeId, Option<String>)>,
     /// Turns round the nodes that serve a queue group.
     turn: u64,
 }
@@ -77,8 +79,8 @@ impl Interest {
     pub const WANTS_MAX: usize = 65_536;
 
     /// Nobody wants anything yet.
-    pub const fn new(me: NodeId) -> Self {
-        Self { me, own: BTreeMap::new(), peers: BTreeMap::new(), turn: 0 }
+    pub fn new(me: NodeId) -> Self {
+        Self { me, own: BTreeMap::new(), peers: BTreeMap::new(), wanted: PatternIndex::default(), turn: 0 }
     }
 
     /// Somebody here subscribes; returns what the peers have to be told, if it is news.
@@ -94,6 +96,7 @@ impl Interest {
             return Err(TooManyWants);
         }
         self.own.insert(want.clone(), 1);
+        self.wanted.insert(want.pattern.clone(), (false, self.me, want.queue.clone()));
         Ok(Some(Announcement::Add(want.clone())))
     }
 
@@ -105,6 +108,7 @@ impl Interest {
             return None;
         }
         self.own.remove(want);
+        self.wanted.remove(&want.pattern, &(false, self.me, want.queue.clone()));
         Some(Announcement::Remove(want.clone()))
     }
 
@@ -121,13 +125,23 @@ impl Interest {
         let wants = self.peers.entry(from).or_default();
         match said {
             Announcement::Whole(all) if all.len() > Self::WANTS_MAX => return Err(TooManyWants),
-            Announcement::Whole(all) => *wants = all.into_iter().collect(),
+            Announcement::Whole(all) => {
+                for want in std::mem::take(wants) {
+                    self.wanted.remove(&want.pattern, &(true, from, want.queue));
+                }
+                *wants = all.into_iter().collect();
+                for want in wants.iter() {
+                    self.wanted.insert(want.pattern.clone(), (true, from, want.queue.clone()));
+                }
+            }
             Announcement::Add(_) if wants.len() >= Self::WANTS_MAX => return Err(TooManyWants),
             Announcement::Add(want) => {
+                self.wanted.insert(want.pattern.clone(), (true, from, want.queue.clone()));
                 wants.insert(want);
             }
             Announcement::Remove(want) => {
                 wants.remove(&want);
+                self.wanted.remove(&want.pattern, &(true, from, want.queue));
             }
         }
         Ok(())
@@ -140,12 +154,14 @@ impl Interest {
 
     /// The link to a peer is gone, and with it what it wanted.
     pub fn forget(&mut self, peer: NodeId) {
-        self.peers.remove(&peer);
+        for want in self.peers.remove(&peer).into_iter().flatten() {
+            self.wanted.remove(&want.pattern, &(true, peer, want.queue));
+        }
     }
 
     /// Whether anybody at all gets messages of a subject. Nobody's turn passes by asking.
     pub fn is_wanted(&self, subject: &Subject) -> bool {
-        self.own.keys().chain(self.peers.values().flatten()).any(|want| want.pattern.matches(subject))
+        self.wanted.find(subject).next().is_some()
     }
 
     /// Whether no other node and no queue group gets messages of a subject. Nobody's turn passes by
@@ -159,17 +175,12 @@ impl Interest {
     pub fn route(&mut self, subject: &Subject) -> Route {
         let mut route = Route::default();
         let mut queues: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
-        let own = self.own.keys().map(|want| (self.me, want));
-        let peers = self.peers.iter().flat_map(|(node, wants)| wants.iter().map(|want| (*node, want)));
-        for (node, want) in own.chain(peers).filter(|(_, want)| want.pattern.matches(subject)) {
-            match &want.queue {
-                None => route.nodes.entry(node).or_default().0 = true,
-                Some(queue) => {
-                    let nodes = queues.entry(queue).or_default();
-                    if !nodes.contains(&node) {
-                        nodes.push(node);
-                    }
-                }
+        // Each node once per queue group, in an order that does not depend on its patterns.
+        let wanted: BTreeSet<_> = self.wanted.find(subject).collect();
+        for (_, node, queue) in wanted {
+            match queue {
+                None => route.nodes.entry(*node).or_default().0 = true,
+                Some(queue) => queues.entry(queue).or_default().push(*node),
             }
         }
         if !queues.is_empty() {

@@ -11,6 +11,7 @@ mod bound;
 mod breach;
 mod carried;
 mod history;
+mod index;
 mod interest;
 mod marks;
 mod position;

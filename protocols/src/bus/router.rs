@@ -10,7 +10,10 @@ use std::{
 
 use quorate_membership::{Member, NodeId};
 
-use super::{Announcement, BusBreach, Interest, Pattern, Route, Subject, SubjectError, TooManyWants, Want};
+use super::{
+    Announcement, BusBreach, Interest, Pattern, Route, Subject, SubjectError, TooManyWants, Want,
+    index::PatternIndex,
+};
 
 /// Names a subscription on this node.
 pub type SubscriptionId = u64;
@@ -71,12 +74,15 @@ pub struct Selection {
 /// the next. What was read from a link may be taken in after news that it is gone, or that the next
 /// one stands: then it does not count, since nobody would take it back.
 ///
-/// Invariant: (I1) what peers want is kept of linked peers only.
+/// Invariants: (I1) what peers want is kept of linked peers only; (I2) the index names the subscriptions of
+/// which peers are told, and no others.
 #[derive(Debug)]
 pub struct Router {
     me: NodeId,
     interest: Interest,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Those of which peers are told.
+    told: PatternIndex<SubscriptionId>,
     next_subscription: SubscriptionId,
     /// Turns round the subscribers of a queue group on this node.
     turn: u64,
@@ -119,6 +125,7 @@ impl Router {
             me: me.node,
             interest,
             subscriptions: BTreeMap::new(),
+            told: PatternIndex::default(),
             next_subscription: 0,
             turn: 0,
             linked: BTreeMap::new(),
@@ -214,6 +221,9 @@ impl Router {
         }
         let id = self.next_subscription;
         self.next_subscription += 1;
+        if told {
+            self.told.insert(want.pattern.clone(), id);
+        }
         self.subscriptions.insert(id, Subscription { want, told });
         Ok(id)
     }
@@ -230,6 +240,8 @@ impl Router {
         let Some(Subscription { want, told }) = self.subscriptions.remove(&id) else { return };
         if self.breaks(BusBreach::GhostSubscription) {
             self.subscriptions.insert(id, Subscription { want: want.clone(), told });
+        } else {
+            self.told.remove(&want.pattern, &id);
         }
         if told && let Some(news) = self.interest.unsubscribe(&want) {
             self.announce(&news, out);
@@ -273,9 +285,9 @@ impl Router {
     /// `plain`, and one of each of the queue groups.
     pub fn select(&mut self, subject: &Subject, plain: bool, queues: &[String]) -> Selection {
         let mut selection = Selection::default();
-        let matching =
-            self.subscriptions.iter().filter(|(_, it)| it.told && it.want.pattern.matches(subject));
-        let matching: Vec<_> = matching.map(|(id, it)| (*id, it.want.queue.as_deref())).collect();
+        let ids: BTreeSet<SubscriptionId> = self.told.find(subject).copied().collect();
+        let queue = |id| Some((id, self.subscriptions.get(&id)?.want.queue.as_deref()));
+        let matching: Vec<_> = ids.into_iter().filter_map(queue).collect();
         if plain {
             selection.subscriptions.extend(matching.iter().filter(|(_, q)| q.is_none()).map(|(id, _)| *id));
             if self.breaks(BusBreach::PlainTwice) {

@@ -240,6 +240,12 @@ proptest! {
                     prop_assert!(!common, "I3");
                 }
             }
+            for text in ["a", "b", "a.b", "b.a", "a.b.a", "b.a.a.b"] {
+                let subject: Subject = text.parse().unwrap();
+                let selects = |known: &Known| known.bound.iter().any(|pattern| pattern.matches(&subject));
+                let first = bindings.groups.iter().find(|(_, known)| selects(known)).map(|(id, _)| *id);
+                prop_assert_eq!(bindings.group_of(&subject), first, "I4");
+            }
         }
         let bound: BTreeMap<_, _> = bindings.groups().map(|(id, bound)| (id, bound.clone())).collect();
         prop_assert_eq!(&shell, &bound, "who is told of changes knows all");
