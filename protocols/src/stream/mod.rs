@@ -31,7 +31,8 @@ use crate::{
 /// What a member says of itself. All counters only grow within a view.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Its Lamport clock: its later frames have larger stamps.
+    /// Its Lamport clock: its later frames have larger stamps. It counts no more than the frames that it
+    /// has received without a gap, its own included.
     pub clock: u64,
     /// Its last frame so far.
     pub sent: Seq,
@@ -105,6 +106,8 @@ pub(crate) struct Stream {
     /// This member's rank; a learner has none.
     me: Option<usize>,
     clock: u64,
+    /// The latest stamp received. The clock follows it as far as there are frames here to show for it.
+    latest: u64,
     logs: Vec<SenderLog>,
     rows: Vec<Row>,
     delivered: Vec<Seq>,
@@ -130,6 +133,7 @@ impl Stream {
             holders: majority(members),
             me,
             clock: 0,
+            latest: 0,
             logs: vec![SenderLog::default(); members],
             rows: vec![row; members],
             delivered: none,
@@ -222,10 +226,17 @@ impl Stream {
             // its holes may be long.
             return Ok(false);
         }
-        // The clock may run ahead of what has arrived without a gap: it only has to be high enough.
-        self.clock = self.clock.max(stamp).max(self.logs[rank].clock());
+        self.latest = self.latest.max(stamp);
+        self.advance_clock();
         self.note_own_row();
         Ok(true)
+    }
+
+    /// Lets the clock follow the latest stamp, but not beyond the number of frames here: no correct member
+    /// has ever counted further, so whoever makes up a stamp drives no clock but its own.
+    fn advance_clock(&mut self) {
+        let here = count(self.logs.iter().map(SenderLog::received));
+        self.clock = self.clock.max(self.latest.min(here));
     }
 
     /// Takes in what a member says of itself. Returns whether it has sent frames that are missing here.
@@ -238,6 +249,9 @@ impl Stream {
     /// Returns whether anything was new.
     pub(crate) fn on_frame(&mut self, rank: usize, row: &Row, frame: Frame) -> Result<bool, StreamError> {
         self.check_row(rank, row)?;
+        if frame.clock > row.clock || frame.seq > row.sent {
+            return Err(StreamError::Impossible);
+        }
         let news = self.receive(rank, frame)?;
         self.take_row(rank, row);
         Ok(news)
@@ -250,7 +264,11 @@ impl Stream {
         }
         let ahead = row.delivered.iter().zip(&row.received).any(|(d, r)| d > r);
         let invented = self.me.is_some_and(|me| row.received[me] > self.logs[me].received());
-        if row.clock > COUNT_MAX || ahead || invented || row.received[rank] > row.sent {
+        if row.clock > count(row.received.iter().copied())
+            || ahead
+            || invented
+            || row.received[rank] > row.sent
+        {
             return Err(StreamError::Impossible);
         }
         Ok(())
@@ -378,6 +396,11 @@ fn raise(known: &mut [Seq], heard: &[Seq]) {
     for (known, heard) in known.iter_mut().zip(heard) {
         *known = (*known).max(*heard);
     }
+}
+
+/// How many frames these are, if it is so many of each sender.
+fn count(received: impl Iterator<Item = Seq>) -> u64 {
+    received.fold(0_u64, |sum, seq| sum.saturating_add(seq.get())).min(COUNT_MAX)
 }
 
 /// The `n`-th highest of the values: the highest that at least `n` of them reach.
