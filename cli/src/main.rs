@@ -5,6 +5,7 @@ mod args;
 mod authority;
 mod commands;
 mod config;
+mod credentials;
 mod failure;
 mod input;
 mod local;

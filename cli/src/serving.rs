@@ -11,7 +11,7 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, config::NodeFile, failure::one_line, metrics, output::complain, span};
+use crate::{Failure, config::NodeFile, credentials, failure::one_line, metrics, output::complain, span};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -130,7 +130,7 @@ impl Reloading {
 /// Starts a node over QUIC on the current arbiter, as its configuration says.
 pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
     let files = CredentialFiles::of_node(&file.credentials);
-    let credentials = Credentials::load(&files)?;
+    let credentials = credentials::of_node(&file.credentials)?;
     credentials.check(SystemTime::now())?;
     let identity = credentials.identity().clone();
     let config = file.config(&identity)?;

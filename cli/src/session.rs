@@ -9,11 +9,11 @@ use std::{
 
 use quorate::{
     Bus, Client, ClientConfig, ClientError, ClientSettings, Status,
-    transport::{ConnectionConfig, ConnectionSettings, CredentialFiles, Credentials, QuicTransport},
+    transport::{ConnectionConfig, ConnectionSettings, QuicTransport},
 };
 
 use crate::{
-    Failure, address,
+    Failure, address, credentials,
     profile::{Profile, ProfileError},
     span,
 };
@@ -83,8 +83,8 @@ pub(crate) struct Session {
 impl Session {
     /// Connects to the first node that answers.
     pub(crate) async fn open(reach: &Reach) -> Result<Self, Failure> {
-        let Profile { addresses, credentials, .. } = reach.profile()?;
-        let credentials = Credentials::load(&CredentialFiles::of_client(credentials))?;
+        let Profile { addresses, credentials: folder, .. } = reach.profile()?;
+        let credentials = credentials::of_client(&folder)?;
         credentials.check(SystemTime::now())?;
         let identity = credentials.identity();
         let mut settings = ClientSettings::new(identity.node.get(), identity.cluster.as_str(), addresses);

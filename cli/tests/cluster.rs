@@ -157,6 +157,27 @@ fn a_node_needs_its_credentials_its_port_and_its_data_folder() {
 }
 
 #[test]
+fn what_a_killed_cluster_has_left_behind_goes_with_the_next() {
+    let place = Place::new();
+    let temporary = || {
+        let entries = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().starts_with("quorate-")).collect::<Vec<_>>()
+    };
+    let up = place.start("up --port 0 --nodes 1");
+    up.wait_for("ready in ");
+    drop(up); // kills it
+    let left = temporary();
+    assert_eq!(left.len(), 1, "keys of a cluster that is no more");
+
+    let mut up = place.start("up --port 0 --nodes 1");
+    up.wait_for("ready in ");
+    assert!(!temporary().contains(&left[0]), "{left:?}");
+    up.signal("INT");
+    assert_eq!(up.code(), 0);
+    assert!(temporary().is_empty());
+}
+
+#[test]
 fn a_cluster_of_processes_is_gone_after_an_interrupt() {
     let place = Place::new();
     let mut up = place.start("up --port 0 --processes");

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use quorate::transport::{CredentialFiles, Credentials, Role};
+use quorate::transport::Role;
 use quorate::{
     GroupSpec, Life,
     membership::{Span, Timing},
@@ -19,6 +19,7 @@ use crate::{
     Failure,
     address::AddressError,
     config::{self, NodeFile},
+    credentials,
     failure::one_line,
     metrics,
     output::{self, Output},
@@ -154,8 +155,7 @@ fn bytes(count: usize) -> String {
 }
 
 fn credentials(file: &NodeFile) -> Result<(Verdict, String), String> {
-    let credentials =
-        Credentials::load(&CredentialFiles::of_node(&file.credentials)).map_err(|error| one_line(&error))?;
+    let credentials = credentials::of_node(&file.credentials).map_err(|error| one_line(&error))?;
     credentials.check(SystemTime::now()).map_err(|error| one_line(&error))?;
     let identity = credentials.identity();
     if identity.role != Role::Node {

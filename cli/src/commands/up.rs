@@ -76,13 +76,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut calls = Calls::listen()?;
     let place = profile::place(args.profile.as_deref())?;
-    let claim = Claim::take(&place)?;
+    let mut claim = Claim::take(&place)?;
     let of_each = args.metrics.filter(|_| args.processes);
     if of_each.is_some_and(|addr| addr.port() == 0) {
         let what = "--metrics needs a port with --processes: write for example 127.0.0.1:9100";
         return Err(Failure::Usage(what.into()));
     }
     let layout = Layout::prepare(args.data.as_deref(), args.nodes, args.port, of_each)?;
+    claim.note(layout.is_temporary().then(|| layout.folder()))?;
     let figures = match args.metrics {
         Some(addr) if !args.processes => Some(metrics::url(metrics::serve(addr).await?)),
         _ => None,

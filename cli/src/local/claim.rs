@@ -11,11 +11,18 @@ use crate::{
     profile::{Profile, ProfileError},
 };
 
+/// How the names of temporary folders begin.
+pub(super) const TEMPORARY: &str = "quorate-";
+
 /// The right to write a profile, until it is dropped; then the profile is removed again.
+///
+/// Beside the profile is a file that is locked meanwhile. Its first line is the number of the process, its
+/// second the folder that has to go with it.
 #[derive(Debug)]
 pub(crate) struct Claim {
     profile: PathBuf,
-    _lock: File,
+    path: PathBuf,
+    lock: File,
 }
 
 impl Claim {
@@ -42,6 +49,7 @@ impl Claim {
                 let mut owner = String::new();
                 // Its number only helps to find it.
                 let _ = lock.read_to_string(&mut owner);
+                let owner = owner.lines().next().unwrap_or("of unknown number");
                 return Err(Failure::Failed(format!(
                     "a local cluster is running already (process {}): use it, stop it there with Ctrl-C, or \
                      give another one its own --profile and --port",
@@ -50,13 +58,27 @@ impl Claim {
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error).into()),
         }
-        let note = |lock: &mut File| -> io::Result<()> {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())
+        let mut former = String::new();
+        // What cannot be read names no folder.
+        let _ = lock.read_to_string(&mut former);
+        let mut claim = Self { profile: profile.to_owned(), path, lock };
+        claim.note(None)?;
+        if let Some(folder) = former.lines().nth(1) {
+            clear_up(Path::new(folder));
+        }
+        Ok(claim)
+    }
+
+    /// Notes a temporary folder that goes with this process. If it is killed before it has removed it, the
+    /// next one that claims the profile does.
+    pub(crate) fn note(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
+        let folder = folder.map(|folder| format!("{}\n", folder.display())).unwrap_or_default();
+        let mut write = || {
+            self.lock.set_len(0)?;
+            self.lock.rewind()?;
+            write!(self.lock, "{}\n{folder}", std::process::id())
         };
-        note(&mut lock).map_err(unusable)?;
-        Ok(Self { profile: profile.to_owned(), _lock: lock })
+        Ok(write().map_err(|error| ProfileError::Unusable(self.path.clone(), error))?)
     }
 
     /// Tells clients where the cluster is.
@@ -69,6 +91,18 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // A profile that stays behind leads clients to nobody, which they say.
         let _ = fs::remove_file(&self.profile);
+    }
+}
+
+/// Removes the temporary folder of a process that was killed.
+fn clear_up(folder: &Path) {
+    let is_ours = folder.parent() == Some(&std::env::temp_dir())
+        && folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY));
+    if is_ours
+        && let Err(error) = fs::remove_dir_all(folder)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("a local cluster that was killed has left {}: {error}: remove it", folder.display());
     }
 }
 
@@ -89,5 +123,18 @@ mod tests {
         drop(claim);
         assert!(!path.exists());
         Claim::take(&path).unwrap();
+    }
+
+    #[test]
+    fn only_a_temporary_folder_is_cleared_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("profile.toml"), folder.path().join("quorate-other"));
+        fs::create_dir(&other).unwrap();
+        let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempdir().unwrap().keep();
+        for left in [&other, &temporary] {
+            Claim::take(&path).unwrap().note(Some(left)).unwrap();
+        }
+        drop(Claim::take(&path).unwrap());
+        assert!(other.exists() && !temporary.exists());
     }
 }

@@ -12,6 +12,7 @@ use quorate::{
 };
 use tempfile::TempDir;
 
+use super::claim::TEMPORARY;
 use crate::{
     Failure,
     address::AddressError,
@@ -63,7 +64,7 @@ impl Layout {
             let whole = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
             (whole.map_err(|error| unwritable(folder, &error))?, None)
         } else {
-            let made = tempfile::Builder::new().prefix("quorate-").tempdir();
+            let made = tempfile::Builder::new().prefix(TEMPORARY).tempdir();
             let made = made.map_err(|error| unwritable(&std::env::temp_dir(), &error))?;
             (made.path().to_owned(), Some(made))
         };

@@ -53,6 +53,7 @@ impl Place {
             .args(args.split_whitespace())
             .current_dir(self.path())
             .env("HOME", self.path())
+            .env("TMPDIR", self.path())
             .env_remove("XDG_STATE_HOME")
             .env_remove("QUORATE_PROFILE")
             .env_remove("RUST_LOG")

@@ -11,7 +11,7 @@ use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     membership::{NodeId, Timing},
     protocols::Event,
-    transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport, Validity},
+    transport::{ConnectionConfig, Credentials, QuicTransport, Validity},
 };
 use serde::Serialize;
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ use super::Join;
 use crate::{
     Failure,
     authority::Authority,
-    input,
+    credentials, input,
     output::{Output, say},
     profile::Profile,
     serving::{changes, standing},
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Join) -> Result<(), Failure> {
 /// The certificate of a node: a given one, or one that the local cluster's authority issues.
 fn credentials(args: &Join, profile: &Profile) -> Result<Credentials, Failure> {
     if let Some(folder) = &args.node_credentials {
-        return Ok(Credentials::load(&CredentialFiles::of_node(folder))?);
+        return credentials::of_node(folder);
     }
     let Some(authority) = &profile.authority else {
         return Err(Failure::Failed(
