@@ -161,6 +161,7 @@ impl NodeFile {
 mod tests {
     use std::time::Duration;
 
+    use proptest::{prelude::*, sample::Index};
     use quorate::protocols::SlowPolicy;
 
     use super::*;
@@ -298,5 +299,32 @@ mod tests {
         let file = parse(&text).unwrap();
         assert_eq!(file.groups[0].spec.config().lag_for, Duration::from_secs(40));
         file.config(&"quorate://prod/node/1".parse().unwrap()).unwrap();
+    }
+
+    /// The example, with a part of it replaced.
+    fn spoilt() -> impl Strategy<Value = String> {
+        let part = (any::<Index>(), any::<Index>(), "[ -~\\n\u{e9}]{0,12}");
+        part.prop_map(|(from, length, new)| {
+            let mut chars: Vec<char> = EXAMPLE.chars().collect();
+            let from = from.index(chars.len());
+            let to = (from + length.index(40)).min(chars.len());
+            chars.splice(from..to, new.chars());
+            chars.into_iter().collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_configuration_or_says_on_one_line_where_it_is_wrong(
+            text in prop_oneof![6 => spoilt(), 1 => any::<String>()], node in 0..5_u64,
+        ) {
+            let identity = format!("quorate://prod/node/{node}").parse().unwrap();
+            let read = NodeFile::parse(&text, Path::new("etc/node.toml"));
+            let checked = read.and_then(|file| file.check().and_then(|()| file.config(&identity)));
+            if let Err(error) = checked {
+                let line = one_line(&error);
+                prop_assert!(line.starts_with("etc/node.toml") && !line.contains('\n'), "{line}");
+            }
+        }
     }
 }

@@ -93,6 +93,8 @@ pub(crate) fn place(chosen: Option<&Path>) -> Result<PathBuf, ProfileError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -115,5 +117,27 @@ mod tests {
         assert!(matches!(Profile::load(Some(&path)), Err(ProfileError::Missing(at)) if at == path));
         fs::write(&path, "addresses = 7").unwrap();
         assert!(matches!(Profile::load(Some(&path)), Err(ProfileError::Malformed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_profile_survives_its_file_and_any_other_text_is_refused_on_one_line(
+            addresses in prop::collection::vec(any::<SocketAddr>(), 0..4), name in "[^/\u{0}]{1,20}",
+            has_authority: bool, text: String,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("profile.toml");
+            let credentials = folder.path().join(&name);
+            let authority = has_authority.then(|| credentials.clone());
+            // What belongs to an address of version 6 besides is not written.
+            let addresses: Vec<_> = addresses.iter().map(|it| SocketAddr::new(it.ip(), it.port())).collect();
+            let profile = Profile { addresses, credentials, authority };
+            profile.save(&path).unwrap();
+            prop_assert_eq!(Profile::load(Some(&path)).unwrap(), profile);
+            fs::write(&path, text).unwrap();
+            if let Err(error) = Profile::load(Some(&path)) {
+                prop_assert!(!crate::failure::one_line(&error).contains('\n'), "{error}");
+            }
+        }
     }
 }

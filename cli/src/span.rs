@@ -69,6 +69,8 @@ pub(crate) fn moment(unix_s: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,6 +104,34 @@ mod tests {
             (253_402_300_799, "9999-12-31 23:59"),
         ] {
             assert_eq!(moment(unix_s), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_span_or_is_refused(text in "[0-9.]{0,12} ?(ms|s|m|h|x)?", other: String) {
+            for text in [text, other] {
+                match parse(&text) {
+                    Ok(span) => prop_assert!(!span.is_zero(), "{}", show(span)),
+                    Err(why) => prop_assert!(why.contains("write for example 500ms"), "{why}"),
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_right_to_a_hundredth(nanos: u64) {
+            let span = Duration::from_nanos(nanos);
+            let text = show(span);
+            let (number, unit) = text.split_once(' ').unwrap();
+            let units = [("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86_400.0)];
+            let (_, seconds) = units.into_iter().find(|(name, _)| *name == unit).unwrap();
+            let shown = number.parse::<f64>().unwrap() * seconds;
+            prop_assert!((shown - span.as_secs_f64()).abs() <= 0.01 * shown + 1e-8, "{text} for {span:?}");
+        }
+
+        #[test]
+        fn moments_grow_as_their_text(unix_s in 0..253_402_300_000_u64, later in 60..1_000_000_000_u64) {
+            prop_assert!(moment(unix_s) < moment((unix_s + later).min(253_402_300_799)));
         }
     }
 }

@@ -193,6 +193,7 @@ fn check_apart(one: &GroupSpec, other: &GroupSpec) -> Result<(), SettingsError> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::select};
     use quorate_protocols::Order;
 
     use super::*;
@@ -260,6 +261,84 @@ mod tests {
         ] {
             let refused = NodeConfig::try_from(settings).unwrap_err().to_string();
             assert!(refused.starts_with(field), "{refused} does not name {field}");
+        }
+    }
+
+    fn numbers() -> impl Strategy<Value = Option<usize>> {
+        prop::option::weighted(
+            0.3,
+            select(&[0, 1, 1 << 10, 4096, 1 << 20, 64 << 20, 1 << 30, 1 << 40, usize::MAX][..]),
+        )
+    }
+
+    fn groups() -> impl Strategy<Value = GroupSettings> {
+        let word = |words: &'static [&'static str]| {
+            prop::option::weighted(0.3, select(words).prop_map(String::from))
+        };
+        let nodes = |most| prop::collection::vec(0..6_u64, 0..most);
+        let subjects = prop::collection::vec("[ab*>]([.][ab*>]){0,2}|.{0,3}", 0..3);
+        (
+            prop_oneof![4 => "[a-c]", 1 => any::<String>()],
+            (nodes(5), nodes(2), subjects),
+            word(&["fifo", "causal", "total", "uniform", "", "best"]),
+            word(&["block", "demote", "evict", "", "kill"]),
+            (numbers(), numbers(), numbers(), numbers(), numbers()),
+            (any::<bool>(), any::<bool>()),
+        )
+            .prop_map(
+                |(name, (founders, witnesses, subjects), order, slow, sizes, (state, partitionable))| {
+                    let (window_bytes, lag_for, lag_bytes, history_bytes, state_bytes_max) = sizes;
+                    GroupSettings {
+                        name,
+                        founders,
+                        witnesses,
+                        order,
+                        subjects,
+                        window_bytes,
+                        slow,
+                        lag_for_ms: lag_for.map(|span| span as u64),
+                        lag_bytes,
+                        history_bytes,
+                        state,
+                        state_bytes_max,
+                        partitionable,
+                    }
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn any_settings_make_a_node_whose_groups_lie_apart_or_are_refused_by_the_name_of_a_field(
+            (node, detect) in (any::<u64>(), numbers()), payload in numbers(),
+            groups in prop::collection::vec(groups(), 0..4),
+        ) {
+            let raw = NodeSettings {
+                node,
+                groups,
+                detect_within_ms: detect.map(|span| span as u64),
+                payload_bytes_max: payload,
+                ..settings()
+            };
+            match NodeConfig::try_from(raw.clone()) {
+                Ok(config) => {
+                    prop_assert_eq!(config.groups().len(), raw.groups.len());
+                    for (place, (spec, said)) in config.groups().iter().zip(&raw.groups).enumerate() {
+                        prop_assert_eq!(spec.name(), &said.name);
+                        prop_assert!(spec.config().lag_for > config.timing().detect());
+                        prop_assert!(said.founders.iter().all(|node| spec.declares(NodeId::new(*node))));
+                        for other in &config.groups()[..place] {
+                            prop_assert_eq!(check_apart(other, spec), Ok(()));
+                        }
+                    }
+                }
+                Err(refused) => {
+                    let text = refused.to_string();
+                    let field = text.split(": ").next().unwrap_or_default();
+                    let known = ["detect_within_ms", "payload_bytes_max"].contains(&field);
+                    prop_assert!(known || field.starts_with("groups."), "{text}");
+                }
+            }
         }
     }
 }

@@ -149,3 +149,48 @@ fn ends_its_line(file: &mut File) -> io::Result<bool> {
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_noted_is_read_again_whatever_a_crash_has_cut_off_before(
+            names in prop::collection::vec(any::<String>(), 1..4), until in 0..1_u64 << 40, cut: bool,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = Index::path(folder.path());
+            let issued = |name: &String| Issued {
+                serial: "0a1b".parse().unwrap(),
+                identity: "quorate://prod/client/7".parse().unwrap(),
+                name: name.clone(),
+                until: SystemTime::UNIX_EPOCH + Duration::from_secs(until),
+            };
+            for name in &names {
+                Index::open(folder.path()).unwrap().note(&issued(name)).unwrap();
+                if cut {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    std::fs::write(&path, text.trim_end()).unwrap();
+                }
+            }
+            let read = Index::look(folder.path()).unwrap();
+            let lines = |of: &[Issued]| of.iter().map(Issued::line).collect::<Vec<_>>();
+            prop_assert_eq!(lines(&read), lines(&names.iter().map(issued).collect::<Vec<_>>()));
+        }
+
+        #[test]
+        fn any_other_text_is_refused_with_its_line(text: String, good in 0..3_usize) {
+            let folder = tempfile::tempdir().unwrap();
+            let line = r#"{"serial":"01","identity":"quorate://prod/node/1","name":"n1","until_unix_s":9}"#;
+            std::fs::write(Index::path(folder.path()), format!("{line}\n").repeat(good) + &text).unwrap();
+            match Index::look(folder.path()) {
+                Ok(issued) => prop_assert!(issued.len() >= good),
+                Err(AuthorityError::Malformed { line, .. }) => prop_assert!(line > good),
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+}
