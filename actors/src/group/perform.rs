@@ -77,10 +77,10 @@ impl Replication {
             self.withheld.drop_all();
         }
         let unwrapped = self.unwrapped(event);
-        if self.bound.as_mut().is_some_and(|bound| bound.core.take_overwhelmed()) {
+        if self.bound.as_mut().is_some_and(|bound| bound.core.take_given_up()) {
             tracing::error!(
                 group = self.spec.name(),
-                "no member tells the marks in time: this node leaves; join again"
+                "no member tells the marks of publishers, or none is left that knows them: this node leaves; join again"
             );
             ctx.notify(Feed(Input::Leave));
         }

@@ -4,7 +4,7 @@ mod newcomer;
 mod own;
 mod reading;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use quorate_membership::{Change, Member, View, ViewId};
 
@@ -14,9 +14,6 @@ use newcomer::{Late, Newcomer};
 use own::Own;
 pub use own::Settlement;
 pub use reading::{Cursor, Read};
-
-/// Newcomers ask for the marks of a view soon after it began, so few are kept.
-const SNAPSHOTS_MAX: usize = 8;
 
 /// What became of something that the group delivered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +39,14 @@ pub enum Arrival {
     Decided(Decision),
 }
 
+/// The marks at the beginning of a view in which somebody came.
+#[derive(Debug)]
+struct Snapshot {
+    view: ViewId,
+    newcomers: BTreeSet<Member>,
+    marks: Marks,
+}
+
 /// What a member does for the subjects bound to its group, or for those who follow it: it counts
 /// positions, drops what publishers send twice, keeps the rest for readers, and has newcomers take
 /// over the marks of publishers.
@@ -50,8 +55,8 @@ pub enum Arrival {
 /// group delivers; what is decided is a function of that alone, so it is the same at all members.
 ///
 /// Invariants: (I1) what is kept for readers is bounded by the bytes given, besides one entry that alone
-/// is longer; (I2) what waits for marks is bounded by [`Self::WAITING_BYTES_MAX`]; (I3) marks of at most
-/// eight views are kept for newcomers.
+/// is longer; (I2) what waits for marks is bounded by [`Self::WAITING_BYTES_MAX`]; (I3) marks are kept only
+/// of views in which somebody came who is still there.
 #[derive(Debug)]
 pub struct BoundGroup<E> {
     me: Member,
@@ -61,9 +66,11 @@ pub struct BoundGroup<E> {
     history: History<E>,
     /// How often something was missed here that the history cannot count.
     beginnings: u64,
-    /// Marks as they were at the beginning of views with newcomers.
-    snapshots: VecDeque<(ViewId, Marks)>,
+    /// Marks as they were at the beginning of views with newcomers, for those of them who are still there.
+    snapshots: Vec<Snapshot>,
     newcomer: Option<Newcomer<E>>,
+    /// Who is in the latest view.
+    present: BTreeSet<Member>,
     /// Whether messages of the group were missed since the last view, or none was entered yet.
     outside: bool,
     own: Own,
@@ -86,8 +93,9 @@ impl<E> BoundGroup<E> {
             marks: Marks::default(),
             history: History::new(history_bytes),
             beginnings: 0,
-            snapshots: VecDeque::new(),
+            snapshots: Vec::new(),
             newcomer: None,
+            present: BTreeSet::new(),
             outside: true,
             own: Own::new(me),
             breach: None,
@@ -147,9 +155,14 @@ impl<E> BoundGroup<E> {
         } else {
             self.history.begin_view(view.id);
         }
+        if let Some(newcomer) = self.newcomer.as_mut().filter(|_| !is_first) {
+            newcomer.on_view(view);
+        }
+        self.present = view.members.iter().chain(&view.learners).copied().collect();
+        self.snapshots.retain(|it| !it.newcomers.is_disjoint(&self.present));
         let position = Position::beginning(view.id);
-        let asked_for = !is_first && !newcomers.is_empty();
-        self.arrive(Late { position, sender: None, stamp: None, entry, bytes, asked_for })
+        let newcomers = if is_first { BTreeSet::new() } else { newcomers };
+        self.arrive(Late { position, sender: None, stamp: None, entry, bytes, newcomers })
     }
 
     fn begin_anew(&mut self, view: &View, newcomers: &BTreeSet<Member>) {
@@ -168,13 +181,13 @@ impl<E> BoundGroup<E> {
     /// the group itself. The entry takes so many bytes beside its fields.
     pub fn on_message(&mut self, sender: Member, stamp: Option<Stamp>, entry: E, bytes: usize) -> Arrival {
         let Some(position) = self.history.advance() else { return Arrival::Outside };
-        self.arrive(Late { position, sender: Some(sender), stamp, entry, bytes, asked_for: false })
+        self.arrive(Late { position, sender: Some(sender), stamp, entry, bytes, newcomers: BTreeSet::new() })
     }
 
     /// The group has delivered what no correct member sends: all count it, and nobody gets it.
     pub fn on_nonsense(&mut self) {
         self.history.advance();
-        if self.newcomer.as_ref().is_some_and(Newcomer::is_overwhelmed) {
+        if self.newcomer.as_ref().is_some_and(Newcomer::has_given_up) {
             self.history.lose();
         }
     }
@@ -191,11 +204,9 @@ impl<E> BoundGroup<E> {
     }
 
     fn decide(&mut self, late: Late<E>) -> (Decision, Option<&E>) {
-        let Late { position, sender, stamp, entry, bytes, asked_for } = late;
-        if asked_for {
-            self.snapshots.push_back((position.view, self.marks.clone()));
-            let surplus = self.snapshots.len().saturating_sub(SNAPSHOTS_MAX);
-            self.snapshots.drain(..surplus);
+        let Late { position, sender, stamp, entry, bytes, newcomers } = late;
+        if !newcomers.is_disjoint(&self.present) {
+            self.snapshots.push(Snapshot { view: position.view, newcomers, marks: self.marks.clone() });
         }
         let admission = stamp.map_or(Admission::New, |stamp| self.marks.admit(&stamp));
         let decision = Decision { position, sender, stamp, admission };
@@ -212,7 +223,7 @@ impl<E> BoundGroup<E> {
 
     /// The marks as they were at the beginning of a view, for a newcomer that asks.
     pub fn snapshot(&self, view: ViewId) -> Option<&Marks> {
-        self.snapshots.iter().find(|(at, _)| *at == view).map(|(_, marks)| marks)
+        self.snapshots.iter().find(|it| it.view == view).map(|it| &it.marks)
     }
 
     /// Whom this newcomer asks next for the marks at the beginning of which view; the one asked first
@@ -221,10 +232,11 @@ impl<E> BoundGroup<E> {
         self.newcomer.as_mut()?.ask()
     }
 
-    /// Whether more has come than may wait for the marks: without it this newcomer would deliver what
-    /// others drop, so it has to leave. Said once.
-    pub fn take_overwhelmed(&mut self) -> bool {
-        self.newcomer.as_mut().is_some_and(Newcomer::take_overwhelmed)
+    /// Whether the marks cannot be learnt any more, since nobody who knows them is left or more has come
+    /// than may wait for them: without them this newcomer would deliver what others drop, so it has to
+    /// leave. Said once.
+    pub fn take_given_up(&mut self) -> bool {
+        self.newcomer.as_mut().is_some_and(Newcomer::take_given_up)
     }
 
     /// A member has told the marks of a view: decides about all that waited, and passes on each decision

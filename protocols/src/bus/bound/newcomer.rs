@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::{Member, ViewId};
+use quorate_membership::{Member, View, ViewId};
 
 use super::{BoundGroup, Position, Stamp};
 
@@ -24,9 +24,9 @@ pub enum MarksRefused {
     /// Whoever tells them was not asked, or was asked in another life.
     #[error("{0} tells marks and was not asked for them")]
     NotAsked(Member),
-    /// Some of what waited for them was dropped since: this newcomer leaves.
-    #[error("more has come than could wait for the marks")]
-    Overwhelmed,
+    /// What waited for them was dropped: this newcomer leaves.
+    #[error("what waited for the marks was dropped")]
+    GivenUp,
 }
 
 /// Something that was delivered and is not decided yet.
@@ -37,21 +37,22 @@ pub(super) struct Late<E> {
     pub(super) stamp: Option<Stamp>,
     pub(super) entry: E,
     pub(super) bytes: usize,
-    /// Whether it is a view with newcomers, who may ask for the marks as they are then.
-    pub(super) asked_for: bool,
+    /// If it is a view, those who come with it, and may ask for the marks as they are then.
+    pub(super) newcomers: BTreeSet<Member>,
 }
 
 /// A member that waits for the marks at the beginning of its first view.
 #[derive(Debug)]
 pub(super) struct Newcomer<E> {
     view: ViewId,
-    /// The members that know them, the next one to ask first.
+    /// The members that know them and are still there, the next one to ask first.
     knowing: Vec<Member>,
     /// Those that were asked. An answer may take longer than the time after which the next one is asked.
     asked: BTreeSet<Member>,
     late: Vec<Late<E>>,
     bytes: usize,
-    overwhelmed: bool,
+    /// Whether it cannot learn them any more.
+    given_up: bool,
     /// Whether that is still to be said.
     to_be_said: bool,
 }
@@ -64,16 +65,16 @@ impl<E> Newcomer<E> {
             asked: BTreeSet::new(),
             late: Vec::new(),
             bytes: 0,
-            overwhelmed: false,
+            given_up: false,
             to_be_said: false,
         }
     }
 
     pub(super) fn ask(&mut self) -> Option<(ViewId, Member)> {
-        if self.overwhelmed {
+        if self.given_up {
             return None;
         }
-        self.knowing.rotate_left(1); // there is at least one
+        self.knowing.rotate_left(1); // else it has given up
         let member = *self.knowing.last()?;
         self.asked.insert(member);
         Some((self.view, member))
@@ -86,7 +87,7 @@ impl<E> Newcomer<E> {
         if !believes_all && !self.asked.contains(&from) {
             return Err(MarksRefused::NotAsked(from));
         }
-        if self.overwhelmed { Err(MarksRefused::Overwhelmed) } else { Ok(()) }
+        if self.given_up { Err(MarksRefused::GivenUp) } else { Ok(()) }
     }
 
     /// Lets something wait.
@@ -96,24 +97,36 @@ impl<E> Newcomer<E> {
     pub(super) fn wait(&mut self, late: Late<E>) -> Result<(), Vec<Late<E>>> {
         self.bytes = self.bytes.saturating_add(late.bytes).saturating_add(BoundGroup::<E>::ENTRY_BYTES);
         self.late.push(late);
-        if self.overwhelmed || self.bytes > BoundGroup::<E>::WAITING_BYTES_MAX {
-            self.to_be_said |= !self.overwhelmed;
-            self.overwhelmed = true;
+        if self.given_up || self.bytes > BoundGroup::<E>::WAITING_BYTES_MAX {
+            self.give_up();
             return Err(std::mem::take(&mut self.late));
         }
         Ok(())
     }
 
+    /// A view begins. If nobody is in it who knows the marks, they cannot be learnt any more.
+    pub(super) fn on_view(&mut self, view: &View) {
+        self.knowing.retain(|it| view.members.contains(it));
+        if self.knowing.is_empty() {
+            self.give_up();
+        }
+    }
+
+    const fn give_up(&mut self) {
+        self.to_be_said |= !self.given_up;
+        self.given_up = true;
+    }
+
     #[cfg(test)]
     pub(super) const fn waiting_bytes(&self) -> usize {
-        if self.overwhelmed { 0 } else { self.bytes }
+        if self.given_up { 0 } else { self.bytes }
     }
 
-    pub(super) const fn is_overwhelmed(&self) -> bool {
-        self.overwhelmed
+    pub(super) const fn has_given_up(&self) -> bool {
+        self.given_up
     }
 
-    pub(super) const fn take_overwhelmed(&mut self) -> bool {
+    pub(super) const fn take_given_up(&mut self) -> bool {
         std::mem::replace(&mut self.to_be_said, false)
     }
 

@@ -75,19 +75,51 @@ fn a_newcomer_that_nobody_tells_the_marks_keeps_a_bounded_number_of_bytes_and_gi
     for number in 1..64 {
         assert_eq!(bound.on_message(member(2), Some(stamp(number)), number, 1 << 20), Arrival::Waits);
     }
-    assert!(!bound.take_overwhelmed());
+    assert!(!bound.take_given_up());
     let position = bound.position().unwrap();
     assert!(bound.covers(position));
     for number in 64..100 {
         assert_eq!(bound.on_message(member(2), Some(stamp(number)), number, 1 << 20), Arrival::Waits);
     }
-    assert!(bound.take_overwhelmed());
-    assert!(!bound.take_overwhelmed());
+    assert!(bound.take_given_up());
+    assert!(!bound.take_given_up());
     assert_eq!(bound.ask(), None, "there is nothing to be learnt any more");
     let refused = bound.learn(asked, view, Marks::default(), |_, _| {});
-    assert_eq!(refused, Err(MarksRefused::Overwhelmed), "it has dropped some");
+    assert_eq!(refused, Err(MarksRefused::GivenUp), "it has dropped some");
     assert!(!bound.covers(position), "what it dropped it does not have");
     assert_eq!(drain(&bound, &mut { reader }), [Err((0, true))]);
+}
+
+#[test]
+fn a_newcomer_gives_up_once_nobody_is_left_who_knows_the_marks() {
+    let mut bound = newcomer();
+    let publisher = PublisherId { member: member(9), session: 0 };
+    let of_client = Stamp { publisher, number: 1, previous: 0, settled: 0 };
+    bound.on_message(member(1), Some(of_client), 1, 1);
+    let (first, _) = bound.ask().unwrap();
+    bound.on_view(&view(3, &[3, 1, 4], &[4]), 3, 0);
+    assert!(!bound.take_given_up());
+    assert_eq!(bound.ask(), Some((first, member(3))), "the one that is left, and nobody who came later");
+    bound.on_view(&view(4, &[1, 4], &[]), 4, 0);
+    assert!(bound.take_given_up());
+    assert_eq!(bound.ask(), None);
+    assert_eq!(bound.learn(member(3), first, Marks::default(), |_, _| {}), Err(MarksRefused::GivenUp));
+    bound.on_outside();
+    assert_eq!(bound.on_fate(publisher, 1, true), Settlement::Again, "nobody knows whether it passed");
+}
+
+#[test]
+fn marks_are_kept_for_newcomers_as_long_as_they_are_there() {
+    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    let all = |last: u64| (1..=last).collect::<Vec<_>>();
+    for epoch in 2..40 {
+        bound.on_view(&view(epoch, &all(epoch + 1), &[epoch + 1]), 0, 0);
+    }
+    assert!((2..40).all(|epoch| bound.snapshot(id(epoch)).is_some()));
+    bound.on_view(&view(40, &all(20), &[]), 0, 0);
+    let kept: Vec<u64> = (1..50).filter(|epoch| bound.snapshot(id(*epoch)).is_some()).collect();
+    assert_eq!(kept, (2..20).collect::<Vec<_>>());
 }
 
 #[test]
