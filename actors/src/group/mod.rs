@@ -30,7 +30,7 @@ pub(crate) use outlet::{Outgoing, Outlet};
 pub(crate) use publish::{
     Begins, Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Strays, Untail,
 };
-pub(crate) use replication::{Feed, Marked, MarksWanted, Received, Replication, Stop};
+pub(crate) use replication::{Feed, Host, Marked, MarksWanted, Received, Replication, Stop};
 pub(crate) use state::{Keeper, keeper};
 pub(crate) use status::AskStatus;
 pub(crate) use waiting::Asker;

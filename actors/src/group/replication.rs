@@ -30,6 +30,21 @@ use crate::{
 
 /// Inputs that may wait for the actor.
 const MAILBOX_MAX: usize = 1024;
+
+/// What a node gives each of its groups.
+pub(crate) struct Host {
+    /// The node in its present life.
+    pub(crate) me: Member,
+    pub(crate) clock: Clock,
+    /// Tells whether the process stood still.
+    pub(crate) pulse: Pulse,
+    /// Where messages to other nodes go.
+    pub(crate) outlet: Rc<dyn Outlet>,
+    /// Who hears that the node has left the group.
+    pub(crate) node: Recipient<GroupLeft>,
+    pub(crate) payload_bytes_max: usize,
+}
+
 /// The group's actor. Effects are carried out in `perform.rs`.
 pub(crate) struct Replication {
     pub(crate) group: protocols::Group,
@@ -92,19 +107,14 @@ impl Drop for Replication {
 }
 
 impl Replication {
-    #[expect(clippy::too_many_arguments, reason = "one caller, which holds each of them")]
     pub(crate) fn new(
         spec: Arc<GroupSpec>,
-        me: Member,
-        clock: Clock,
-        pulse: Pulse,
-        outlet: Rc<dyn Outlet>,
+        host: Host,
         bus: Option<Recipient<HandOut>>,
-        node: Recipient<GroupLeft>,
-        payload_bytes_max: usize,
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
+        let Host { me, clock, pulse, outlet, node, payload_bytes_max } = host;
         Self {
             group: protocols::Group::new(spec.config().clone(), me, clock.now()),
             bound: spec

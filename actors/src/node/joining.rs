@@ -10,7 +10,7 @@ use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::I
 use crate::{
     bus::{HandOut, Hosted},
     config::GroupSpec,
-    group::{Group, Keeper, Replication, Stop},
+    group::{Group, Host, Keeper, Replication, Stop},
 };
 
 impl NodeActor {
@@ -39,19 +39,15 @@ impl NodeActor {
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
         let queues: Option<Recipient<HandOut>> =
             (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
-        let actor = Replication::new(
-            Arc::clone(spec),
+        let host = Host {
             me,
-            self.clock,
-            self.pulse.clone(),
-            Rc::new(self.mesh.clone()),
-            queues,
+            clock: self.clock,
+            pulse: self.pulse.clone(),
+            outlet: Rc::new(self.mesh.clone()),
             node,
-            self.config.payload_bytes_max(),
-            keeper,
-            canary,
-        );
-        let addr = actor.start();
+            payload_bytes_max: self.config.payload_bytes_max(),
+        };
+        let addr = Replication::new(Arc::clone(spec), host, queues, keeper, canary).start();
         let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false };
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry));
