@@ -77,10 +77,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn used_processor_time_grows() {
         let before = cpu_seconds().expect("Linux tells");
-        let mut sum = 0_u64;
+        let begun = std::time::Instant::now();
         while cpu_seconds().expect("Linux tells") <= before {
-            sum = std::hint::black_box(sum + 1);
+            assert!(begun.elapsed() < std::time::Duration::from_mins(1), "it works all the time");
         }
-        assert!(sum > 0);
     }
 }

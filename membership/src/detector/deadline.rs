@@ -56,3 +56,43 @@ impl Deadline {
         called
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing = Timing::DEFAULT;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// When a deadline passes that is woken each millisecond from `from` on.
+    fn passes(deadline: &mut Deadline, from: u64) -> u64 {
+        (from..from + 1000).find(|now| deadline.has_passed(Time::ZERO + ms(*now), TIMING)).expect("it passes")
+    }
+
+    #[test]
+    fn it_passes_on_time_if_the_wake_before_came_a_last_call_early() {
+        assert_eq!(passes(&mut Deadline::new(Time::ZERO + ms(500)), 450), 500);
+        assert_eq!(passes(&mut Deadline::new(Time::ZERO + ms(500)), 490), 540, "the wake before was late");
+    }
+
+    #[test]
+    fn a_wake_that_is_late_by_more_than_a_last_call_begins_a_new_one() {
+        for (late, passes_at) in [(ms(50), 550), (ms(51), 601)] {
+            let mut deadline = Deadline::new(Time::ZERO + ms(500));
+            assert!(!deadline.has_passed(Time::ZERO + ms(450), TIMING));
+            deadline.excuse(late, late, TIMING);
+            assert_eq!(passes(&mut deadline, 500 + late.as_millis() as u64), passes_at);
+        }
+    }
+
+    #[test]
+    fn what_puts_it_off_after_its_last_call_gives_it_another() {
+        let mut deadline = Deadline::new(Time::ZERO + ms(500));
+        assert!(!deadline.has_passed(Time::ZERO + ms(450), TIMING));
+        deadline.put_off(Time::ZERO + ms(800));
+        assert_eq!(passes(&mut deadline, 805), 855);
+    }
+}

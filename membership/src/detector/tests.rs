@@ -182,3 +182,12 @@ fn a_peer_that_asks_without_end_is_answered_one_for_one_within_bounded_memory() 
     assert_eq!(answers, 4_999);
     assert!(pair.nodes[A].peers[&member(B, 1).node].sent.len() <= SENT_MAX);
 }
+
+#[test]
+fn a_node_that_watches_nobody_for_a_while_does_not_stand_still() {
+    let mut pair = Pair::met();
+    pair.nodes[A].unwatch(member(B, 1).node);
+    pair.now += 60_000;
+    pair.step(A, |it, now, out| it.watch(now, member(B, 1).node, out));
+    pair.assert_reports(&[]);
+}

@@ -70,3 +70,16 @@ fn frames_from_a_peer_that_hears_nothing_do_not_save_it() {
     }
     pair.assert_reports(&[(B, A_LOST), (A, B_LOST)]);
 }
+
+#[test]
+fn frames_of_one_that_has_never_shown_that_it_hears_this_node_do_not_save_it() {
+    let mut pair = Pair::met();
+    pair.awake[B] = false;
+    pair.restart(A, 1);
+    let deaf = Beat { sequence: 1 << 40, echo: 0, asks: false };
+    pair.step(A, |it, now, out| it.on_beat(now, member(B, 1), deaf, out));
+    only_frames(&mut pair, 499, 1);
+    pair.assert_reports(&[]);
+    only_frames(&mut pair, 1, 1);
+    pair.assert_reports(&[(A, B_LOST)]);
+}

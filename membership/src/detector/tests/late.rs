@@ -185,3 +185,56 @@ fn who_echoes_what_is_old_is_asked_and_accused_only_if_no_answer_comes() {
     pair.run(1, |_, _| true);
     pair.assert_reports(&[(A, B_LOST)]);
 }
+
+#[test]
+fn an_answer_that_queued_up_behind_a_late_timer_counts() {
+    let mut pair = Pair::met();
+    pair.awake[B] = false;
+    let asked = says_it_hears_nothing(&mut pair).expect("it is asked"); // It has until 1300 ms to answer.
+    pair.run(100, |_, _| true);
+    says_it_hears_nothing(&mut pair);
+    pair.run(160, |_, _| true);
+    pair.awake[A] = false;
+    pair.run(130, |_, _| true);
+    pair.step(A, Detector::on_wake); // 1390 ms, and the timer is ahead of the socket.
+    pair.assert_reports(&[]);
+    let answer = Beat { sequence: asked.sequence + (1 << 20), echo: asked.sequence, asks: false };
+    pair.step(A, |it, now, out| it.on_beat(now, member(B, 1), answer, out));
+    pair.awake[A] = true;
+    pair.run(400, |_, _| true);
+    pair.assert_reports(&[]);
+}
+
+#[test]
+fn after_a_stall_old_echoes_accuse_nobody_for_a_detection_time() {
+    let mut pair = Pair::met();
+    pair.awake = [false; 2];
+    pair.run(1000, |_, _| true);
+    pair.awake[A] = true;
+    pair.run(1, |_, _| true);
+    assert!(matches!(std::mem::take(&mut pair.reports)[..], [(A, Stalled { .. })]));
+    for _ in 0..5 {
+        pair.assert_reports(&[]);
+        says_it_hears_nothing(&mut pair);
+        pair.run(100, |_, _| true);
+    }
+    pair.run(50, |_, _| true);
+    pair.assert_reports(&[(A, B_LOST)]);
+}
+
+#[test]
+fn one_heartbeat_over_and_over_is_no_sign_of_life() {
+    let mut pair = Pair::met();
+    pair.awake[B] = false;
+    let sequence = pair.nodes[A].peers[&member(B, 1).node].heard;
+    let echo = pair.nodes[A].sequence;
+    for millis in 0..500 {
+        pair.run(1, |_, _| true);
+        let same =
+            Beat { sequence: sequence + 1 - u64::from(millis > 0 && millis % 2 == 0), echo, asks: false };
+        pair.step(A, |it, now, out| it.on_beat(now, member(B, 1), same, out));
+        pair.assert_reports(&[]);
+    }
+    pair.run(1, |_, _| true);
+    pair.assert_reports(&[(A, B_LOST)]);
+}
