@@ -63,3 +63,20 @@ fn a_node_that_is_back_is_remembered() {
     world.input(1, Input::Wake).unwrap();
     assert_eq!(world.known_lives(1), 3);
 }
+
+#[test]
+fn a_newcomer_asks_those_that_were_named_until_they_are_gone() {
+    let mut world = World::empty(3);
+    let asked = Rc::new(Cell::new(0));
+    let counts = Rc::clone(&asked);
+    world.lose(move |_, to, body| {
+        counts.set(counts.get() + u32::from(to == n(9) && matches!(body, Body::Join { .. })));
+        true
+    });
+    world.start_as(member(7), Some(Input::Contacts(vec![n(9)])));
+    world.run(1000);
+    assert!(asked.take() > 0);
+    world.input(7, Input::Departed(n(9))).unwrap();
+    world.run(1000);
+    assert_eq!(asked.take(), 0);
+}
