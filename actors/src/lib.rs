@@ -11,6 +11,7 @@ mod group;
 mod node;
 mod queue;
 mod room;
+mod sessions;
 mod wire;
 
 pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};

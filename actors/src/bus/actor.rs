@@ -21,6 +21,7 @@ use super::{
 use crate::{
     node::Canary,
     room::Held,
+    sessions::Sessions,
     wire::{BUS_LANE, Malformed},
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct BusActor {
     pub(super) routes: RouteWriter,
     pub(super) addr: Option<Addr<Self>>,
     pub(super) me: Member,
+    pub(super) sessions: Sessions,
     pub(super) mesh: Mesh,
     pub(super) timing: Timing,
     pub(super) router: Router,
@@ -59,15 +61,17 @@ impl Actor for BusActor {
 
 impl BusActor {
     pub(crate) fn new(
-        me: Member,
+        sessions: Sessions,
         mesh: Mesh,
         timing: Timing,
         payload_bytes_max: usize,
         canary: Canary,
     ) -> Result<Self, SubscribeError> {
+        let me = sessions.member();
         Ok(Self {
             addr: None,
             me,
+            sessions,
             mesh,
             timing,
             router: Router::new(me)?,

@@ -122,7 +122,7 @@ impl BusActor {
         if let Some(uplink) = &served.uplink {
             return uplink.clone();
         }
-        let uplink = Uplink::for_group(group, self.mesh.clone(), self.me, self.timing).start();
+        let uplink = Uplink::for_group(group, self.mesh.clone(), self.sessions.begin(), self.timing).start();
         served.uplink = Some(uplink.clone());
         self.tell_carriers(group);
         uplink

@@ -20,6 +20,7 @@ use super::{Bus, BusActor, Hosted, PeerDown, PeerFrames, PeerUp, RequestError, R
 use crate::{
     config::{GroupSettings, GroupSpec, NodeConfig, NodeSettings},
     node::Canary,
+    sessions::Sessions,
 };
 
 const PEER: NodeId = NodeId::new(2);
@@ -40,8 +41,8 @@ fn alone_with_routes() -> (Addr<BusActor>, Arc<Routes>) {
         MemoryTransport::new(&network, config.node(), Role::Node, hello, MemoryConfig::default()).unwrap();
     let (mesh, _) = Mesh::start(Arc::new(transport), life.member(), MeshConfig::default());
     let canary = Canary::new("bus", mpsc::unbounded_channel().0);
-    let actor =
-        BusActor::new(life.member(), mesh, config.timing(), config.payload_bytes_max(), canary).unwrap();
+    let sessions = Sessions::new(life.member());
+    let actor = BusActor::new(sessions, mesh, config.timing(), config.payload_bytes_max(), canary).unwrap();
     let routes = actor.routes();
     (actor.start(), routes)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use quorate_membership::{GroupId, Member, NodeId, Timing};
+use quorate_membership::{GroupId, NodeId, Timing};
 use quorate_protocols::bus::{PublisherId, Want};
 use quorate_transport::{CloseReason, Mesh, OutboxError, SendError};
 use tokio::sync::oneshot;
@@ -72,9 +72,7 @@ impl Drop for Uplink {
 
 impl Uplink {
     /// For a node that does not carry a group.
-    pub(crate) fn for_group(group: GroupId, mesh: Mesh, me: Member, timing: Timing) -> Self {
-        // Session zero is that of the node's own publications to groups that it carries.
-        let publisher = PublisherId { member: me, session: 1 };
+    pub(crate) fn for_group(group: GroupId, mesh: Mesh, publisher: PublisherId, timing: Timing) -> Self {
         let mut uplink = Self::new(mesh, UseLanes::group(group), publisher, None);
         uplink.patience = Some(timing.service());
         uplink

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, View, ViewId};
 use quorate_protocols::bus::{
-    Admission, Arrival, BoundGroup, Decision, Marks, MarksRefused, Pattern, Position, Stamp,
+    Admission, Arrival, BoundGroup, Decision, Marks, MarksRefused, Pattern, Position, PublisherId, Stamp,
 };
 use tokio::sync::oneshot;
 
@@ -58,11 +58,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn new(group: GroupId, me: Member, publishes: bool, history_bytes: usize) -> Self {
+    pub(crate) fn new(group: GroupId, own: PublisherId, publishes: bool, history_bytes: usize) -> Self {
         Self {
             group,
-            me,
-            core: BoundGroup::new(me, publishes, history_bytes),
+            me: own.member,
+            core: BoundGroup::new(own, publishes, history_bytes),
             tails: BTreeMap::new(),
             next_tail: 0,
             strays: BTreeMap::new(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_membership::{Member, Time, ViewId};
 use quorate_protocols::{
     self as protocols, Input, Refusal, Ticket,
-    bus::{Marks, MarksRefused},
+    bus::{Marks, MarksRefused, PublisherId},
 };
 use tokio::sync::mpsc;
 
@@ -33,8 +33,8 @@ const MAILBOX_MAX: usize = 1024;
 
 /// What a node gives each of its groups.
 pub(crate) struct Host {
-    /// The node in its present life.
-    pub(crate) me: Member,
+    /// The node in its present life, and under which name it publishes here.
+    pub(crate) own: PublisherId,
     pub(crate) clock: Clock,
     /// Tells whether the process stood still.
     pub(crate) pulse: Pulse,
@@ -114,12 +114,12 @@ impl Replication {
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
-        let Host { me, clock, pulse, outlet, node, payload_bytes_max } = host;
+        let Host { own, clock, pulse, outlet, node, payload_bytes_max } = host;
         Self {
-            group: protocols::Group::new(spec.config().clone(), me, clock.now()),
+            group: protocols::Group::new(spec.config().clone(), own.member, clock.now()),
             bound: spec
                 .history_bytes()
-                .map(|bytes| Bound::new(spec.id(), me, !spec.subjects().is_empty(), bytes)),
+                .map(|bytes| Bound::new(spec.id(), own, !spec.subjects().is_empty(), bytes)),
             bus,
             node,
             spec,

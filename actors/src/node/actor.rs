@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     config::{Life, NodeConfig},
     group::{AskStatus, EventOptions, Feed, Group, GroupEvent, Stop},
+    sessions::Sessions,
     wire::UseLanes,
 };
 
@@ -36,6 +37,7 @@ const MAILBOX_MAX: usize = 1024;
 pub(crate) struct NodeActor {
     pub(super) config: Arc<NodeConfig>,
     pub(super) life: Life,
+    pub(super) sessions: Sessions,
     pub(super) clock: Clock,
     transport: Arc<dyn Transport>,
     pub(super) mesh: Mesh,
@@ -103,14 +105,10 @@ impl NodeActor {
         let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
         let (groups, pulse) = (Directory::default(), Pulse::new(clock, config.timing()));
         let signs = Signs::new(clock);
-        let bus = BusActor::new(
-            me,
-            mesh.clone(),
-            config.timing(),
-            config.payload_bytes_max(),
-            Canary::new("bus", alarm.clone()),
-        )
-        .map_err(|error| StartError::Stopped(error.to_string()))?;
+        let (sessions, canary) = (Sessions::new(me), Canary::new("bus", alarm.clone()));
+        let (payload, timing) = (config.payload_bytes_max(), config.timing());
+        let bus = BusActor::new(sessions.clone(), mesh.clone(), timing, payload, canary)
+            .map_err(|error| StartError::Stopped(error.to_string()))?;
         let routes = bus.routes();
         let bus = bus.start();
         let (stopped, on_stop) = watch::channel(None);
@@ -134,6 +132,7 @@ impl NodeActor {
             Self {
                 config: Arc::new(config),
                 life,
+                sessions,
                 clock,
                 transport,
                 mesh,

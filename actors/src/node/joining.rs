@@ -40,7 +40,7 @@ impl NodeActor {
         let queues: Option<Recipient<HandOut>> =
             (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
         let host = Host {
-            me,
+            own: self.sessions.begin(),
             clock: self.clock,
             pulse: self.pulse.clone(),
             outlet: Rc::new(self.mesh.clone()),

@@ -84,11 +84,13 @@ impl<E> BoundGroup<E> {
     /// Bytes that may wait until a newcomer has learnt the marks.
     pub const WAITING_BYTES_MAX: usize = 64 << 20;
 
-    /// A member that has entered no view. Without `publishes` the group has no bound subjects, and its
+    /// A member that has entered no view. What its node itself publishes bears the name `own`, whose session
+    /// nobody else may use, nor this node again when it has left the group and joins it anew: numbers begin
+    /// anew, too, and the group would take what comes under them for repetitions. Without `publishes` the group has no bound subjects, and its
     /// history is kept for those who follow it.
-    pub fn new(me: Member, publishes: bool, history_bytes: usize) -> Self {
+    pub fn new(own: PublisherId, publishes: bool, history_bytes: usize) -> Self {
         Self {
-            me,
+            me: own.member,
             publishes,
             marks: Marks::default(),
             history: History::new(history_bytes),
@@ -97,7 +99,7 @@ impl<E> BoundGroup<E> {
             newcomer: None,
             present: BTreeSet::new(),
             outside: true,
-            own: Own::new(me),
+            own: Own::new(own),
             breach: None,
         }
     }

@@ -11,7 +11,10 @@ use quorate_membership::{
 };
 use quorate_protocols::{
     Group, Order, Presence, PresenceEffect, Ticket,
-    bus::{Bindings, BoundGroup, BusBreach, Cursor, LinkId, Router, RouterEffect, SubscriptionId, Want},
+    bus::{
+        Bindings, BoundGroup, BusBreach, Cursor, LinkId, PublisherId, Router, RouterEffect, SubscriptionId,
+        Want,
+    },
 };
 use rand::RngExt;
 
@@ -47,7 +50,8 @@ pub(super) struct Bound {
 
 impl Bound {
     fn new(me: Member, breach: Option<BusBreach>) -> Self {
-        let core = BoundGroup::new(me, true, HISTORY_BYTES).with_breach(breach);
+        let own = PublisherId { member: me, session: 0 };
+        let core = BoundGroup::new(own, true, HISTORY_BYTES).with_breach(breach);
         let reader = core.begin(None);
         Self { core, reader }
     }

@@ -20,6 +20,7 @@ use crate::{
     client::{AnswersFrom, Ask, Tell, read_use, use_frame},
     config::{NodeConfig, NodeSettings},
     node::Canary,
+    sessions::Sessions,
     wire::{BUS_LANE, UseLanes},
 };
 
@@ -68,7 +69,9 @@ pub(super) fn bus(network: &MemoryNetwork) -> Addr<BusActor> {
     let (config, life, mesh, events) = mesh(network, ME);
     let timing = Timing::detect_within(Timing::DETECT_MIN).unwrap();
     let canary = Canary::new("bus", mpsc::unbounded_channel().0);
-    let bus = BusActor::new(life.member(), mesh, timing, config.payload_bytes_max(), canary).unwrap().start();
+    let bus = BusActor::new(Sessions::new(life.member()), mesh, timing, config.payload_bytes_max(), canary)
+        .unwrap()
+        .start();
     actix::spawn(serve(events, bus.clone()));
     bus
 }

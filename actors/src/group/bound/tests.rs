@@ -25,6 +25,8 @@ fn view(epoch: u64, changes: Vec<(Member, Change)>) -> View {
     }
 }
 
+const OWN: PublisherId = PublisherId { member: member(1), session: 0 };
+
 fn envelope(number: u64) -> Envelope {
     let publisher = PublisherId { member: member(2), session: 0 };
     let stamp = Stamp { publisher, number, previous: number - 1, settled: 0 };
@@ -53,7 +55,7 @@ fn all(reader: &mut Reader<Delivery>) -> Vec<Result<(u64, u64), u64>> {
 
 #[test]
 fn readers_get_what_they_select_and_are_told_what_they_missed() {
-    let mut bound = Bound::new(GroupId::new(1), member(1), true, 4 << 10);
+    let mut bound = Bound::new(GroupId::new(1), OWN, true, 4 << 10);
     bound.on_view(&view(1, vec![]));
     let mut subscriber = tail(&mut bound, ">");
     for number in 1..=2 {
@@ -77,7 +79,7 @@ fn readers_get_what_they_select_and_are_told_what_they_missed() {
 
 #[test]
 fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
-    let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
+    let mut bound = Bound::new(GroupId::new(1), OWN, true, 64 << 10);
     bound.on_view(&view(2, vec![(member(1), Change::Joined)]));
     let mut reader = tail(&mut bound, "a");
     let (of, asked) = bound.core.ask().unwrap();
@@ -101,7 +103,7 @@ fn queue_groups_get_what_their_node_published_before_it_knew_what_others_had() {
 
 #[test]
 fn readers_of_a_member_that_was_outside_are_ended_where_they_were_before_it_is_back() {
-    let mut bound = Bound::new(GroupId::new(1), member(1), true, 64 << 10);
+    let mut bound = Bound::new(GroupId::new(1), OWN, true, 64 << 10);
     bound.on_view(&view(1, vec![]));
     let mut readers = [tail(&mut bound, "a"), tail(&mut bound, "a")];
     let (heir, mut seen) = oneshot::channel();

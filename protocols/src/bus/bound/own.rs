@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::Member;
-
 use super::{PublisherId, Stamp, newcomer::Late};
 
 /// What follows from the fate of a publication.
@@ -20,7 +18,8 @@ pub enum Settlement {
 /// Numbers this node's own publications, and remembers which of those submitted here were dropped.
 #[derive(Debug)]
 pub(super) struct Own {
-    me: Member,
+    /// Under which it publishes in this stay.
+    publisher: PublisherId,
     /// The last number of this node's own publications, and those not yet settled.
     last: u64,
     open: BTreeSet<u64>,
@@ -30,8 +29,8 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) const fn new(me: Member) -> Self {
-        Self { me, last: 0, open: BTreeSet::new(), dropped: BTreeSet::new() }
+    pub(super) const fn new(publisher: PublisherId) -> Self {
+        Self { publisher, last: 0, open: BTreeSet::new(), dropped: BTreeSet::new() }
     }
 
     pub(super) fn stamp(&mut self) -> Stamp {
@@ -39,8 +38,7 @@ impl Own {
         self.last += 1;
         self.open.insert(self.last);
         let settled = self.open.first().map_or(previous, |first| first - 1);
-        let publisher = PublisherId { member: self.me, session: 0 };
-        Stamp { publisher, number: self.last, previous, settled }
+        Stamp { publisher: self.publisher, number: self.last, previous, settled }
     }
 
     pub(super) fn dropped(&mut self, stamp: &Stamp) {
@@ -49,7 +47,7 @@ impl Own {
 
     /// What waited for marks is given up: nobody here knows any more what became of it.
     pub(super) fn doubt<E>(&mut self, late: Vec<Late<E>>) {
-        let mine = late.into_iter().filter(|late| late.sender == Some(self.me));
+        let mine = late.into_iter().filter(|late| late.sender == Some(self.publisher.member));
         self.dropped.extend(mine.filter_map(|late| late.stamp).map(|it| (it.publisher, it.number)));
     }
 
@@ -64,7 +62,7 @@ impl Own {
 
     pub(super) fn give_up(&mut self, publisher: PublisherId, number: u64) {
         self.dropped.remove(&(publisher, number));
-        if publisher == (PublisherId { member: self.me, session: 0 }) {
+        if publisher == self.publisher {
             self.open.remove(&number);
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Bound};
 
 use super::{
-    tests::{id, member, view},
+    tests::{id, member, own, view},
     *,
 };
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ proptest! {
         history_bytes in 0_usize..4000,
         acts in proptest::collection::vec(act(), 0..120),
     ) {
-        let mut bound = BoundGroup::new(member(1), true, history_bytes);
+        let mut bound = BoundGroup::new(own(1), true, history_bytes);
         let (mut cursor, mut submitted) = (bound.begin(None), 0);
         for act in acts {
             match act {
@@ -184,7 +184,7 @@ impl Follower {
     fn new(node: u64, begin: usize, all: &[Delivered], history_bytes: usize) -> Self {
         let gone = |it: &Delivered| matches!(it, Delivered::View(v) if !v.members.contains(&member(node)));
         let end = all[begin..].iter().position(gone).map_or(all.len(), |after| begin + after);
-        let core = BoundGroup::new(member(node), true, history_bytes);
+        let core = BoundGroup::new(own(node), true, history_bytes);
         Self { node, next: begin, end, gave_up: false, core, decided: BTreeMap::new() }
     }
 

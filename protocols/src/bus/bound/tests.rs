@@ -8,6 +8,11 @@ pub(super) const fn member(node: u64) -> Member {
     Member::new(NodeId::new(node), Incarnation::new(1))
 }
 
+/// A node as it publishes in its first stay.
+pub(super) const fn own(node: u64) -> PublisherId {
+    PublisherId { member: member(node), session: 1 }
+}
+
 pub(super) const fn id(epoch: u64) -> ViewId {
     ViewId { lineage: 7, epoch }
 }
@@ -30,7 +35,7 @@ fn stamp(number: u64) -> Stamp {
 
 /// A member that has just joined two others.
 fn newcomer() -> BoundGroup<u64> {
-    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    let mut bound = BoundGroup::new(own(1), true, 64 << 10);
     assert_eq!(bound.on_view(&view(2, &[2, 3, 1], &[1]), 0, 0), Arrival::Waits);
     bound
 }
@@ -55,7 +60,7 @@ fn drain(bound: &BoundGroup<u64>, cursor: &mut Cursor) -> Vec<Result<u64, (u64, 
 
 #[test]
 fn a_history_of_short_messages_keeps_to_its_bytes_with_all_that_they_cost() {
-    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    let mut bound = BoundGroup::new(own(1), true, 64 << 10);
     bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
     let mut cursor = bound.begin(bound.position());
     for number in 1..=10_000 {
@@ -195,8 +200,8 @@ fn a_publication_that_was_dropped_or_forgotten_before_it_was_decided_is_submitte
 
 #[test]
 fn own_publications_are_numbered_and_say_what_is_settled() {
-    let mut bound = BoundGroup::<u64>::new(member(1), true, 1);
-    let publisher = PublisherId { member: member(1), session: 0 };
+    let mut bound = BoundGroup::<u64>::new(own(1), true, 1);
+    let publisher = own(1);
     let stamps = [bound.stamp(), bound.stamp(), bound.stamp()];
     assert_eq!(stamps.map(|it| (it.number, it.previous, it.settled)), [(1, 0, 0), (2, 1, 0), (3, 2, 0)]);
     assert_eq!(bound.on_fate(publisher, 2, true), Settlement::Passed);
@@ -207,8 +212,22 @@ fn own_publications_are_numbered_and_say_what_is_settled() {
 }
 
 #[test]
+fn what_a_node_publishes_when_it_has_joined_its_group_anew_is_no_repetition() {
+    let mut other = BoundGroup::new(own(2), true, 1 << 20);
+    other.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    for stay in 1..=2 {
+        let mut bound =
+            BoundGroup::<u64>::new(PublisherId { member: member(1), session: stay }, true, 1 << 20);
+        for _ in 0..3 {
+            let arrival = other.on_message(member(1), Some(bound.stamp()), 0, 1);
+            assert_eq!(admission(arrival), Some(Admission::New), "in stay {stay}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_is_told_when_its_member_was_outside_and_goes_on_there() {
-    let mut bound = BoundGroup::new(member(1), false, 1 << 20);
+    let mut bound = BoundGroup::new(own(1), false, 1 << 20);
     bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
     let mut cursor = bound.begin(None);
     bound.on_message(member(2), None, 1, 1);
