@@ -37,8 +37,11 @@ pub enum Fault {
     Late(u32),
     /// The node's clock runs at so many hundredths of its speed.
     SlowClock(NodeId, u32),
-    /// The member leaves and joins again as a new incarnation.
+    /// The member leaves and joins again: as a new incarnation, or, where whole nodes are simulated, in the
+    /// same life.
     Leave(NodeId),
+    /// The node stops in order, and starts again as a new incarnation.
+    Stop(NodeId),
     /// Armed for the span; once armed, each aim waits for the one before it. What is struck stays
     /// so for as long as the span.
     Aimed(Vec<Aim>),
@@ -63,6 +66,7 @@ impl fmt::Display for Fault {
             Self::Late(percent) => write!(f, "repeat {percent} % late"),
             Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),
             Self::Leave(node) => write!(f, "leave {node}"),
+            Self::Stop(node) => write!(f, "stop {node}"),
             Self::Aimed(aims) => aims.iter().enumerate().try_for_each(|(place, aim)| {
                 write!(f, "{}{aim}", if place == 0 { "" } else { "; after that, " })
             }),
@@ -121,15 +125,20 @@ impl Schedule {
 
     /// Adds a fault, unless with it too many processes were down.
     fn add(&mut self, nodes: &[NodeId], begin: u64, end: u64, fault: Fault) {
-        let down = |(b, e, f): &&(Time, Time, Fault)| {
+        let many = self.deaths_near(begin, end) + 1 > (nodes.len() - 1) / 2;
+        if !(matches!(fault, Fault::Crash(_)) && many) {
+            *self = std::mem::take(self).and(begin, end, fault);
+        }
+    }
+
+    /// How many processes die about a span.
+    fn deaths_near(&self, begin: u64, end: u64) -> usize {
+        let near = |(b, e, f): &&(Time, Time, Fault)| {
             // A node that came back needs time to be admitted before the next may go.
             let near = *b <= Time::ZERO + ms(end + 4000) && Time::ZERO + ms(begin) <= *e + ms(4000);
             matches!(f, Fault::Crash(_)) && near
         };
-        let many = self.0.iter().filter(down).count() + 1 > (nodes.len() - 1) / 2;
-        if !(matches!(fault, Fault::Crash(_)) && many) {
-            *self = std::mem::take(self).and(begin, end, fault);
-        }
+        self.0.iter().filter(near).count()
     }
 
     /// Something that leads to a view change, something aimed at it, and often loss on top.
@@ -203,6 +212,22 @@ impl Schedule {
                 self.add(nodes, end, end + rng.random_range(500..1500), Fault::Aimed(vec![aim]));
             }
             at = end + rng.random_range(500..3000);
+        }
+    }
+
+    /// Adds spans in which a node has left its groups, or has stopped in order: one at a time, and so that
+    /// with those that die beside it a majority of those left is there.
+    pub fn depart(&mut self, rng: &mut SmallRng, nodes: &[NodeId], span: Duration) {
+        let millis = span.as_millis() as u64;
+        let mut at = rng.random_range(0..4000);
+        while at < millis {
+            let end = at + rng.random_range(50..3000);
+            let node = nodes[rng.random_range(0..nodes.len())];
+            let fault = if rng.random_range(0..3) == 0 { Fault::Stop(node) } else { Fault::Leave(node) };
+            if self.deaths_near(at, end) < (nodes.len() - 1) / 2 {
+                *self = std::mem::take(self).and(at, end, fault);
+            }
+            at = end + rng.random_range(300..5000);
         }
     }
 

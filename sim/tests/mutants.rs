@@ -126,6 +126,7 @@ noticed_on_the_bus! {
     a_publication_that_passes_again_when_it_is_repeated_is_noticed: RepetitionPasses by "B7 once and in order",
     a_publication_that_passes_before_the_one_before_it_is_noticed: GapPasses by "B7 once and in order",
     a_binding_that_outlives_the_link_of_its_carrier_is_noticed: StaleBinding by "B9",
+    a_node_that_publishes_anew_under_the_name_of_its_former_stay_is_noticed: SameStay by "B7 acknowledged is passed",
     a_newcomer_that_believes_whoever_tells_it_marks_is_noticed: BelievesAnybody by "B7",
     a_reader_that_changes_nodes_and_is_not_told_what_is_missing_is_noticed: PretendsToKnow by "B8 nothing missed",
 }

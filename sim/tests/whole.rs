@@ -16,6 +16,7 @@ fn whole_nodes_keep_every_promise_under_faults() {
         sum += outcome.tally;
     }
     assert!(sum.conflicts > 100, "{sum:?}");
+    assert!(sum.left > 50 && sum.joined > 30 && sum.stopped > 5, "{sum:?}");
     assert!(sum.repeated > 100 && sum.strikes > 20 && sum.read_afar > 1000, "{sum:?}");
 }
 
@@ -32,6 +33,22 @@ fn what_clients_publish_passes_once_whatever_becomes_of_the_nodes_that_they_use(
     let tally = outcome.tally;
     assert!(tally.acknowledged > 1000 && tally.repeated > 10 && tally.dropped > 20, "{tally:?}");
     assert!(tally.read_afar > 1000, "{tally:?}");
+}
+
+#[test]
+fn every_node_leaves_its_groups_and_joins_them_again_and_stops_in_order_and_nothing_is_lost() {
+    let schedule = (1..=5).fold(Schedule::quiet(), |schedule, node| {
+        let begin = 2000 + node * 4500;
+        let schedule = schedule.and(begin, begin + 400, Fault::Leave(NodeId::new(node)));
+        schedule.and(begin + 2000, begin + 2900, Fault::Stop(NodeId::new(node)))
+    });
+    let settings = WholeSettings { faults_for: Duration::from_secs(27), ..WholeSettings::new(5) };
+    let outcome = run_whole(&settings, &schedule);
+    assert_eq!(outcome.violation, None);
+    let tally = outcome.tally;
+    // Four groups at each of five nodes, once for the leave and once for the stop.
+    assert_eq!((tally.left, tally.joined, tally.stopped), (40, 20, 5), "{tally:?}");
+    assert!(tally.acknowledged > 1000 && tally.read_afar > 1000, "{tally:?}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum BusBreach {
     RepetitionPasses,
     /// A publication passes though one before it is missing.
     GapPasses,
+    /// What a node publishes when it has joined its group anew bears the name of its former stay.
+    SameStay,
     /// A newcomer believes the marks that anybody tells.
     BelievesAnybody,
     /// Readers are not told of what is no longer kept.

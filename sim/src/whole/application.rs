@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
 use quorate_protocols::{
     Input, Ticket,
-    bus::{Arrival, Read, Route, Subject, Want},
+    bus::{Arrival, Read, Route, Stamp, Subject, Want},
 };
 use rand::RngExt;
 
@@ -14,7 +14,7 @@ use super::{
     World,
     network::{Frame, What},
     node::Bound,
-    publisher::stamp_of,
+    publication::Submitted,
 };
 
 /// Requests end after so long without an answer.
@@ -88,20 +88,23 @@ impl World {
         }
     }
 
-    /// Multicasts in one of the groups; in those that are bound that publishes.
+    /// Multicasts in one of the groups, or publishes in those that are bound.
     fn submit(&mut self, life: Member, group: usize, kind: u64) {
         let id = self.configs[group].group;
-        let number = self.payload();
-        let text =
-            if self.is_bound(id) { format!("{}.{kind}", ["order", "news"][group]) } else { String::new() };
-        let payload: Bytes = [&number.to_be_bytes()[..], text.as_bytes()].concat().into();
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
-        let Some(group) = parts.groups.get(&id).filter(|group| group.room() > 0) else { return };
-        if group.has_left() || parts.tickets.len() > 100 {
+        let Some(it) = parts.groups.get(&id).filter(|group| group.room() > 0) else { return };
+        if it.has_left() || parts.tickets.len() > 100 {
             return;
         }
-        let ticket = Ticket(number);
-        parts.tickets.insert((id, ticket), payload.clone());
+        if self.is_bound(id) {
+            return self.publish_own(life, id, format!("{}.{kind}", ["order", "news"][group]));
+        }
+        let number = self.payload();
+        let (ticket, payload) = (Ticket(number), Bytes::copy_from_slice(&number.to_be_bytes()));
+        let submitted = Submitted { payload: payload.clone(), publication: None };
+        if let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) {
+            parts.tickets.insert((id, ticket), submitted);
+        }
         self.tally.submitted += 1;
         if let Some(checker) = self.checkers.get_mut(&id) {
             checker.on_submit(life, payload.clone());
@@ -207,9 +210,16 @@ impl World {
     }
 
     /// A group has delivered a message here.
-    pub(super) fn on_delivered(&mut self, life: Member, id: GroupId, sender: Member, payload: &Bytes) {
+    pub(super) fn on_delivered(
+        &mut self,
+        life: Member,
+        id: GroupId,
+        sender: Member,
+        stamp: Option<Stamp>,
+        payload: &Bytes,
+    ) {
         let Some(bound) = self.bound(life, id) else { return };
-        let arrival = bound.core.on_message(sender, stamp_of(payload), payload.clone(), payload.len());
+        let arrival = bound.core.on_message(sender, stamp, payload.clone(), payload.len());
         if let Arrival::Decided(decision) = arrival {
             self.on_decided(life, id, &decision, payload);
         }
@@ -217,10 +227,8 @@ impl World {
 
     /// Readers get what a bound group delivers from their own member; the publisher's node serves
     /// queue groups.
-    pub(super) fn serve_queues(&mut self, life: Member, payload: &Bytes) {
-        let Some((number, text)) = payload.split_first_chunk() else { return };
-        let subject = subject(&String::from_utf8_lossy(text));
-        let number = u64::from_be_bytes(*number);
+    pub(super) fn serve_queues(&mut self, life: Member, number: u64, text: &[u8]) {
+        let Ok(subject) = String::from_utf8_lossy(text).parse() else { return }; // clients' have none
         self.bus.on_publish(number, &subject);
         let Some(route) = self.router(life, |router, _| router.route_queues(&subject)) else { return };
         self.deal(life, route, &subject, None, number);

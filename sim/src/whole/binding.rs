@@ -43,11 +43,11 @@ impl World {
         Some(done)
     }
 
-    /// A node carries a group with bound subjects.
-    pub(super) fn carry(&mut self, life: Member, group: GroupId) {
+    /// A node carries a group with bound subjects, or has left it.
+    pub(super) fn carry(&mut self, life: Member, group: GroupId, here: bool) {
         let index = self.configs.iter().position(|config| config.group == group);
         let Some(name) = index.and_then(|index| NAMES.get(index)) else { return };
-        self.configure(life, carried(name, &format!("{name}.*")), true);
+        self.configure(life, carried(name, &format!("{name}.*")), here);
     }
 
     fn configure(&mut self, life: Member, group: Carried, here: bool) {

@@ -104,6 +104,11 @@ impl BusCheck {
         self.logs.retain(|(of, _), _| *of != life);
     }
 
+    /// A node joins a group again: whoever read there begins anew.
+    pub(super) fn on_joined(&mut self, life: Member, group: GroupId) {
+        self.logs.remove(&(life, group));
+    }
+
     /// A member delivers a message of a bound group at a position.
     pub(super) fn on_position(&mut self, at: Member, group: GroupId, position: Position, payload: &Bytes) {
         let key = (group, position.view, position.index);

@@ -4,9 +4,12 @@
 mod application;
 mod binding;
 mod check;
+mod leaving;
 mod network;
+mod newcomer;
 mod node;
 mod perform;
+mod publication;
 mod published;
 mod publisher;
 mod reader;
@@ -162,7 +165,8 @@ impl World {
         self.tally.faults += 1;
         self.active.insert(index);
         match self.schedule.0[index].2 {
-            Fault::Crash(node) => self.crash(node),
+            Fault::Crash(node) => self.end_process(node),
+            Fault::Leave(node) | Fault::Stop(node) => self.depart(index, node),
             Fault::SlowClock(node, percent) => self.set_clock(node, percent),
             Fault::Aimed(_) => self.armed.arm(index),
             Fault::Pause(node) => {
@@ -181,6 +185,7 @@ impl World {
         match self.schedule.0[index].2 {
             Fault::SlowClock(node, _) => self.set_clock(node, 100),
             Fault::Crash(node) if self.nodes[&node].parts.is_none() => self.start(node),
+            Fault::Leave(node) | Fault::Stop(node) => self.come_back(index, node),
             Fault::Pause(node) => self.resume(node),
             _ => {}
         }

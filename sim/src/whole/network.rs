@@ -7,11 +7,11 @@ use bytes::Bytes;
 use quorate_membership::{Beat, GroupId, Member, NodeId, Time, ViewId};
 use quorate_protocols::{
     Message,
-    bus::{Announcement, Carried, Marks, Stamp, Subject},
+    bus::{Announcement, Carried, Marks, Subject},
 };
 use rand::RngExt;
 
-use super::World;
+use super::{World, publication::Publication};
 use crate::Fault;
 
 /// Something that is going to happen.
@@ -51,9 +51,17 @@ pub(super) enum What {
     /// A reader at a node that does not carry the group reads on.
     Reader(usize),
     /// A publication is handed to a node.
-    HandIn(Member, Stamp),
+    HandIn(Member, Publication),
     /// A publication has arrived, and whether it passed is looked at.
-    Settle(Member, Stamp),
+    Settle(Member, Publication),
+    /// A node leaves its groups.
+    Leave(Member),
+    /// It joins them again.
+    Join(Member),
+    /// A node stops in order.
+    Stop(Member),
+    /// A node that stops is gone.
+    Quit(Member),
     /// A newcomer asks for the marks of publishers.
     AskMarks(Member, GroupId),
     Answer {

@@ -21,6 +21,7 @@ use rand::RngExt;
 use super::{
     CARRIERS, World,
     network::{Mailbox, What},
+    publication::Submitted,
 };
 use crate::clock::Clock;
 
@@ -46,14 +47,17 @@ const HISTORY_BYTES: usize = 1800;
 pub(super) struct Bound {
     pub(super) core: BoundGroup<Bytes>,
     pub(super) reader: Cursor,
+    /// Counts how often the node has joined the group in its life.
+    pub(super) stay: u64,
 }
 
 impl Bound {
-    fn new(me: Member, breach: Option<BusBreach>) -> Self {
-        let own = PublisherId { member: me, session: 0 };
+    pub(super) fn new(me: Member, stay: u64, breach: Option<BusBreach>) -> Self {
+        let session = if breach == Some(BusBreach::SameStay) { 0 } else { stay };
+        let own = PublisherId { member: me, session };
         let core = BoundGroup::new(own, true, HISTORY_BYTES).with_breach(breach);
         let reader = core.begin(None);
-        Self { core, reader }
+        Self { core, reader, stay }
     }
 }
 
@@ -65,10 +69,14 @@ pub(super) struct Parts {
     pub(super) bindings: Bindings,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) bound: BTreeMap<GroupId, Bound>,
+    /// The groups that it was told to leave and has not joined again.
+    pub(super) away: BTreeSet<GroupId>,
+    /// Whether it stops.
+    pub(super) stopping: bool,
     pub(super) links: BTreeMap<NodeId, u64>,
     wanted_links: BTreeSet<NodeId>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Want>,
-    pub(super) tickets: BTreeMap<(GroupId, Ticket), Bytes>,
+    pub(super) tickets: BTreeMap<(GroupId, Ticket), Submitted>,
     /// The wakes last asked for.
     pub(super) group_wakes: BTreeMap<GroupId, Time>,
     pub(super) detector_wake: Option<Time>,
@@ -131,13 +139,15 @@ impl World {
         let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
         let bound = groups.keys().filter(|group| self.is_bound(**group));
-        let bound = bound.map(|group| (*group, Bound::new(life, breach)));
+        let bound = bound.map(|group| (*group, Bound::new(life, 0, breach)));
         let parts = Parts {
             presence,
             router,
             bindings: Bindings::default().with_breach(breach),
             bound: bound.collect(),
             groups,
+            away: BTreeSet::new(),
+            stopping: false,
             links: BTreeMap::new(),
             wanted_links: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
@@ -159,13 +169,14 @@ impl World {
             self.feed(life, group, Vec::new());
             if self.is_bound(group) {
                 self.soon(0..50_000, What::Read(life, group));
-                self.carry(life, group);
+                self.carry(life, group, true);
             }
         }
         self.subscribe_first(life);
     }
 
-    pub(super) fn crash(&mut self, node: NodeId) {
+    /// A process ends, with all that it remembers.
+    pub(super) fn end_process(&mut self, node: NodeId) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&node) else { return };
         node.parts = None;
@@ -213,6 +224,10 @@ impl World {
             | What::ClusterWake(life, _)
             | What::Read(life, _)
             | What::TimedOut(life, _)
+            | What::Leave(life)
+            | What::Join(life)
+            | What::Stop(life)
+            | What::Quit(life)
             | What::HandIn(life, _)
             | What::Settle(life, _)
             | What::AskMarks(life, _)
@@ -273,8 +288,12 @@ impl World {
             }
             What::Application(_) => self.work(life),
             What::Read(_, group) => self.read(life, group),
-            What::HandIn(_, stamp) => self.submit_published(life, stamp),
-            What::Settle(_, stamp) => self.on_published_fate(life, stamp, true),
+            What::Leave(_) => self.leave(life),
+            What::Join(_) => self.join_again(life),
+            What::Stop(_) => self.stop(life),
+            What::Quit(_) => self.quit(life),
+            What::HandIn(_, publication) => self.submit_published(life, publication),
+            What::Settle(_, publication) => self.on_published_fate(life, publication, true),
             What::AskMarks(_, group) => self.ask_marks(life, group),
             What::TimedOut(_, request) => self.time_out(life, request),
             What::Answer { to, payload, .. } => self.publish(life, &to, None, payload),

@@ -11,7 +11,7 @@ use quorate_protocols::{
 use super::{
     World,
     network::{Datagram, Frame, What},
-    publisher::stamp_of,
+    publication::stamp_of,
 };
 
 impl World {
@@ -141,8 +141,8 @@ impl World {
         for effect in effects {
             self.perform_group(life, id, effect);
         }
-        for stamp in refused.iter().filter_map(|payload| stamp_of(payload)) {
-            self.soon(20_000..50_000, What::HandIn(life, stamp));
+        for publication in refused.into_iter().filter_map(|submitted| submitted.publication) {
+            self.soon(20_000..50_000, What::HandIn(life, publication));
         }
     }
 
@@ -160,10 +160,10 @@ impl World {
                 self.wake_at(life, at, What::GroupWake(life, id, at));
             }
             Effect::Fate { ticket, fate } if fate != Fate::Everywhere => {
-                if let Some(payload) = parts.tickets.remove(&(id, ticket)) {
-                    checker.on_fate(exact, life, &payload, fate);
-                    if let Some(stamp) = stamp_of(&payload) {
-                        self.on_published_fate(life, stamp, fate == Fate::Uniform);
+                if let Some(submitted) = parts.tickets.remove(&(id, ticket)) {
+                    checker.on_fate(exact, life, &submitted.payload, fate);
+                    if let Some(publication) = submitted.publication {
+                        self.on_published_fate(life, publication, fate == Fate::Uniform);
                     }
                 }
             }
@@ -182,19 +182,22 @@ impl World {
                 self.note(view.id.epoch ^ life.node.get() << 32);
                 self.on_bound_view(life, id, &view);
             }
-            Event::Message { view, sender, seq, index, uniform, payload, .. } => {
+            Event::Message { view, sender, seq, index, uniform, head, payload, .. } => {
                 checker.on_message(exact, life, view, (sender, seq, index), &payload);
                 checker.on_mark(life, uniform, &payload);
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
-                self.on_delivered(life, id, sender, &payload);
+                self.on_delivered(life, id, sender, stamp_of(&head), &payload);
             }
-            Event::Removed { .. } | Event::LineageLost | Event::Left => {
+            outside @ (Event::Removed { .. } | Event::LineageLost | Event::Left) => {
                 checker.on_outside(life);
                 self.say(|| format!("{life} is outside {id:?}"));
                 if let Some(bound) = self.bound(life, id) {
                     bound.core.on_outside();
                     self.bus.clients.on_outside(life);
+                }
+                if outside == Event::Left {
+                    self.on_left(life, id);
                 }
             }
             _ => {}

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_membership::{GroupId, Member};
-use quorate_protocols::bus::{Admission, Position, PublisherId, Stamp};
+use quorate_protocols::bus::{Admission, Decision, Position, PublisherId, Stamp};
 
 use crate::Violation;
 
@@ -22,7 +22,9 @@ pub(super) struct Published {
     /// The last number that passed, per member and publisher.
     passed: BTreeMap<(Member, GroupId, PublisherId), u64>,
     /// In which foundings of the group each number has passed anywhere.
-    foundings: BTreeMap<(PublisherId, u64), BTreeSet<u64>>,
+    foundings: BTreeMap<(GroupId, PublisherId, u64), BTreeSet<u64>>,
+    /// Where each content has passed, by founding.
+    contents: BTreeMap<(u64, u64), Place>,
     /// What became of the message at each place, by founding.
     admissions: BTreeMap<(GroupId, u64), BTreeMap<Place, Admission>>,
     /// What each reader from afar saw last; `None` if it was told of a gap since.
@@ -53,10 +55,10 @@ impl Published {
         &mut self,
         at: Member,
         group: GroupId,
-        position: Position,
-        stamp: Option<&Stamp>,
-        admission: Admission,
+        decision: &Decision,
+        content: Option<u64>,
     ) {
+        let Decision { position, stamp, admission, .. } = *decision;
         let places = self.admissions.entry((group, position.view.lineage)).or_default();
         let first = *places.entry(place(position)).or_insert(admission);
         if first != admission {
@@ -65,11 +67,18 @@ impl Published {
         }
         let Some(stamp) = stamp.filter(|_| admission == Admission::New) else { return };
         let lineage = position.view.lineage;
-        self.foundings.entry((stamp.publisher, stamp.number)).or_default().insert(lineage);
+        if let Some(content) = content {
+            let first = *self.contents.entry((content, lineage)).or_insert(place(position));
+            if first != place(position) {
+                let what = format!("{at} lets {content} pass at {position}, and it passed at {first:?}");
+                return self.fail("B7 once and in order", what);
+            }
+        }
+        self.foundings.entry((group, stamp.publisher, stamp.number)).or_default().insert(lineage);
         let last = self.passed.insert((at, group, stamp.publisher), stamp.number);
         // What was acknowledged in a group that was lost and founded anew does not come again.
         let before = |number: u64| {
-            let foundings = self.foundings.get(&(stamp.publisher, number));
+            let foundings = self.foundings.get(&(group, stamp.publisher, number));
             foundings.is_some_and(|foundings| !foundings.contains(&lineage))
         };
         let follows = |last: u64| last < stamp.number && (last + 1..stamp.number).all(before);
@@ -79,9 +88,9 @@ impl Published {
         }
     }
 
-    /// A client is told that its publication has arrived.
-    pub(super) fn on_acknowledged(&mut self, stamp: &Stamp) {
-        if !self.foundings.contains_key(&(stamp.publisher, stamp.number)) {
+    /// A publisher is told that what it has published has arrived.
+    pub(super) fn on_acknowledged(&mut self, stamp: &Stamp, content: u64) {
+        if self.contents.range((content, 0)..=(content, u64::MAX)).next().is_none() {
             let what = format!("{} of {:?} is acknowledged and never passed", stamp.number, stamp.publisher);
             self.fail("B7 acknowledged is passed", what);
         }

@@ -11,6 +11,8 @@ use super::{World, network::What};
 #[derive(Clone, Copy, Debug)]
 struct Place {
     life: Member,
+    /// In which stay of the node in the group.
+    stay: u64,
     cursor: Cursor,
 }
 
@@ -26,7 +28,9 @@ impl World {
     pub(super) fn step_reader(&mut self, index: usize) {
         self.soon(1_000..80_000, What::Reader(index));
         let id = self.published_group();
-        let stays = self.readers[index].at.is_some_and(|place| self.runs(place.life));
+        let stays = self.readers[index].at.is_some_and(|place| {
+            self.carries(place.life, id) && self.bound(place.life, id).is_some_and(|it| it.stay == place.stay)
+        });
         if !stays || self.rng.random_range(0..50) == 0 {
             self.readers[index].at = self.some_carrier().and_then(|life| self.begin_reading(index, life));
         }
@@ -53,10 +57,11 @@ impl World {
     /// Goes on at this member behind what was seen.
     fn begin_reading(&mut self, index: usize, life: Member) -> Option<Place> {
         let (id, seen) = (self.published_group(), self.readers[index].seen);
-        let cursor = self.bound(life, id)?.core.begin(seen);
+        let bound = self.bound(life, id)?;
+        let (cursor, stay) = (bound.core.begin(seen), bound.stay);
         if seen.is_none() {
             self.bus.clients.on_gap(index); // it begins now
         }
-        Some(Place { life, cursor })
+        Some(Place { life, stay, cursor })
     }
 }

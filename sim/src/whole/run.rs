@@ -6,7 +6,7 @@ use quorate_membership::{NodeId, Time};
 use quorate_protocols::bus::BusBreach;
 use rand::{SeedableRng, rngs::SmallRng};
 
-use super::{NODES, WholeTally, World};
+use super::{CARRIERS, NODES, WholeTally, World};
 use crate::{Fault, Schedule, Violation};
 
 /// What a run is made of; everything else follows from the seed.
@@ -49,6 +49,8 @@ impl WholeSettings {
                     | Fault::Aimed(_)
             )
         });
+        let carriers = &nodes[..CARRIERS as usize];
+        schedule.depart(&mut SmallRng::seed_from_u64(self.seed ^ 0x1ea7e), carriers, self.faults_for);
         schedule
     }
 }

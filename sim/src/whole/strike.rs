@@ -8,6 +8,7 @@ use quorate_protocols::Message;
 use super::{
     World,
     network::{Frame, What},
+    node::Node,
 };
 use crate::{
     Step, Strike,
@@ -37,7 +38,7 @@ impl World {
         self.tally.strikes += 1;
         let hit = Hit::of(strike, node, reached, self.may_lose_another());
         if let Some(node) = hit.down {
-            self.crash(node);
+            self.end_process(node);
         }
         if let Some(node) = hit.slow {
             self.set_clock(node, 25);
@@ -58,7 +59,8 @@ impl World {
     }
 
     fn may_lose_another(&self) -> bool {
-        let nodes = self.nodes.values().map(|node| (node.parts.is_some(), node.died));
+        let whole = |node: &Node| node.parts.as_ref().is_some_and(|it| it.away.is_empty() && !it.stopping);
+        let nodes = self.nodes.values().map(|node| (whole(node), node.died));
         may_lose_another(self.now, &self.schedule, nodes)
     }
 

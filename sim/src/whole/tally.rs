@@ -27,6 +27,12 @@ pub struct WholeTally {
     pub answered: u64,
     /// Requests that ended in an error.
     pub failed: u64,
+    /// Groups that a node has left of its own will.
+    pub left: u64,
+    /// Those that it has joined again in the same life.
+    pub joined: u64,
+    /// Nodes that stopped in order.
+    pub stopped: u64,
     /// Links that came about.
     pub links: u64,
     /// Faults that began.
@@ -52,6 +58,9 @@ impl AddAssign for WholeTally {
             conflicts,
             answered,
             failed,
+            left,
+            joined,
+            stopped,
             links,
             faults,
             strikes,
@@ -68,6 +77,9 @@ impl AddAssign for WholeTally {
         self.conflicts += conflicts;
         self.answered += answered;
         self.failed += failed;
+        self.left += left;
+        self.joined += joined;
+        self.stopped += stopped;
         self.links += links;
         self.faults += faults;
         self.strikes += strikes;
@@ -88,6 +100,9 @@ impl fmt::Display for WholeTally {
             read_afar,
             answered,
             failed,
+            left,
+            joined,
+            stopped,
             links,
             faults,
             strikes,
@@ -104,6 +119,10 @@ impl fmt::Display for WholeTally {
         writeln!(
             f,
             "{answered} requests answered and {failed} failed, {missed} messages that readers were told to have missed"
+        )?;
+        writeln!(
+            f,
+            "groups left {left} times and joined again {joined} times; {stopped} nodes stopped in order"
         )?;
         write!(f, "{faults} faults, and {strikes} strikes at a step that was waited for; {links} links made")
     }
