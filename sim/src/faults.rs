@@ -42,6 +42,9 @@ pub enum Fault {
     Leave(NodeId),
     /// The node stops in order, and starts again as a new incarnation.
     Stop(NodeId),
+    /// Where whole nodes are simulated: the link of this client to the node that it uses breaks, and perhaps
+    /// what is on its way is lost. Clients bear the names from n100 on.
+    Unlink(NodeId),
     /// Armed for the span; once armed, each aim waits for the one before it. What is struck stays
     /// so for as long as the span.
     Aimed(Vec<Aim>),
@@ -67,6 +70,7 @@ impl fmt::Display for Fault {
             Self::SlowClock(node, percent) => write!(f, "clock of {node} at {percent} %"),
             Self::Leave(node) => write!(f, "leave {node}"),
             Self::Stop(node) => write!(f, "stop {node}"),
+            Self::Unlink(client) => write!(f, "break the link of {client}"),
             Self::Aimed(aims) => aims.iter().enumerate().try_for_each(|(place, aim)| {
                 write!(f, "{}{aim}", if place == 0 { "" } else { "; after that, " })
             }),
@@ -228,6 +232,25 @@ impl Schedule {
                 *self = std::mem::take(self).and(at, end, fault);
             }
             at = end + rng.random_range(300..5000);
+        }
+    }
+
+    /// Adds moments at which the links of clients break, and spans in which a node is not reached by one.
+    pub fn unlink(&mut self, rng: &mut SmallRng, clients: &[NodeId], nodes: &[NodeId], span: Duration) {
+        let millis = span.as_millis() as u64;
+        for client in clients {
+            let mut at = rng.random_range(0..2000);
+            while at < millis {
+                let (node, end) = (nodes[rng.random_range(0..nodes.len())], at + rng.random_range(50..2000));
+                let (end, fault) = match rng.random_range(0..4) {
+                    0 => (end, Fault::Cut(*client, node)),
+                    1 => (end, Fault::CutOneWay(*client, node)),
+                    2 => (end, Fault::CutOneWay(node, *client)),
+                    _ => (at, Fault::Unlink(*client)),
+                };
+                *self = std::mem::take(self).and(at, end, fault);
+                at += rng.random_range(100..2500);
+            }
         }
     }
 

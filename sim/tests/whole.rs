@@ -16,8 +16,20 @@ fn whole_nodes_keep_every_promise_under_faults() {
         sum += outcome.tally;
     }
     assert!(sum.conflicts > 100, "{sum:?}");
+    assert!(sum.unlinked > 200, "{sum:?}");
     assert!(sum.left > 50 && sum.joined > 30 && sum.stopped > 5, "{sum:?}");
     assert!(sum.repeated > 100 && sum.strikes > 20 && sum.read_afar > 1000, "{sum:?}");
+}
+
+/// The links of all clients break again and again, for 16 seconds.
+fn break_links(schedule: Schedule) -> Schedule {
+    // Clients bear the names from 100 on.
+    let rounds = (0..40).flat_map(|round| (100..103).map(move |client| (round, client)));
+    rounds.fold(schedule, |schedule, (round, client)| {
+        let (begin, node) = (1000 + round * 400 + client, NodeId::new(1 + (round + client) % 5));
+        let schedule = schedule.and(begin, begin, Fault::Unlink(NodeId::new(client)));
+        schedule.and(begin, begin + 300, Fault::CutOneWay(node, NodeId::new(client)))
+    })
 }
 
 #[test]
@@ -27,6 +39,7 @@ fn what_clients_publish_passes_once_whatever_becomes_of_the_nodes_that_they_use(
         let begin = 2000 + node * 4500;
         schedule.and(begin, begin + 1500, Fault::Crash(NodeId::new(node)))
     });
+    let schedule = break_links(schedule);
     let settings = WholeSettings { faults_for: Duration::from_secs(26), ..WholeSettings::new(5) };
     let outcome = run_whole(&settings, &schedule);
     assert_eq!(outcome.violation, None);
@@ -48,6 +61,16 @@ fn every_node_leaves_its_groups_and_joins_them_again_and_stops_in_order_and_noth
     let tally = outcome.tally;
     // Four groups at each of five nodes, once for the leave and once for the stop.
     assert_eq!((tally.left, tally.joined, tally.stopped), (40, 20, 5), "{tally:?}");
+    assert!(tally.acknowledged > 1000 && tally.read_afar > 1000, "{tally:?}");
+}
+
+#[test]
+fn what_clients_publish_passes_once_and_they_read_all_of_it_whenever_their_links_break() {
+    let schedule = break_links(Schedule::quiet());
+    let outcome = run_whole(&WholeSettings::new(5), &schedule);
+    assert_eq!(outcome.violation, None);
+    let tally = outcome.tally;
+    assert!(tally.unlinked >= 100 && tally.repeated > 50, "{tally:?}");
     assert!(tally.acknowledged > 1000 && tally.read_afar > 1000, "{tally:?}");
 }
 

@@ -1,7 +1,7 @@
 //! Nodes that go in order: from their groups, which they join again in the same life, or altogether.
 
 use quorate_membership::{GroupId, Member, NodeId, Timing};
-use quorate_protocols::{Group, Input};
+use quorate_protocols::{Group, Input, Presence};
 
 use super::{World, network::What, node::Bound};
 use crate::Fault;
@@ -11,6 +11,9 @@ impl World {
     pub(super) fn depart(&mut self, index: usize, node: NodeId) {
         let Some(life) = self.alive(node) else { return };
         let stops = matches!(self.schedule.0[index].2, Fault::Stop(_));
+        if let Some(parts) = self.nodes.get_mut(&node).and_then(|node| node.parts.as_mut()) {
+            parts.told_to_stop |= stops;
+        }
         self.push(self.now, if stops { What::Stop(life) } else { What::Leave(life) });
     }
 
@@ -18,7 +21,7 @@ impl World {
     pub(super) fn come_back(&mut self, index: usize, node: NodeId) {
         let stops = matches!(self.schedule.0[index].2, Fault::Stop(_));
         match self.alive(node) {
-            Some(_) if stops && self.nodes[&node].parts.as_ref().is_some_and(|it| it.stopping) => {
+            Some(_) if stops && self.nodes[&node].parts.as_ref().is_some_and(|it| it.told_to_stop) => {
                 self.soon(80_000..120_000, What::End(index));
             }
             Some(_) if stops => {} // it has come back already
@@ -55,6 +58,9 @@ impl World {
     pub(super) fn on_left(&mut self, life: Member, group: GroupId) {
         self.tally.left += 1;
         self.carry(life, group, false);
+        if group == self.published_group() {
+            self.close_clients(life);
+        }
         let Some(parts) = self.nodes.get(&life.node).and_then(|node| node.parts.as_ref()) else { return };
         if parts.stopping && parts.groups.values().all(Group::has_left) {
             self.push(self.now, What::Quit(life));
@@ -115,7 +121,7 @@ impl World {
 
     /// A node that stops says so to the cluster, and is gone.
     pub(super) fn quit(&mut self, life: Member) {
-        self.presence(life, |presence, now, out| presence.leave(now, out));
+        self.presence(life, Presence::leave);
         self.end_process(life.node);
     }
 }

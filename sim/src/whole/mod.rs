@@ -4,6 +4,7 @@
 mod application;
 mod binding;
 mod check;
+mod client;
 mod leaving;
 mod network;
 mod newcomer;
@@ -11,9 +12,8 @@ mod node;
 mod perform;
 mod publication;
 mod published;
-mod publisher;
-mod reader;
 mod run;
+mod session;
 mod strike;
 mod tally;
 
@@ -28,10 +28,9 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Checker, Fault, Schedule, Violation, armed::Armed, queue::Queue};
 use check::BusCheck;
+use client::Client;
 use network::{Link, What};
 use node::Node;
-use publisher::Publisher;
-use reader::Reader;
 pub use run::{WholeOutcome, WholeSettings, run_whole};
 pub use tally::WholeTally;
 
@@ -51,8 +50,7 @@ struct World {
     next_payload: u64,
     checkers: BTreeMap<GroupId, Checker>,
     bus: BusCheck,
-    publishers: Vec<Publisher>,
-    readers: Vec<Reader>,
+    clients: Vec<Client>,
     tally: WholeTally,
     trace: bool,
 }
@@ -61,10 +59,8 @@ struct World {
 const CARRIERS: u64 = 5;
 /// All nodes; those beyond the carriers only use the bus.
 const NODES: u64 = 6;
-/// Clients that publish into a group.
-const PUBLISHERS: u64 = 2;
-/// Readers of that group at nodes that do not carry it.
-const READERS: usize = 2;
+/// Clients that publish into a group and read it.
+const CLIENTS: u64 = 3;
 
 /// One group for each of these orders; those in uniform order have bound subjects.
 fn configs() -> Vec<GroupConfig> {
@@ -97,8 +93,7 @@ impl World {
             busy_until,
             next_payload: 0,
             bus: BusCheck::default(),
-            publishers: (0..PUBLISHERS).map(Publisher::new).collect(),
-            readers: (0..READERS).map(|_| Reader::default()).collect(),
+            clients: (0..CLIENTS).map(Client::new).collect(),
             tally: WholeTally::default(),
             trace: settings.trace,
         };
@@ -113,11 +108,8 @@ impl World {
                 world.soon(0..100_000, What::Check(*a, *b));
             }
         }
-        for index in 0..world.publishers.len() {
-            world.soon(0..100_000, What::Publisher(index));
-        }
-        for index in 0..world.readers.len() {
-            world.soon(0..100_000, What::Reader(index));
+        for index in 0..world.clients.len() {
+            world.soon(0..100_000, What::Client(index));
         }
         for (index, (begin, end, _)) in schedule.0.iter().enumerate() {
             world.push(*begin, What::Begin(index));
@@ -166,6 +158,7 @@ impl World {
         self.active.insert(index);
         match self.schedule.0[index].2 {
             Fault::Crash(node) => self.end_process(node),
+            Fault::Unlink(client) => self.unlink(client),
             Fault::Leave(node) | Fault::Stop(node) => self.depart(index, node),
             Fault::SlowClock(node, percent) => self.set_clock(node, percent),
             Fault::Aimed(_) => self.armed.arm(index),
@@ -225,7 +218,6 @@ impl World {
                 return Some(format!("{me} waits for the fate of {} messages", parts.tickets.len()));
             }
         }
-        let open = self.publishers.iter().position(|publisher| !publisher.open.is_empty());
-        open.map(|index| format!("client {index} waits for acknowledgements"))
+        self.unserved()
     }
 }

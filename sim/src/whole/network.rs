@@ -11,7 +11,11 @@ use quorate_protocols::{
 };
 use rand::RngExt;
 
-use super::{World, publication::Publication};
+use super::{
+    World,
+    client::{Ask, Tell},
+    publication::Publication,
+};
 use crate::Fault;
 
 /// Something that is going to happen.
@@ -46,10 +50,33 @@ pub(super) enum What {
     /// A reader of a bound subject reads on.
     Read(Member, GroupId),
     TimedOut(Member, u64),
-    /// A client that publishes does something.
-    Publisher(usize),
-    /// A reader at a node that does not carry the group reads on.
-    Reader(usize),
+    /// A client does something.
+    Client(usize),
+    /// What a client has asked comes to the node that it uses.
+    Ask {
+        to: Member,
+        client: usize,
+        session: u64,
+        ask: Ask,
+    },
+    /// What a node has told comes to a client.
+    Tell {
+        client: usize,
+        session: u64,
+        tell: Tell,
+    },
+    /// A node reads on for a client.
+    Serve {
+        at: Member,
+        client: usize,
+        session: u64,
+    },
+    /// The link of a client to its node is gone.
+    Gone {
+        at: Member,
+        client: usize,
+        session: u64,
+    },
     /// A publication is handed to a node.
     HandIn(Member, Publication),
     /// A publication has arrived, and whether it passed is looked at.
@@ -179,7 +206,7 @@ impl World {
         self.active.iter().map(of).max().unwrap_or(0)
     }
 
-    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         let cut = |index: &usize| match &self.schedule.0[*index].2 {
             Fault::CutOneWay(a, b) => from == *a && to == *b,
             Fault::Cut(a, b) => pair(*a, *b) == pair(from, to),

@@ -22,6 +22,7 @@ use super::{
     CARRIERS, World,
     network::{Mailbox, What},
     publication::Submitted,
+    session::Session,
 };
 use crate::clock::Clock;
 
@@ -71,8 +72,12 @@ pub(super) struct Parts {
     pub(super) bound: BTreeMap<GroupId, Bound>,
     /// The groups that it was told to leave and has not joined again.
     pub(super) away: BTreeSet<GroupId>,
+    /// Whether it was told to stop, which it may hear late.
+    pub(super) told_to_stop: bool,
     /// Whether it stops.
     pub(super) stopping: bool,
+    /// The clients that use it.
+    pub(super) sessions: BTreeMap<usize, Session>,
     pub(super) links: BTreeMap<NodeId, u64>,
     wanted_links: BTreeSet<NodeId>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Want>,
@@ -147,7 +152,9 @@ impl World {
             bound: bound.collect(),
             groups,
             away: BTreeSet::new(),
+            told_to_stop: false,
             stopping: false,
+            sessions: BTreeMap::new(),
             links: BTreeMap::new(),
             wanted_links: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
@@ -212,13 +219,15 @@ impl World {
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
             What::Heal(number) => return self.heal(*number),
-            What::Publisher(index) => return self.step_publisher(*index),
-            What::Reader(index) => return self.step_reader(*index),
+            What::Client(index) => return self.step_client(*index),
+            What::Tell { client, session, tell } => return self.on_tell(*client, *session, *tell),
             What::Application(node) => (*node, None),
             What::Datagram { to, .. } => (*to, None),
-            What::Frame { to, .. } => (to.node, Some(*to)),
+            What::Frame { to, .. } | What::Ask { to, .. } => (to.node, Some(*to)),
             What::Linked { at: life, .. }
             | What::Unlinked { at: life, .. }
+            | What::Serve { at: life, .. }
+            | What::Gone { at: life, .. }
             | What::GroupWake(life, ..)
             | What::DetectorWake(life, _)
             | What::ClusterWake(life, _)
@@ -288,6 +297,9 @@ impl World {
             }
             What::Application(_) => self.work(life),
             What::Read(_, group) => self.read(life, group),
+            What::Ask { client, session, ask, .. } => self.on_ask(life, client, session, ask),
+            What::Serve { client, session, .. } => self.serve(life, client, session),
+            What::Gone { client, session, .. } => self.on_gone(life, client, session),
             What::Leave(_) => self.leave(life),
             What::Join(_) => self.join_again(life),
             What::Stop(_) => self.stop(life),

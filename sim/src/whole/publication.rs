@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use quorate_membership::{GroupId, Incarnation, Member, NodeId};
 use quorate_protocols::{
-    Input, Ticket,
+    Group, Input, Ticket,
     bus::{PublisherId, Settlement, Stamp},
 };
 
-use super::{World, network::What, publisher::FIRST_CLIENT};
+use super::{World, client::Tell, network::What, session::Asker};
 
 /// Something that is published, on its way through a member.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Publication {
     pub(super) subject: String,
     /// In which stay of the node in the group it was handed in.
     pub(super) stay: u64,
+    /// The client that waits for it; it is the node's own if there is none.
+    pub(super) asker: Option<Asker>,
 }
 
 /// A message that a group carries for this node, and whose fate is not known.
@@ -57,19 +59,19 @@ impl World {
     pub(super) fn publish_own(&mut self, life: Member, group: GroupId, subject: String) {
         let content = self.payload();
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
-        let fits = |it: &&mut quorate_protocols::Group| it.room() > 0 && !it.has_left();
-        if parts.groups.get_mut(&group).filter(fits).is_none() {
+        let fits = |it: &Group| it.room() > 0 && !it.has_left();
+        let Some(bound) = parts.bound.get_mut(&group).filter(|_| parts.groups.get(&group).is_some_and(fits))
+        else {
             return;
-        }
-        let Some(bound) = parts.bound.get_mut(&group) else { return };
+        };
         let (stamp, stay) = (bound.core.stamp(), bound.stay);
         self.tally.submitted += 1;
-        self.submit_published(life, Publication { group, stamp, content, subject, stay });
+        self.submit_published(life, Publication { group, stamp, content, subject, stay, asker: None });
     }
 
     /// A member submits a publication; it goes on until all members have taken it in or dropped it.
     pub(super) fn submit_published(&mut self, life: Member, publication: Publication) {
-        let Publication { group: id, stamp, content, ref subject, stay } = publication;
+        let Publication { group: id, stamp, content, ref subject, stay, .. } = publication;
         let number = self.payload();
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let (Some(group), Some(bound)) = (parts.groups.get(&id), parts.bound.get(&id)) else { return };
@@ -92,7 +94,7 @@ impl World {
 
     /// The group has told what became of a publication.
     pub(super) fn on_published_fate(&mut self, life: Member, publication: Publication, arrived: bool) {
-        let Publication { group, stamp, content, stay, .. } = publication;
+        let Publication { group, stamp, content, stay, asker, .. } = publication;
         let Some(bound) = self.bound(life, group).filter(|bound| bound.stay == stay) else { return };
         match bound.core.on_fate(stamp.publisher, stamp.number, arrived) {
             Settlement::NotYet => return self.soon(1_000..20_000, What::Settle(life, publication)),
@@ -100,9 +102,8 @@ impl World {
             Settlement::Passed => {}
         }
         self.bus.clients.on_acknowledged(&stamp, content);
-        if let Some(index) = stamp.publisher.member.node.get().checked_sub(FIRST_CLIENT) {
-            self.tally.acknowledged +=
-                u64::from(self.publishers[index as usize].open.remove(&stamp.number).is_some());
+        if let Some(Asker { client, session }) = asker {
+            self.tell(client, session, Tell::Arrived(stamp.number));
         }
     }
 }

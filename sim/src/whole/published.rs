@@ -2,8 +2,8 @@
 //!
 //! B7 each publication passes once at each member, in its publisher's order; all members drop the
 //! same ones; what is acknowledged has passed. Broken by: c1 publishes through n1, which dies, and
-//! again through n2; n3 hands both to its readers. B8 a reader at a node that does not carry the
-//! group gets everything that passes behind what it has seen, in order, or is told that it missed
+//! again through n2; n3 hands both to its readers. B8 a client that reads the group through one node
+//! after the other gets everything that passes behind what it has seen, in order, or is told that it missed
 //! something. Broken by: it has seen v3/7 at n1, goes on at n2, and gets v3/9 next though v3/8 passed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use crate::Violation;
 /// A position as it is ordered within a founding.
 type Place = (u64, u64);
 
-/// Watches publications and readers from afar.
+/// Watches publications and what clients read.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     /// The last number that passed, per member and publisher.
@@ -25,9 +25,13 @@ pub(super) struct Published {
     foundings: BTreeMap<(GroupId, PublisherId, u64), BTreeSet<u64>>,
     /// Where each content has passed, by founding.
     contents: BTreeMap<(u64, u64), Place>,
+    /// At which members.
+    passed_at: BTreeSet<(u64, u64, Member)>,
     /// What became of the message at each place, by founding.
     admissions: BTreeMap<(GroupId, u64), BTreeMap<Place, Admission>>,
-    /// What each reader from afar saw last; `None` if it was told of a gap since.
+    /// The latest place in each group at which something has passed anywhere.
+    last: BTreeMap<GroupId, Position>,
+    /// What each client read last; `None` if it was told of a gap since.
     seen: BTreeMap<usize, Option<Position>>,
     violation: Option<Violation>,
 }
@@ -60,18 +64,25 @@ impl Published {
     ) {
         let Decision { position, stamp, admission, .. } = *decision;
         let places = self.admissions.entry((group, position.view.lineage)).or_default();
+        let news = !places.contains_key(&place(position));
         let first = *places.entry(place(position)).or_insert(admission);
         if first != admission {
             let what = format!("{at} decides {admission:?} about {position}, others {first:?}");
             return self.fail("B7 all drop the same", what);
         }
+        let before = self.last.get(&group).is_none_or(|last| position.is_after(*last) != Some(false));
+        if news && before && admission == Admission::New {
+            self.last.insert(group, position);
+        }
         let Some(stamp) = stamp.filter(|_| admission == Admission::New) else { return };
         let lineage = position.view.lineage;
         if let Some(content) = content {
             let first = *self.contents.entry((content, lineage)).or_insert(place(position));
+            let again = !self.passed_at.insert((content, lineage, at));
             if first != place(position) {
                 let what = format!("{at} lets {content} pass at {position}, and it passed at {first:?}");
-                return self.fail("B7 once and in order", what);
+                let property = if again { "B7 once and in order" } else { "B4 same at each position" };
+                return self.fail(property, what);
             }
         }
         self.foundings.entry((group, stamp.publisher, stamp.number)).or_default().insert(lineage);
@@ -96,7 +107,12 @@ impl Published {
         }
     }
 
-    /// A reader from afar is told that it missed something.
+    /// The latest place in a group at which something has passed.
+    pub(super) fn last(&self, group: GroupId) -> Option<Position> {
+        self.last.get(&group).copied()
+    }
+
+    /// A client is told that it missed something.
     pub(super) fn on_gap(&mut self, reader: usize) {
         self.seen.insert(reader, None);
     }

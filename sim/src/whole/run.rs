@@ -6,7 +6,7 @@ use quorate_membership::{NodeId, Time};
 use quorate_protocols::bus::BusBreach;
 use rand::{SeedableRng, rngs::SmallRng};
 
-use super::{CARRIERS, NODES, WholeTally, World};
+use super::{CARRIERS, CLIENTS, NODES, WholeTally, World, client::client_node};
 use crate::{Fault, Schedule, Violation};
 
 /// What a run is made of; everything else follows from the seed.
@@ -51,6 +51,9 @@ impl WholeSettings {
         });
         let carriers = &nodes[..CARRIERS as usize];
         schedule.depart(&mut SmallRng::seed_from_u64(self.seed ^ 0x1ea7e), carriers, self.faults_for);
+        let clients: Vec<NodeId> = (0..CLIENTS).map(client_node).collect();
+        let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x11_4c5);
+        schedule.unlink(&mut chance, &clients, carriers, self.faults_for);
         schedule
     }
 }

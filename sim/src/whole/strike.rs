@@ -59,7 +59,8 @@ impl World {
     }
 
     fn may_lose_another(&self) -> bool {
-        let whole = |node: &Node| node.parts.as_ref().is_some_and(|it| it.away.is_empty() && !it.stopping);
+        let whole =
+            |node: &Node| node.parts.as_ref().is_some_and(|it| it.away.is_empty() && !it.told_to_stop);
         let nodes = self.nodes.values().map(|node| (whole(node), node.died));
         may_lose_another(self.now, &self.schedule, nodes)
     }

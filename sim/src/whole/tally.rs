@@ -15,11 +15,11 @@ pub struct WholeTally {
     pub missed: u64,
     /// Publications of clients that were acknowledged.
     pub acknowledged: u64,
-    /// Those that were published again through another node.
+    /// Those that were published again by another link.
     pub repeated: u64,
     /// What members dropped because it had passed before, or came too early.
     pub dropped: u64,
-    /// What readers read at nodes that do not carry the group.
+    /// What clients read of a group.
     pub read_afar: u64,
     /// How often a node found that two groups bind common subjects.
     pub conflicts: u64,
@@ -27,6 +27,8 @@ pub struct WholeTally {
     pub answered: u64,
     /// Requests that ended in an error.
     pub failed: u64,
+    /// Links of clients that broke.
+    pub unlinked: u64,
     /// Groups that a node has left of its own will.
     pub left: u64,
     /// Those that it has joined again in the same life.
@@ -58,6 +60,7 @@ impl AddAssign for WholeTally {
             conflicts,
             answered,
             failed,
+            unlinked,
             left,
             joined,
             stopped,
@@ -77,6 +80,7 @@ impl AddAssign for WholeTally {
         self.conflicts += conflicts;
         self.answered += answered;
         self.failed += failed;
+        self.unlinked += unlinked;
         self.left += left;
         self.joined += joined;
         self.stopped += stopped;
@@ -100,6 +104,7 @@ impl fmt::Display for WholeTally {
             read_afar,
             answered,
             failed,
+            unlinked,
             left,
             joined,
             stopped,
@@ -114,7 +119,7 @@ impl fmt::Display for WholeTally {
         )?;
         writeln!(
             f,
-            "{acknowledged} publications acknowledged, {repeated} published again, {dropped} dropped, {read_afar} read from afar"
+            "{acknowledged} publications acknowledged, {repeated} published again, {dropped} dropped, {read_afar} read by clients"
         )?;
         writeln!(
             f,
@@ -122,7 +127,7 @@ impl fmt::Display for WholeTally {
         )?;
         writeln!(
             f,
-            "groups left {left} times and joined again {joined} times; {stopped} nodes stopped in order"
+            "links of clients broke {unlinked} times; groups left {left} times and joined again {joined} times; {stopped} nodes stopped in order"
         )?;
         write!(f, "{faults} faults, and {strikes} strikes at a step that was waited for; {links} links made")
     }
