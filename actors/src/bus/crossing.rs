@@ -37,7 +37,9 @@ impl BusActor {
                 actix::spawn(async move {
                     // One that is stopped has nothing under way either.
                     let _ = uplink.send(AwaitSettled).await;
-                    bus.iter().for_each(|bus| bus.do_send(Settled(group, number)));
+                    if let Some(bus) = bus {
+                        bus.do_send(Settled(group, number));
+                    }
                 });
             }
             (Some(_), None) => {}

@@ -86,7 +86,8 @@ impl Replication {
         }
         let Some((event, in_doubt)) = unwrapped else { return };
         match self.withheld.pass(GroupEvent::of(event, self.clock.now()), in_doubt) {
-            Ok(event) => event.into_iter().for_each(|event| self.show(event, ctx)),
+            Ok(Some(event)) => self.show(event, ctx),
+            Ok(None) => {} // it waits
             Err(Overwhelmed) => {
                 tracing::error!(group = self.spec.name(), "too much waits for the marks: this node leaves");
                 ctx.notify(Feed(Input::Leave));

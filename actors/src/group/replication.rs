@@ -356,8 +356,9 @@ impl Handler<Marked> for Replication {
         let Some(bound) = &mut self.bound else { return };
         match bound.learn(from, view, marks) {
             Ok(Learnt { hand_outs, decided }) => {
-                let shown = self.withheld.release(decided);
-                shown.into_iter().for_each(|event| self.show(event, ctx));
+                for event in self.withheld.release(decided) {
+                    self.show(event, ctx);
+                }
                 for (hand_out, bus) in hand_outs.into_iter().zip(self.bus.iter().cycle()) {
                     bus.do_send(hand_out);
                 }

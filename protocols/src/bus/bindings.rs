@@ -246,7 +246,9 @@ impl Bindings {
             }
         }
         self.bound = PatternIndex::default();
-        bound.into_iter().for_each(|(pattern, id)| self.bound.insert(pattern, id));
+        for (pattern, id) in bound {
+            self.bound.insert(pattern, id);
+        }
         out.extend(changed.into_iter().map(BindingEffect::Changed));
     }
 

@@ -54,6 +54,15 @@ impl World {
         }
     }
 
+    /// A newcomer of a group cannot learn the marks of publishers: it leaves, and joins again.
+    pub(super) fn give_up(&mut self, life: Member, group: GroupId) {
+        let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
+        parts.away.insert(group);
+        self.tally.gave_up += 1;
+        self.feed(life, group, vec![Input::Leave]);
+        self.soon(80_000..120_000, What::Join(life));
+    }
+
     /// A group has let its member go: the node carries it no longer.
     pub(super) fn on_left(&mut self, life: Member, group: GroupId) {
         self.tally.left += 1;

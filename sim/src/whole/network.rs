@@ -91,6 +91,8 @@ pub(super) enum What {
     Quit(Member),
     /// A newcomer asks for the marks of publishers.
     AskMarks(Member, GroupId),
+    /// A newcomer to whom nobody can tell them leaves.
+    GiveUp(Member, GroupId),
     Answer {
         by: Member,
         to: Subject,

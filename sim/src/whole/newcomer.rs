@@ -54,6 +54,9 @@ impl World {
         if let Arrival::Decided(decision) = bound.core.on_view(view, Bytes::new(), 0) {
             self.on_decided(life, id, &decision, &Bytes::new());
         }
+        if self.bound(life, id).is_some_and(|bound| bound.core.take_given_up()) {
+            self.push(self.now, What::GiveUp(life, id));
+        }
         self.ask_marks(life, id);
     }
 

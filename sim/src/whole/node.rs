@@ -240,6 +240,7 @@ impl World {
             | What::HandIn(life, _)
             | What::Settle(life, _)
             | What::AskMarks(life, _)
+            | What::GiveUp(life, _)
             | What::Answer { by: life, .. } => (life.node, Some(*life)),
         };
         let Some(node) = self.nodes.get_mut(&at.0) else { return };
@@ -307,6 +308,7 @@ impl World {
             What::HandIn(_, publication) => self.submit_published(life, publication),
             What::Settle(_, publication) => self.on_published_fate(life, publication, true),
             What::AskMarks(_, group) => self.ask_marks(life, group),
+            What::GiveUp(_, group) => self.give_up(life, group),
             What::TimedOut(_, request) => self.time_out(life, request),
             What::Answer { to, payload, .. } => self.publish(life, &to, None, payload),
             _ => {} // of a link or a wake that is no more

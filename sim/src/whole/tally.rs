@@ -33,6 +33,8 @@ pub struct WholeTally {
     pub left: u64,
     /// Those that it has joined again in the same life.
     pub joined: u64,
+    /// Newcomers that had to leave a group, since nobody could tell them the marks of publishers.
+    pub gave_up: u64,
     /// Nodes that stopped in order.
     pub stopped: u64,
     /// Links that came about.
@@ -63,6 +65,7 @@ impl AddAssign for WholeTally {
             unlinked,
             left,
             joined,
+            gave_up,
             stopped,
             links,
             faults,
@@ -83,6 +86,7 @@ impl AddAssign for WholeTally {
         self.unlinked += unlinked;
         self.left += left;
         self.joined += joined;
+        self.gave_up += gave_up;
         self.stopped += stopped;
         self.links += links;
         self.faults += faults;
@@ -107,6 +111,7 @@ impl fmt::Display for WholeTally {
             unlinked,
             left,
             joined,
+            gave_up,
             stopped,
             links,
             faults,
@@ -127,7 +132,8 @@ impl fmt::Display for WholeTally {
         )?;
         writeln!(
             f,
-            "links of clients broke {unlinked} times; groups left {left} times and joined again {joined} times; {stopped} nodes stopped in order"
+            "links of clients broke {unlinked} times; groups left {left} times, {gave_up} of these for want of the \
+             marks, and joined again {joined} times; {stopped} nodes stopped in order"
         )?;
         write!(f, "{faults} faults, and {strikes} strikes at a step that was waited for; {links} links made")
     }

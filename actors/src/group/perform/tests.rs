@@ -9,7 +9,7 @@ use quorate_protocols::bus::{Marks, PublisherId, Stamp};
 use tokio::sync::mpsc;
 
 use super::{
-    super::{EventOptions, GroupEvents, Marked, Outgoing, Outlet, events::reader, replication::Read},
+    super::{EventOptions, GroupEvents, Host, Marked, Outgoing, Outlet, events::reader, replication::Read},
     *,
 };
 use crate::{
@@ -112,9 +112,10 @@ async fn newcomer() -> (Addr<Replication>, Kept, GroupEvents) {
     let pulse = Pulse::new(clock, Timing::DEFAULT);
     let node = Nobody.start().recipient();
     let canary = Canary::new("group", mpsc::unbounded_channel().0);
+    let own = PublisherId { member: member(1), session: 0 };
     let kept = Rc::new(outlet.clone());
-    let group =
-        Replication::new(spec, member(1), clock, pulse, kept, None, node, 1 << 20, None, canary).start();
+    let host = Host { own, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
+    let group = Replication::new(spec, host, None, None, canary).start();
     let (feed, events) = reader(EventOptions::default());
     group.send(Read(feed)).await.unwrap();
     group.send(Decided(view(2, vec![(member(1), Change::Joined)]))).await.unwrap();
