@@ -115,7 +115,7 @@ fn a_newcomer_gives_up_once_nobody_is_left_who_knows_the_marks() {
 
 #[test]
 fn marks_are_kept_for_newcomers_as_long_as_they_are_there() {
-    let mut bound = BoundGroup::new(member(1), true, 64 << 10);
+    let mut bound = BoundGroup::new(own(1), true, 64 << 10);
     bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
     let all = |last: u64| (1..=last).collect::<Vec<_>>();
     for epoch in 2..40 {
