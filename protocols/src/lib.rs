@@ -17,7 +17,8 @@ pub mod bus;
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input,
-    Message, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait, WedgeReason,
+    Legacy, Message, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait,
+    WedgeReason,
 };
 pub use order::Order;
 pub use presence::{KnownNode, Notice, Presence, PresenceEffect};

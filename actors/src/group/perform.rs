@@ -70,7 +70,7 @@ impl Replication {
             _ => {}
         }
         if event == Event::Left {
-            self.node.do_send(GroupLeft(self.spec.id())); // once
+            self.node.do_send(GroupLeft(self.spec.id(), self.group.legacy())); // once
         }
         let is_view = matches!(event, Event::View(_));
         if matches!(event, Event::Removed { .. } | Event::LineageLost | Event::Left) {

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{Member, Time, ViewId};
 use quorate_protocols::{
-    self as protocols, Input, Refusal, Ticket,
+    self as protocols, Input, Legacy, Refusal, Ticket,
     bus::{Marks, MarksRefused, PublisherId},
 };
 use tokio::sync::mpsc;
@@ -35,6 +35,8 @@ const MAILBOX_MAX: usize = 1024;
 pub(crate) struct Host {
     /// The node in its present life, and under which name it publishes here.
     pub(crate) own: PublisherId,
+    /// What it has to keep in mind of its last stay.
+    pub(crate) legacy: Option<Legacy>,
     pub(crate) clock: Clock,
     /// Tells whether the process stood still.
     pub(crate) pulse: Pulse,
@@ -114,9 +116,12 @@ impl Replication {
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
-        let Host { own, clock, pulse, outlet, node, payload_bytes_max } = host;
+        let Host { own, legacy, clock, pulse, outlet, node, payload_bytes_max } = host;
         Self {
-            group: protocols::Group::new(spec.config().clone(), own.member, clock.now()),
+            group: match legacy {
+                Some(legacy) => protocols::Group::rejoin(spec.config().clone(), legacy, clock.now()),
+                None => protocols::Group::new(spec.config().clone(), own.member, clock.now()),
+            },
             bound: spec
                 .history_bytes()
                 .map(|bytes| Bound::new(spec.id(), own, !spec.subjects().is_empty(), bytes)),

@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::Addr;
 use quorate_membership::GroupId;
+use quorate_protocols::Legacy;
 
 use crate::{config::GroupSpec, group::Replication};
 
@@ -14,6 +15,8 @@ pub(crate) struct Entry {
     pub(crate) addr: Addr<Replication>,
     /// Whether this node has left it: the actor only tells others how the view it left ended.
     pub(crate) left: bool,
+    /// What is to be kept in mind then, should the node join it again.
+    pub(crate) legacy: Option<Legacy>,
 }
 
 /// The groups that run on this node. Clones are the same directory.
@@ -26,10 +29,10 @@ impl Directory {
     }
 
     /// This node has left a group.
-    pub(crate) fn mark_left(&self, group: GroupId) -> Option<Entry> {
+    pub(crate) fn mark_left(&self, group: GroupId, legacy: Option<Legacy>) -> Option<Entry> {
         let mut groups = self.0.borrow_mut();
         let entry = groups.get_mut(&group)?;
-        entry.left = true;
+        (entry.left, entry.legacy) = (true, legacy);
         Some(entry.clone())
     }
 

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::prelude::*;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::group_id;
+use quorate_protocols::{Legacy, bus::group_id};
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
@@ -21,7 +21,7 @@ impl NodeActor {
             if spec.declares(me) && spec.needs_keeper(me) {
                 tracing::info!(group = spec.name(), "the group starts here once its state is kept");
             } else if spec.declares(me) {
-                self.start_group(&spec, None, node.clone());
+                self.start_group(&spec, None, None, node.clone());
             } else if spec.history_bytes().is_some() {
                 self.hosted(spec, None);
             }
@@ -31,6 +31,7 @@ impl NodeActor {
     pub(super) fn start_group(
         &mut self,
         spec: &Arc<GroupSpec>,
+        legacy: Option<Legacy>,
         keeper: Option<Keeper>,
         node: Recipient<GroupLeft>,
     ) -> Group {
@@ -41,6 +42,7 @@ impl NodeActor {
             (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
         let host = Host {
             own: self.sessions.begin(),
+            legacy,
             clock: self.clock,
             pulse: self.pulse.clone(),
             outlet: Rc::new(self.mesh.clone()),
@@ -48,7 +50,7 @@ impl NodeActor {
             payload_bytes_max: self.config.payload_bytes_max(),
         };
         let addr = Replication::new(Arc::clone(spec), host, queues, keeper, canary).start();
-        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false };
+        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false, legacy: None };
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry));
         if spec.history_bytes().is_some() {
@@ -81,6 +83,7 @@ impl NodeActor {
         if let Some(former) = present.as_ref().filter(|entry| entry.left) {
             former.addr.do_send(Stop);
         }
+        let legacy = present.as_ref().and_then(|entry| entry.legacy.clone());
         if let Some(entry) = present.filter(|entry| !entry.left) {
             if !entry.spec.agrees_with(&spec) {
                 return Err(JoinError::OtherSettings(spec.name().to_owned()));
@@ -90,19 +93,19 @@ impl NodeActor {
             }
             return Ok(Group { addr: entry.addr, name: spec.name().into() });
         }
-        Ok(self.start_group(&Arc::new(spec), keeper, node))
+        Ok(self.start_group(&Arc::new(spec), legacy, keeper, node))
     }
 }
 
 /// This node has left a group.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct GroupLeft(pub(crate) GroupId);
+pub(crate) struct GroupLeft(pub(crate) GroupId, pub(crate) Option<Legacy>);
 
 impl Handler<GroupLeft> for NodeActor {
     type Result = ();
-    fn handle(&mut self, GroupLeft(group): GroupLeft, _: &mut Self::Context) {
-        let left = self.groups.mark_left(group);
+    fn handle(&mut self, GroupLeft(group, legacy): GroupLeft, _: &mut Self::Context) {
+        let left = self.groups.mark_left(group, legacy);
         if let Some(entry) = left.filter(|entry| entry.spec.history_bytes().is_some()) {
             self.hosted(entry.spec, None);
         }

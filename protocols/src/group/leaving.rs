@@ -1,10 +1,52 @@
-//! Leaving a group of one's own will.
+//! Leaving a group of one's own will, and joining it again in the same life.
 
-use quorate_membership::{NodeId, agreement::Breach};
+use std::collections::VecDeque;
 
-use super::{Body, Effect, Effects, Event, Fate, Group};
+use quorate_membership::{Member, NodeId, Time, ViewId, agreement::Breach};
+
+use super::{Body, Effect, Effects, Event, Fate, Group, GroupConfig};
+
+/// What a member that has left has to keep in mind if its node joins the group again in the same life:
+/// it bears the same name then, and what it was told and has said under that name stands.
+///
+/// Invariant: (I1) whoever has it never enters a view again that it was in when it left, or an earlier one.
+#[derive(Clone, Debug)]
+pub struct Legacy {
+    me: Member,
+    /// The group, by its charter.
+    genesis: ViewId,
+    highest_round: u64,
+    floor: ViewId,
+    former_floors: VecDeque<ViewId>,
+    given_up: VecDeque<u64>,
+}
 
 impl Group {
+    /// What is to be kept in mind of this member; `None` if it has not left.
+    pub fn legacy(&self) -> Option<Legacy> {
+        self.left.then(|| Legacy {
+            me: self.me,
+            genesis: self.genesis,
+            highest_round: self.highest_round,
+            floor: self.floor,
+            former_floors: self.former_floors.clone(),
+            given_up: self.given_up.clone(),
+        })
+    }
+
+    /// Joins a group again that this node has left in the same life. Otherwise as [`Self::new`].
+    pub fn rejoin(config: GroupConfig, legacy: Legacy, now: Time) -> Self {
+        let mut group = Self::new(config, legacy.me, now);
+        if group.genesis != legacy.genesis {
+            return group; // it is another group under the same name
+        }
+        // A lineage is named after its coordinator and the round, so rounds must not begin anew.
+        group.highest_round = legacy.highest_round;
+        (group.floor, group.former_floors) = (legacy.floor, legacy.former_floors);
+        group.given_up = legacy.given_up;
+        group
+    }
+
     pub(super) fn on_leave(&mut self, out: &mut Effects) {
         self.wants_out = true;
         if self.view.as_ref().is_none_or(|view| view.id.is_genesis()) {

@@ -49,15 +49,15 @@ impl Group {
         if member {
             out.push(Effect::Deliver(Event::LineageLost));
         }
-        if self.wants_out {
-            return self.leave_now(out); // there is nothing left to leave in order
-        }
         self.past.clear();
         self.gone.clear();
         self.given_up.retain(|lineage| *lineage != last.id.lineage);
         self.given_up.push_back(last.id.lineage);
         if self.given_up.len() > FORMER_LINEAGES_MAX {
             self.given_up.pop_front();
+        }
+        if self.wants_out {
+            return self.leave_now(out); // there is nothing left to leave in order
         }
         self.enter_genesis();
     }

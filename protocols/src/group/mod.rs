@@ -46,6 +46,7 @@ pub use charter::Charter;
 pub use config::{GroupConfig, SpecError};
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
 pub use lag::{NotASlowPolicy, SlowPolicy};
+pub use leaving::Legacy;
 pub use merging::Offer;
 pub use message::{Body, Message};
 pub use waits::Wait;

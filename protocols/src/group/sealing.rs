@@ -369,6 +369,7 @@ impl Group {
 
     /// After leaving, the node still tells others how the view it left was decided.
     pub(super) fn on_message_after_leaving(&mut self, from: Member, message: &Message, out: &mut Effects) {
+        self.say_gone(from, message, out); // others may wait for its word
         match message.body {
             _ if message.body == Body::Where || message.body.waits_in_its_view() => {
                 self.answer_where(from.node, message.view, out);

@@ -8,6 +8,7 @@ mod founding;
 mod heads;
 mod letters;
 mod refills;
+mod rejoining;
 mod removed;
 mod slow;
 mod stateless;

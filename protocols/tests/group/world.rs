@@ -105,6 +105,17 @@ impl World {
         self.flush(n(number));
     }
 
+    /// A node that has left joins again in the same life.
+    pub(crate) fn rejoin(&mut self, number: u64) {
+        let legacy = self.groups[&n(number)].legacy().expect("it has left");
+        self.groups.insert(n(number), Group::rejoin(self.config.clone(), legacy, self.now));
+        let others = self.groups.values().map(Group::me).filter(|it| it.node != n(number));
+        for other in others.collect::<Vec<_>>() {
+            self.input(number, Input::Reachable(other)).unwrap();
+        }
+        self.flush(n(number));
+    }
+
     /// Kills a node; the others notice at once.
     pub(crate) fn crash(&mut self, number: u64) {
         self.groups.remove(&n(number));

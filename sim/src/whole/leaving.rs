@@ -93,12 +93,13 @@ impl World {
         }
     }
 
-    /// Joins one group: nothing is left of what the node was in it before.
+    /// Joins one group again.
     fn join(&mut self, life: Member, id: GroupId) {
         let Some(config) = self.configs.iter().find(|config| config.group == id).cloned() else { return };
         let (now, breach) = (self.nodes[&life.node].clock.read(self.now), self.breach);
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
-        parts.groups.insert(id, Group::new(config, life, now));
+        let Some(legacy) = parts.groups.get(&id).and_then(Group::legacy) else { return };
+        parts.groups.insert(id, Group::rejoin(config, legacy, now));
         parts.group_wakes.remove(&id);
         parts.noticed.remove(&id);
         if let Some(bound) = parts.bound.get_mut(&id) {

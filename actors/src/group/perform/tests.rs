@@ -114,7 +114,7 @@ async fn newcomer() -> (Addr<Replication>, Kept, GroupEvents) {
     let canary = Canary::new("group", mpsc::unbounded_channel().0);
     let own = PublisherId { member: member(1), session: 0 };
     let kept = Rc::new(outlet.clone());
-    let host = Host { own, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
+    let host = Host { own, legacy: None, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
     let group = Replication::new(spec, host, None, None, canary).start();
     let (feed, events) = reader(EventOptions::default());
     group.send(Read(feed)).await.unwrap();
