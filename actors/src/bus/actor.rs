@@ -108,7 +108,9 @@ impl BusActor {
                     self.peers.say(to, &Talk::Announce { number, said });
                 }
                 RouterEffect::Heard { to, number } => self.peers.say(to, &Talk::Heard(number)),
-                RouterEffect::Stands(id) => self.peers.stands(id),
+                RouterEffect::Stands(id) => {
+                    self.peers.stands(id);
+                }
             }
         }
     }

@@ -137,7 +137,8 @@ impl Bus {
         self
     }
 
-    /// Publishes a message and waits until it is acknowledged; see [`Publishing::acknowledged`].
+    /// Publishes a message and waits until it is acknowledged; see [`Publishing::acknowledged`]. Whoever
+    /// gives up waiting may have published it or not.
     ///
     /// # Errors
     /// [`PublishError`] says whether subscribers may have it.
@@ -268,7 +269,8 @@ impl Bus {
     }
 
     /// Subscribes to what a pattern selects. Once this returns, all nodes in reach know: what
-    /// anybody publishes afterwards is not missed.
+    /// anybody publishes afterwards is not missed. A node that stands still is waited for no longer than
+    /// twice the detection time.
     ///
     /// # Errors
     /// [`SubscribeError`].

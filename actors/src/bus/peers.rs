@@ -37,11 +37,11 @@ impl Peers {
         self.waiting.insert(subscribed.id(), (done, subscribed));
     }
 
-    /// A subscription stands. It ends if nobody waits for that any more.
-    pub(crate) fn stands(&mut self, id: SubscriptionId) {
-        if let Some((done, subscribed)) = self.waiting.remove(&id) {
-            drop(done.send(Ok(subscribed)));
-        }
+    /// A subscription stands. It ends if nobody waits for that any more. Returns whether its subscriber
+    /// was still to be answered.
+    pub(crate) fn stands(&mut self, id: SubscriptionId) -> bool {
+        let waiting = self.waiting.remove(&id);
+        waiting.map(|(done, subscribed)| done.send(Ok(subscribed))).is_some()
     }
 
     /// Tells one peer something of the buses' own.

@@ -48,8 +48,18 @@ impl BusActor {
             } else {
                 actor.peers.wait(done, subscribed);
                 actor.routing(|router, out| router.await_standing(id, out));
+                ctx.run_later(actor.timing.service(), move |actor, _| actor.stands_at_last(id));
             }
         }));
+    }
+
+    /// A node that stands still, though its link is up, does not hold up a subscription: it hears of it
+    /// before anything that comes after.
+    fn stands_at_last(&mut self, id: SubscriptionId) {
+        if self.peers.stands(id) {
+            metrics::counter!("quorate_bus_unconfirmed_total").increment(1);
+            tracing::warn!("a linked node has not confirmed a subscription in time");
+        }
     }
 
     /// Whether a subscriber reads what a group delivers, or will once somebody in reach carries it again.

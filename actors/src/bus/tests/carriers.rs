@@ -9,7 +9,7 @@ use quorate_transport::MemoryNetwork;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
-    attaching::{Host, founder, spec},
+    attaching::{Host, founder, spec, within},
     linked::{Carrier, GROUP, at, bus, carried, soon},
 };
 use crate::{
@@ -287,4 +287,15 @@ async fn what_no_node_may_say_it_carries_changes_nothing() {
     ));
     // Otherwise it would wait for the carrier.
     soon(bus.publish("wide.a", "two")).await.unwrap();
+}
+
+#[actix::test]
+async fn a_linked_node_that_confirms_nothing_holds_up_no_subscription() {
+    let network = MemoryNetwork::default();
+    let bus = bus(&network);
+    let carrier = Carrier::link(&network, 1).await;
+    let handle = within(&bus).await;
+    known(&handle).await;
+    carrier.turns_deaf();
+    known(&handle).await;
 }

@@ -1,6 +1,6 @@
 //! The bus of a node, and carriers of a group that do nothing but what a test has them do.
 
-use std::{collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -114,6 +114,8 @@ async fn serve(mut events: mpsc::Receiver<MeshEvent>, bus: Addr<BusActor>) {
 /// A node that says it carries the group, and otherwise says what the test has it say.
 pub(super) struct Carrier {
     peer: Rc<Peer>,
+    /// Whether it confirms what the bus announces.
+    hears: Rc<Cell<bool>>,
     asks: mpsc::UnboundedReceiver<Ask>,
     _mesh: Mesh,
 }
@@ -132,6 +134,8 @@ impl Carrier {
         };
         let peer = soon(up).await;
         say(&peer, &Talk::Carries(vec![carried(GROUP, &["local.>"])]));
+        let hears = Rc::new(Cell::new(true));
+        let confirms = Rc::clone(&hears);
         let (sender, asks) = mpsc::unbounded_channel();
         let (announced, heard) = oneshot::channel();
         let mut announced = Some(announced);
@@ -140,7 +144,7 @@ impl Carrier {
                 match event {
                     MeshEvent::Lane { peer, lane: BUS_LANE, receiver } => {
                         announced.take().map(|it| it.send(()));
-                        actix::spawn(hear(peer, receiver));
+                        actix::spawn(hear(peer, receiver, Rc::clone(&confirms)));
                     }
                     MeshEvent::Lane { receiver, .. } => {
                         actix::spawn(take_down(receiver, sender.clone()));
@@ -150,7 +154,12 @@ impl Carrier {
             }
         });
         soon(heard).await.expect("the bus announces what it wants");
-        Self { peer, asks, _mesh: mesh }
+        Self { peer, hears, asks, _mesh: mesh }
+    }
+
+    /// From now on it confirms nothing.
+    pub(super) fn turns_deaf(&self) {
+        self.hears.set(false);
     }
 
     /// Says that it carries other groups than before.
@@ -218,12 +227,14 @@ fn say(peer: &Peer, talk: &Talk) {
     peer.send(BUS_LANE, talk.frame(Bytes::new()).unwrap()).unwrap();
 }
 
-/// Confirms whatever the bus announces.
-async fn hear(peer: Rc<Peer>, mut receiver: Box<dyn LaneReceiver>) {
+/// Confirms whatever the bus announces, as long as it hears.
+async fn hear(peer: Rc<Peer>, mut receiver: Box<dyn LaneReceiver>, hears: Rc<Cell<bool>>) {
     let mut frames = Vec::new();
     while let Ok(true) = receiver.recv(&mut frames).await {
         for frame in frames.drain(..) {
-            if let (Talk::Announce { number, .. }, _) = Talk::read(frame).unwrap() {
+            if let (Talk::Announce { number, .. }, _) = Talk::read(frame).unwrap()
+                && hears.get()
+            {
                 say(&peer, &Talk::Heard(number));
             }
         }
