@@ -22,6 +22,13 @@ fn promises_hold_in_every_order_and_every_run_is_about_something() {
 }
 
 #[test]
+fn a_learner_asks_for_frames_of_a_closed_view_only_those_who_were_in_it() {
+    // One that lives anew has none. Asked in turn with the others, it cost the learner a time-out per frame.
+    let faults_for = std::time::Duration::from_secs(30);
+    assert_holds(Settings { nodes: 5, faults_for, ..Settings::campaign(1_796_001_355) });
+}
+
+#[test]
 fn promises_hold_with_two_members_and_a_witness() {
     for seed in 1..=12 {
         assert_holds(Settings { nodes: 2, witness: true, ..Settings::campaign(seed) });

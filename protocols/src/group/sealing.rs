@@ -194,11 +194,20 @@ impl Group {
             let donors: Vec<NodeId> =
                 decree.view.members.iter().map(|m| m.node).filter(|n| *n != self.me.node).collect();
             if self.is_learner() {
-                self.fetch_decided(&cut, &donors, out);
+                let there: Vec<NodeId> =
+                    donors.iter().copied().filter(|node| self.was_there(*node)).collect();
+                self.fetch_decided(&cut, if there.is_empty() { &donors } else { &there }, out);
             } else if let Some(donor) = donors.get(ticks % donors.len().max(1)).copied() {
                 self.fetch_cut(&cut, donor, out);
             }
         }
+    }
+
+    /// Whether a node was a data member of the view that is closed, in the life in which it is reached now:
+    /// whoever came later has nothing of that view.
+    fn was_there(&self, node: NodeId) -> bool {
+        let member = self.view.iter().flat_map(|view| &view.members).find(|member| member.node == node);
+        member.is_some_and(|member| !self.is_superseded(*member)) && self.reachable.contains(&node)
     }
 
     /// A learner asks for what is missing under the cut of a decided view: one after the other who has it.
