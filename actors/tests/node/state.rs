@@ -1,11 +1,9 @@
 //! The state of applications, on its way to newcomers.
 
-mod common;
-
 use std::{num::NonZeroU64, time::Duration};
 
+use crate::common::{World, in_view, soon};
 use bytes::Bytes;
-use common::{World, in_view, soon};
 use futures_util::stream;
 use quorate::{
     Group, GroupEvent, GroupEvents, GroupSettings, JoinError, SnapshotError, SnapshotRequest, StateOptions,

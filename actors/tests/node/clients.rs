@@ -1,11 +1,9 @@
 //! Clients of nodes over memory.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{MANY, PATIENCE, World, addr, in_view, messages, soon};
 use bytes::Bytes;
-use common::{World, addr, soon};
 use quorate::{
     Bus, Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError,
     SubscribeOptions, Subscription, Wait, membership::NodeId,
@@ -246,7 +244,7 @@ async fn a_newcomer_drops_what_its_members_drop() {
         soon(bus.publish("log.app", format!("early {k}"))).await.unwrap();
     }
     let joined = world.node(4).join(log().remove(0)).await.unwrap();
-    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    in_view(&joined, &[1, 2, 3, 4]).await;
     let options = SubscribeOptions::default().backpressure();
     let mut subscriptions = Vec::new();
     for node in [1, 4] {
@@ -281,9 +279,9 @@ async fn a_reader_that_goes_on_at_a_newcomer_gets_what_older_members_keep() {
     soon(bus.publish("log.a", "before")).await.unwrap();
     assert_eq!(texts(&mut subscription, 1).await, ["before"]);
     let joined = world.node(4).join(log().remove(0)).await.unwrap();
-    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    in_view(&joined, &[1, 2, 3, 4]).await;
     world.kill(3).await;
-    common::in_view(&joined, &[1, 2, 4]).await;
+    in_view(&joined, &[1, 2, 4]).await;
     soon(bus.publish("log.a", "after")).await.unwrap();
     assert_eq!(texts(&mut subscription, 1).await, ["after"]);
     reader.close().await;
@@ -307,7 +305,7 @@ async fn a_client_that_publishes_too_much_at_once_is_told_so_and_goes_on() {
     }
     let error = soon(client.multicast("log", long.clone())).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
-    let error = soon(bus.request("news", long, common::PATIENCE)).await.unwrap_err();
+    let error = soon(bus.request("news", long, PATIENCE)).await.unwrap_err();
     assert!(matches!(error, RequestError::Publish(PublishError::TooLarge { .. })), "{error}");
     soon(client.multicast("log", "short")).await.unwrap();
     client.close().await;
@@ -341,7 +339,7 @@ async fn a_group_whose_window_is_full_holds_up_nothing_else_that_a_client_asks()
     let world = World::start(2, vec![settings]).await;
     world.group(1, "g", &[1, 2]).await;
     let group = world.group(2, "g", &[1, 2]).await;
-    let mut events = group.events(common::MANY).await.unwrap();
+    let mut events = group.events(MANY).await.unwrap();
     let client = client(&world, 101, &[1]).await.unwrap();
     let mut news = client.bus().subscribe("news", SubscribeOptions::default()).await.unwrap();
     // Neither of the two is a majority: the group stands still until they hear each other.
@@ -362,7 +360,7 @@ async fn a_group_whose_window_is_full_holds_up_nothing_else_that_a_client_asks()
     for send in sends {
         soon(send).await.unwrap().unwrap();
     }
-    let all = common::messages(&mut events, 4).await;
+    let all = messages(&mut events, 4).await;
     let firsts: Vec<u8> = all.iter().map(|text| text.as_bytes()[0]).collect();
     assert_eq!(firsts, [0, 1, 2, 3], "in the order in which they were sent");
     client.close().await;

@@ -1,16 +1,13 @@
 //! Peers and clients that belong to the cluster and talk nonsense: they lose their links, and nobody
 //! else notices.
 
-mod common;
-
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::{SocketAddr, UdpSocket},
 };
 
-use common::{
-    in_view,
-    quic::{client, node},
+use crate::common::{
+    quic::{client, three},
     soon,
 };
 use quorate::{
@@ -67,15 +64,7 @@ async fn talk(transport: &dyn Transport, to: SocketAddr, lane: Lane, seed: u64) 
 async fn who_talks_nonsense_loses_its_link_and_nobody_else_notices() {
     const LINES: usize = 300;
     let ca = ClusterCa::create("test", Validity::days(1)).unwrap();
-    let (mut nodes, mut addrs) = (BTreeMap::new(), Vec::new());
-    for number in 1..=3 {
-        let (node, addr) = node(&ca, number, addrs.clone()).await;
-        addrs.push(addr);
-        nodes.insert(number, node);
-    }
-    for node in nodes.values() {
-        in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
-    }
+    let (nodes, addrs) = three(&ca).await;
     let view = nodes[&1].group("log").await.unwrap().view().await.unwrap().expect("a view").id;
     let (publisher, reader) =
         (client(&ca, 104, vec![addrs[0]]).await, client(&ca, 101, vec![addrs[0]]).await);

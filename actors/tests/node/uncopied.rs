@@ -1,14 +1,12 @@
 //! Payloads are the same memory from the application to the link: compared by address.
 
-mod common;
-
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
-use common::{
+use crate::common::{
     addr, in_view, soon,
     spy::{Handed, Spying},
 };
+use bytes::Bytes;
 use quorate::{
     Client, ClientSettings, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeSettings, StateOptions,
     SubscribeOptions,

@@ -1,12 +1,7 @@
 //! The main job over QUIC, with certificates, in one process.
 
-mod common;
-
-use std::{collections::BTreeMap, net::SocketAddr};
-
-use common::{
-    in_view,
-    quic::{client, node},
+use crate::common::{
+    quic::{client, three},
     soon,
 };
 use quorate::{
@@ -28,16 +23,7 @@ async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
 async fn acknowledged_lines_come_once_and_in_one_order_over_quic_though_a_node_dies_half_way() {
     const LINES: usize = 5000;
     let ca = ClusterCa::create("test", Validity::days(1)).unwrap();
-    let mut nodes = BTreeMap::new();
-    let mut addrs: Vec<SocketAddr> = Vec::new();
-    for number in 1..=3 {
-        let (node, addr) = node(&ca, number, addrs.clone()).await;
-        addrs.push(addr);
-        nodes.insert(number, node);
-    }
-    for node in nodes.values() {
-        in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
-    }
+    let (mut nodes, addrs) = three(&ca).await;
     let publisher = client(&ca, 104, vec![addrs[2], addrs[1]]).await;
     let mut readers = Vec::new();
     for addr in &addrs[..2] {

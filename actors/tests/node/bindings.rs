@@ -1,10 +1,8 @@
 //! Which subjects are bound to which groups, at nodes that hear of it from others alone.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{World, soon};
+use crate::common::{World, soon};
 use quorate::{Bus, Delivery, GroupSettings, Node, PublishError, SubscribeOptions};
 use tokio::time::timeout;
 

@@ -1,10 +1,8 @@
 //! Readers of a group at a node that begins to carry it, or ceases to.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{World, in_view, soon};
+use crate::common::{World, in_view, soon};
 use futures_util::future::join;
 use quorate::{GroupSettings, Missed, SubscribeOptions, Subscription};
 

@@ -1,10 +1,8 @@
 //! Groups of nodes over a network that is cut, heals and breaks.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{MANY, World, in_view, soon};
+use crate::common::{MANY, World, in_view, messages, soon};
 use quorate::{
     Group, GroupEvent, GroupEvents, GroupSettings, Happened, RoundTripError, SubscribeOptions, Subscription,
     membership::{Change, NodeId},
@@ -42,7 +40,7 @@ async fn until(events: &mut GroupEvents, is: impl Fn(&Event) -> bool) -> Event {
 async fn messages_until(events: &mut GroupEvents, last: &str) -> Vec<String> {
     let mut all = Vec::new();
     while all.last().is_none_or(|text| text != last) {
-        all.append(&mut common::messages(events, 1).await);
+        all.append(&mut messages(events, 1).await);
     }
     all
 }
@@ -191,9 +189,9 @@ async fn links_that_break_again_and_again_lose_and_double_nothing() {
     for message in &sent {
         soon(message.everywhere()).await.unwrap();
     }
-    let mut all = common::messages(&mut readers[0], 60).await;
+    let mut all = messages(&mut readers[0], 60).await;
     for reader in &mut readers[1..] {
-        assert_eq!(common::messages(reader, 60).await, all);
+        assert_eq!(messages(reader, 60).await, all);
     }
     all.sort_unstable();
     all.dedup();

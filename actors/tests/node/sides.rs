@@ -1,8 +1,6 @@
 //! A partitionable group over links that are cut and healed.
 
-mod common;
-
-use common::{World, in_view, soon};
+use crate::common::{World, addr, in_view, messages, soon};
 use quorate::{
     EventOptions, GroupEvent, GroupEvents, GroupSettings, NodeConfig, NodeSettings, SettingsError,
     membership::NodeId, protocols::Event,
@@ -60,7 +58,7 @@ async fn both_sides_send_while_they_are_apart_and_merge_when_the_links_heal() {
     }
     let last = groups[1].send("of all").await.unwrap();
     for reader in &mut readers {
-        assert_eq!(common::messages(reader, 1).await, ["of all"]);
+        assert_eq!(messages(reader, 1).await, ["of all"]);
     }
     soon(last.everywhere()).await.unwrap();
     world.stop().await;
@@ -69,7 +67,7 @@ async fn both_sides_send_while_they_are_apart_and_merge_when_the_links_heal() {
 #[test]
 fn a_partitionable_group_with_a_witness_or_subjects_is_refused() {
     let refused = |group: GroupSettings| {
-        let mut settings = NodeSettings::new(1, "test", common::addr(1));
+        let mut settings = NodeSettings::new(1, "test", addr(1));
         settings.groups = vec![group];
         NodeConfig::try_from(settings).unwrap_err()
     };

@@ -1,11 +1,9 @@
 //! Nodes whose process stands still, and nodes that only could seem to.
 
-mod common;
-
 use std::{sync::mpsc, thread, time::Duration};
 
+use crate::common::{MANY, PATIENCE, World, in_view, soon};
 use actix::Arbiter;
-use common::{MANY, PATIENCE, World, in_view, soon};
 use quorate::{
     GroupEvent, GroupSettings,
     protocols::{Event, WedgeReason},

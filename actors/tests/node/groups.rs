@@ -1,8 +1,6 @@
 //! Groups of nodes over memory.
 
-mod common;
-
-use common::{MANY, World, messages, soon};
+use crate::common::{MANY, PATIENCE, World, in_view, messages, soon};
 use quorate::{
     Behind, Ended, EventOptions, GroupEvent, GroupSettings, SendError,
     protocols::{Collect, Event, Order},
@@ -37,7 +35,7 @@ async fn all_members_deliver_one_sequence_and_the_survivors_go_on() {
         assert_eq!(messages(reader, 600).await, first);
     }
     world.kill(3).await;
-    common::in_view(&groups[0], &[1, 2]).await;
+    in_view(&groups[0], &[1, 2]).await;
     soon(groups[1].multicast("after")).await.unwrap();
     assert_eq!(messages(&mut readers[0], 1).await, ["after"]);
     let history = groups[0].history().await.unwrap();
@@ -52,12 +50,12 @@ async fn a_newcomer_joins_sends_and_leaves() {
     let newcomer = world.add(4).await;
     assert!(newcomer.group("g").await.is_none(), "only founders run the group unasked");
     let joined = newcomer.join(declared().remove(0)).await.unwrap();
-    common::in_view(&joined, &[1, 2, 3, 4]).await;
+    in_view(&joined, &[1, 2, 3, 4]).await;
     let mut events = group.events(MANY).await.unwrap();
     soon(joined.multicast("hello")).await.unwrap();
     assert_eq!(messages(&mut events, 1).await, ["hello"]);
     newcomer.stop().await;
-    common::in_view(&group, &[1, 2, 3]).await;
+    in_view(&group, &[1, 2, 3]).await;
     world.stop().await;
 }
 
@@ -136,12 +134,11 @@ async fn a_message_to_one_member_and_a_request_with_answers_of_all() {
             }
         });
     }
-    let patience = common::PATIENCE;
-    let all = groups[0].request("who?", Collect::All, patience).await.unwrap();
+    let all = groups[0].request("who?", Collect::All, PATIENCE).await.unwrap();
     let mut answers: Vec<_> = all.answers.into_iter().map(|(_, payload)| payload).collect();
     answers.sort();
     assert_eq!((answers, all.ended), (vec!["0".into(), "1".into(), "2".into()], Ended::Enough));
-    let two = groups[2].request_until("who?", patience, |answers| answers.len() == 2).await.unwrap();
+    let two = groups[2].request_until("who?", PATIENCE, |answers| answers.len() == 2).await.unwrap();
     assert_eq!((two.answers.len(), two.ended), (2, Ended::Enough));
     world.stop().await;
 }
@@ -154,9 +151,9 @@ async fn a_node_that_has_left_a_group_joins_it_again() {
     let mut events = third.events(MANY).await.unwrap();
     third.leave().await.unwrap();
     while soon(events.next()).await != Some(GroupEvent::Event(Event::Left)) {}
-    common::in_view(&group, &[1, 2]).await;
+    in_view(&group, &[1, 2]).await;
     let again = world.node(3).join(declared().remove(0)).await.unwrap();
-    common::in_view(&again, &[1, 2, 3]).await;
+    in_view(&again, &[1, 2, 3]).await;
     soon(again.multicast("back")).await.unwrap();
     world.stop().await;
 }
@@ -168,7 +165,7 @@ async fn requests_whose_callers_gave_up_leave_room_for_others() {
     for _ in 0..1100 {
         tokio::select! {
             biased;
-            answers = group.request("who?", Collect::All, common::PATIENCE) => panic!("nobody answers: {answers:?}"),
+            answers = group.request("who?", Collect::All, PATIENCE) => panic!("nobody answers: {answers:?}"),
             () = tokio::task::yield_now() => {}
         }
     }

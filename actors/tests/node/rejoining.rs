@@ -1,10 +1,8 @@
 //! What a node publishes in one life, now as a member of a group and now through others.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{World, in_view, soon};
+use crate::common::{World, in_view, soon};
 use quorate::{Bus, GroupSettings, PublishError, SubscribeOptions, Subscription, membership::NodeId};
 use tokio::time::timeout;
 

@@ -1,8 +1,6 @@
 //! Following a group from anywhere: its views and messages, each once, wherever one goes on.
 
-mod common;
-
-use common::{World, addr, soon};
+use crate::common::{World, addr, in_view, soon};
 use quorate::{
     Client, ClientSettings, Follower, GroupSettings, Happened, Missed, Node, NodeSettings, PublishError,
     SubscribeError, SubscribeOptions,
@@ -51,7 +49,7 @@ async fn who_follows_a_group_gets_each_view_and_message_once_though_its_node_die
             assert_eq!(until(&mut far, "3").await, expected[..4]);
             assert_eq!(client.linked()[0].get(), 3);
             world.kill(3).await;
-            common::in_view(&groups[0], &[1, 2]).await;
+            in_view(&groups[0], &[1, 2]).await;
             expected.push("v2 {n1, n2}".into());
         }
     }
@@ -155,7 +153,7 @@ async fn who_goes_on_at_a_node_that_has_not_heard_of_the_group_yet_misses_nothin
         }
     })
     .await;
-    common::in_view(&group, &[2, 3]).await;
+    in_view(&group, &[2, 3]).await;
     soon(group.multicast("meanwhile")).await.unwrap();
     // Another one brings it together with the others.
     let settings = NodeSettings::new(8, "test", addr(8)).seed(addr(2)).seed(addr(9));

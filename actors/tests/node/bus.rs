@@ -1,11 +1,9 @@
 //! The bus of nodes over memory.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{PATIENCE, World, soon};
 use actix::prelude::*;
-use common::{World, soon};
 use futures_util::future::Either;
 use quorate::{
     Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
@@ -272,9 +270,9 @@ async fn a_typed_request_is_answered_by_type_and_an_answer_of_another_type_is_to
         }
     });
     let reading = Reading { sensor: "roof".into(), celsius: -3.5 };
-    let answer: Reading = soon(bus.request_typed("warmer", &reading, common::PATIENCE)).await.unwrap();
+    let answer: Reading = soon(bus.request_typed("warmer", &reading, PATIENCE)).await.unwrap();
     assert_eq!(answer, Reading { sensor: "roof".into(), celsius: -2.5 });
-    let other = soon(bus.request_typed::<u64>("warmer", &reading, common::PATIENCE)).await;
+    let other = soon(bus.request_typed::<u64>("warmer", &reading, PATIENCE)).await;
     assert!(matches!(other, Err(RequestError::Unreadable { .. })), "{other:?}");
     node.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Nodes and clients over QUIC, with certificates.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use quorate::{
     Client, ClientConfig, ClientSettings, GroupSettings, Node, NodeConfig, NodeSettings,
@@ -8,8 +8,10 @@ use quorate::{
     transport::{ClusterCa, ConnectionConfig, QuicTransport, Transport, Validity},
 };
 
+use super::in_view;
+
 /// A node of cluster `test` at a free port of loopback; nodes 1 to 3 found group `log`.
-pub(crate) async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) -> (Node, SocketAddr) {
+async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) -> (Node, SocketAddr) {
     let mut settings = NodeSettings::new(number, "test", SocketAddr::from(([127, 0, 0, 1], 0)));
     settings.seeds = seeds;
     settings.groups = vec![GroupSettings::new("log", [1, 2, 3]).bind("log.>")];
@@ -20,6 +22,20 @@ pub(crate) async fn node(ca: &ClusterCa, number: u64, seeds: Vec<SocketAddr>) ->
         QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default()).unwrap();
     let addr = transport.local_addr();
     (Node::start(config, life, Arc::new(transport)).await.unwrap(), addr)
+}
+
+/// Nodes 1 to 3 in one view of group `log`, and their addresses in that order.
+pub(crate) async fn three(ca: &ClusterCa) -> (BTreeMap<u64, Node>, Vec<SocketAddr>) {
+    let (mut nodes, mut addrs) = (BTreeMap::new(), Vec::new());
+    for number in 1..=3 {
+        let (node, addr) = node(ca, number, addrs.clone()).await;
+        addrs.push(addr);
+        nodes.insert(number, node);
+    }
+    for node in nodes.values() {
+        in_view(&node.group("log").await.unwrap(), &[1, 2, 3]).await;
+    }
+    (nodes, addrs)
 }
 
 /// A client of these nodes.

@@ -1,15 +1,13 @@
 //! Scenarios S8 and S11 over QUIC: two nodes that cannot reach each other while both reach a third, and
 //! nodes that start together while datagrams are lost.
 
-mod common;
-
 use std::{
     net::{SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
-use common::{MANY, in_view, messages, soon};
+use crate::common::{MANY, in_view, messages, soon};
 use futures_util::future::join_all;
 use quorate::{
     Group, GroupEvents, GroupSettings, Life, Node, NodeConfig, NodeSettings,

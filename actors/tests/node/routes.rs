@@ -1,7 +1,5 @@
 //! Publishers on threads of their own, whose messages go past the bus actor where they can.
 
-mod common;
-
 use std::{
     collections::BTreeMap,
     pin::pin,
@@ -13,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use common::soon;
+use crate::common::{PATIENCE, soon};
 use futures_util::{FutureExt, future::join_all};
 use quorate::{Bus, Delivery, Missed, Node, SubscribeOptions, Subscription};
 
@@ -190,7 +188,7 @@ async fn what_waits_for_the_actor_is_not_overtaken_by_what_needs_no_actor() {
     assert_eq!(poll_once(bus.publish("a.fast", "2")), Poll::Ready(Ok(())), "it needs no actor");
     let mut third = pin!(bus.publish("a.slow", "3"));
     let mut fourth = pin!(bus.publish("a.fast", "4"));
-    let mut fifth = pin!(bus.request("a.fast", "5", common::PATIENCE));
+    let mut fifth = pin!(bus.request("a.fast", "5", PATIENCE));
     assert!(poll_once(third.as_mut()).is_pending());
     assert!(poll_once(fourth.as_mut()).is_pending());
     assert!(poll_once(fifth.as_mut()).is_pending());

@@ -1,8 +1,6 @@
 //! What clients are told when the node that they use is lost, and nodes when they run twice.
 
-mod common;
-
-use common::{World, addr, soon};
+use crate::common::{World, addr, soon};
 use quorate::{
     Client, ClientSettings, GroupSettings, Missed, Node, NodeSettings, PublishError, StopReason,
     SubscribeOptions,
