@@ -117,7 +117,7 @@ impl BusActor {
         is_carried.then(|| self.uplink(group))
     }
 
-    fn uplink(&mut self, group: GroupId) -> Addr<Uplink> {
+    pub(super) fn uplink(&mut self, group: GroupId) -> Addr<Uplink> {
         let served = self.served.entry(group).or_default();
         if let Some(uplink) = &served.uplink {
             return uplink.clone();
@@ -245,13 +245,13 @@ impl BusActor {
 
     fn on_hosted(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
         let group = spec.id();
-        self.served.entry(group).or_default().here = here.cloned();
+        let former = std::mem::replace(&mut self.served.entry(group).or_default().here, here.cloned());
         let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
         if let Err(refused) = self.binding(|it, out| it.configure(carried, here.is_some(), out)) {
             metrics::counter!("quorate_bus_carries_refused_total").increment(1);
             return tracing::error!(group = spec.name(), %refused, "the group's subjects are not bound");
         }
-        self.cross(group, here);
+        self.cross(group, former);
         self.reattach(group);
         self.hand_over_all(group);
     }

@@ -6,10 +6,14 @@
 use actix::prelude::*;
 use quorate_membership::GroupId;
 
-use super::{BusActor, PublishError, bindings::Place, commands::Forward};
+use super::{
+    BusActor, PublishError,
+    bindings::{Place, Served},
+    commands::Forward,
+};
 use crate::{
     client::{AwaitSettled, OwnMember},
-    group::{PublishBound, Replication},
+    group::{GiveBack, PublishBound, Replication, Returned},
 };
 
 /// Publications that wait for those that went another way.
@@ -19,37 +23,60 @@ pub(crate) struct Crossing {
     number: u64,
     /// What waits, as long as something has to.
     held: Option<Vec<Forward>>,
+    /// How many stays are over whose publications may still be given back.
+    giving_back: usize,
+    /// Whether some were, that bear the name of such a stay and are not acknowledged yet.
+    has_orphans: bool,
 }
 
 impl BusActor {
     /// This node carries a group from now on, or no longer. What it had published through another node is
-    /// published here as well, under the same stamps: perhaps no other node is left.
-    pub(super) fn cross(&mut self, group: GroupId, here: Option<&Addr<Replication>>) {
+    /// published here as well, under the same stamps: perhaps no other node is left. What it had published
+    /// here in vain is published through another node.
+    pub(super) fn cross(&mut self, group: GroupId, former: Option<Addr<Replication>>) {
         let Some(served) = self.served.get_mut(&group) else { return };
         let crossing = &mut served.crossing;
         crossing.number += 1;
-        let number = crossing.number;
-        match (here, served.uplink.clone()) {
-            (Some(here), Some(uplink)) => {
-                crossing.held.get_or_insert_default();
-                uplink.do_send(OwnMember(here.clone()));
-                let bus = self.addr.clone();
-                actix::spawn(async move {
-                    // One that is stopped has nothing under way either.
-                    let _ = uplink.send(AwaitSettled).await;
-                    if let Some(bus) = bus {
-                        bus.do_send(Settled(group, number));
-                    }
-                });
-            }
-            (Some(_), None) => {}
-            (None, _) => self.go_on(group),
+        if let (None, Some(former), Some(bus)) = (&served.here, former, self.addr.clone()) {
+            crossing.held.get_or_insert_default();
+            crossing.giving_back += 1;
+            actix::spawn(async move {
+                // One that is stopped has nothing to give back.
+                let _ = former.send(GiveBack(bus.clone().recipient())).await;
+                bus.do_send(GivenBack(group));
+            });
         }
+        self.await_settled(group);
+    }
+
+    /// Goes on once all that was published another way is acknowledged.
+    fn await_settled(&mut self, group: GroupId) {
+        let Some(Served { here, uplink, crossing, .. }) = self.served.get_mut(&group) else { return };
+        if crossing.giving_back > 0 {
+            return;
+        }
+        let Some(uplink) = uplink.clone().filter(|_| here.is_some() || crossing.has_orphans) else {
+            return self.go_on(group);
+        };
+        crossing.held.get_or_insert_default();
+        if let Some(here) = here {
+            uplink.do_send(OwnMember(here.clone()));
+        }
+        let (bus, number) = (self.addr.clone(), crossing.number);
+        actix::spawn(async move {
+            // One that is stopped has nothing under way either.
+            let _ = uplink.send(AwaitSettled).await;
+            if let Some(bus) = bus {
+                bus.do_send(Settled(group, number));
+            }
+        });
     }
 
     /// Publishes what was held back.
     fn go_on(&mut self, group: GroupId) {
-        let held = self.served.get_mut(&group).and_then(|served| served.crossing.held.take());
+        let Some(served) = self.served.get_mut(&group) else { return };
+        served.crossing.has_orphans = false;
+        let held = served.crossing.held.take();
         for command in held.into_iter().flatten() {
             self.forward(command);
         }
@@ -79,16 +106,46 @@ impl BusActor {
     }
 }
 
-/// All that was published through another node before a crossing is acknowledged.
+/// All that was published another way before a crossing is acknowledged.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(super) struct Settled(pub(super) GroupId, pub(super) u64);
+
+/// All that was published here in vain before this node left a group is given back.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+struct GivenBack(GroupId);
 
 impl Handler<Settled> for BusActor {
     type Result = ();
     fn handle(&mut self, Settled(group, number): Settled, _: &mut Self::Context) {
         if self.served.get(&group).is_some_and(|served| served.crossing.number == number) {
             self.go_on(group);
+        }
+    }
+}
+
+impl Handler<Returned> for BusActor {
+    type Result = ();
+    fn handle(&mut self, Returned(command): Returned, _: &mut Self::Context) {
+        let uplink = self.uplink(command.group);
+        if let Some(served) = self.served.get_mut(&command.group) {
+            served.crossing.has_orphans = true;
+            uplink.do_send(command);
+            // It may be the only one again.
+            if let Some(here) = &served.here {
+                uplink.do_send(OwnMember(here.clone()));
+            }
+        }
+    }
+}
+
+impl Handler<GivenBack> for BusActor {
+    type Result = ();
+    fn handle(&mut self, GivenBack(group): GivenBack, _: &mut Self::Context) {
+        if let Some(served) = self.served.get_mut(&group) {
+            served.crossing.giving_back = served.crossing.giving_back.saturating_sub(1); // it may be forgotten and known anew
+            self.await_settled(group);
         }
     }
 }

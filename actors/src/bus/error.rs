@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_protocols::{
-    Refusal,
-    bus::{Pattern, Subject, SubjectError},
-};
+use quorate_protocols::bus::{Pattern, Subject, SubjectError};
 use serde::{Deserialize, Serialize};
 
 use crate::group::SendError;
@@ -34,8 +31,8 @@ pub enum PublishError {
     /// The group does not take it.
     #[error("not published: {0}")]
     Refused(String),
-    /// This node has left the group that carries the subject. A client publishes again by itself, through
-    /// another node.
+    /// This node has left the group that carries the subject. Whoever publishes through it goes to another
+    /// node by itself.
     #[error("not published: this node has left the group; publish through another node")]
     Left,
     /// Nobody subscribes to the subject of a request.
@@ -71,7 +68,6 @@ impl From<SendError> for PublishError {
             SendError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
             SendError::Busy(_) | SendError::WouldBlock { .. } => Self::Busy,
             SendError::Stopped | SendError::Unknown => Self::Stopped,
-            SendError::Refused(Refusal::Left) => Self::Left,
             other => Self::Refused(other.to_string()),
         }
     }

@@ -1,5 +1,7 @@
 //! Groups at a node.
 
+#[cfg(test)]
+pub(crate) mod alone;
 mod asking;
 mod bound;
 mod codec;
@@ -11,6 +13,7 @@ mod perform;
 mod publish;
 mod record;
 mod replication;
+mod returned;
 mod sent;
 mod state;
 mod status;
@@ -31,6 +34,7 @@ pub(crate) use publish::{
     Begins, Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Strays, Untail,
 };
 pub(crate) use replication::{Feed, Host, Marked, MarksWanted, Received, Replication, Stop};
+pub(crate) use returned::{GiveBack, Returned};
 pub(crate) use state::{Keeper, keeper};
 pub(crate) use status::AskStatus;
 pub(crate) use waiting::Asker;

@@ -188,8 +188,7 @@ impl Replication {
             Settlement::NotYet => self.undecided.push(publication),
             Settlement::Passed => publication.done.tell(Ok(())),
             Settlement::Again if self.group.has_left() => {
-                bound.core.give_up(publisher, number);
-                publication.done.tell(Err(PublishError::Stopped));
+                self.orphan(publication, PublishError::Stopped);
             }
             Settlement::Again => {
                 self.waiting.push(Asker::Publisher(publication));

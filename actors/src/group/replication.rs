@@ -17,6 +17,7 @@ use super::{
     bound::{Bound, Learnt},
     events::EventFeed,
     record::Records,
+    returned::Orphans,
     sent::{Progress, Stage},
     waiting::Waiting,
     withheld::Withheld,
@@ -71,6 +72,8 @@ pub(crate) struct Replication {
     pub(crate) node: Recipient<GroupLeft>,
     /// Publications whose fate is known before it is known whether they came twice.
     pub(crate) undecided: Vec<Publication>,
+    /// What this node itself has published in vain, since it has left.
+    pub(crate) orphans: Orphans,
     /// Whether this member went outside, so that nobody here will know.
     pub(crate) settle_due: bool,
     pub(crate) pump_due: bool,
@@ -104,6 +107,7 @@ impl Drop for Replication {
             asker.fail(&SendError::Stopped);
         }
         self.waiting.fail_all(&SendError::Stopped);
+        self.orphans.fail_all();
         self.undecided.drain(..).for_each(|it| it.done.tell(Err(PublishError::Stopped)));
     }
 }
@@ -139,6 +143,7 @@ impl Replication {
             waiting: Waiting::default(),
             payload_bytes_max,
             undecided: Vec::new(),
+            orphans: Orphans::default(),
             settle_due: false,
             pump_due: false,
             admit_due: false,
@@ -242,7 +247,12 @@ impl Replication {
                     self.full_since.get_or_insert_with(|| self.clock.now());
                     return;
                 }
-                Err(refusal) => asker.fail(&refusal.into()),
+                Err(refusal) => match (asker, refusal) {
+                    (Asker::Publisher(publication), Refusal::Left) => {
+                        self.orphan(publication, PublishError::Left);
+                    }
+                    (asker, refusal) => asker.fail(&refusal.into()),
+                },
             }
         }
         self.full_since = None;

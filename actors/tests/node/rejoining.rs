@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{World, in_view, soon};
-use quorate::{Bus, GroupSettings, PublishError, SubscribeOptions, Subscription, membership::NodeId};
+use quorate::{Bus, GroupSettings, SubscribeOptions, Subscription, membership::NodeId};
 use tokio::time::timeout;
 
 fn log() -> GroupSettings {
@@ -13,15 +13,7 @@ fn log() -> GroupSettings {
 /// Publishes a few messages and waits until all are acknowledged.
 async fn publish(bus: &Bus, word: &str) {
     for k in 0..5 {
-        let published = async {
-            loop {
-                match bus.publish("log.app", format!("{word} {k}")).await {
-                    Ok(()) => return,
-                    Err(error) => assert_eq!(error, PublishError::Left, "it is not sent then"),
-                }
-            }
-        };
-        soon(published).await;
+        soon(bus.publish("log.app", format!("{word} {k}"))).await.unwrap();
     }
 }
 
@@ -51,6 +43,37 @@ async fn what_is_acknowledged_to_a_node_that_leaves_its_group_and_joins_it_again
         publish(&bus, "beside").await;
     }
     assert_read(&mut reader, &["inside", "beside", "inside", "beside"]).await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn what_a_node_publishes_while_it_leaves_its_group_and_joins_it_again_comes_once_and_in_order() {
+    const EACH: usize = 400;
+    let world = World::start(3, vec![log()]).await;
+    world.group(1, "log", &[1, 2]).await;
+    let mut reader =
+        world.node(1).bus().subscribe("log.>", SubscribeOptions::default().buffered()).await.unwrap();
+    let bus = world.node(3).bus();
+    let mut publishing = Vec::new();
+    for round in 0..4 {
+        let group = world.node(3).join(log()).await.unwrap();
+        in_view(&group, &[1, 2, 3]).await;
+        let leaving = actix::spawn(async move { soon(group.leave()).await });
+        for k in 0..EACH {
+            publishing.push(soon(bus.begin("log.app", format!("{}", round * EACH + k))).await.unwrap());
+            if k % 8 == 0 {
+                tokio::task::yield_now().await; // to whatever is due
+            }
+        }
+        leaving.await.unwrap().unwrap();
+    }
+    for one in publishing {
+        soon(one.acknowledged()).await.unwrap();
+    }
+    for k in 0..4 * EACH {
+        let delivery = soon(reader.next()).await.unwrap();
+        assert_eq!((delivery.payload, delivery.missed), (k.to_string().into(), None));
+    }
     world.stop().await;
 }
 

@@ -134,6 +134,11 @@ impl<E> BoundGroup<E> {
         self.own.give_up(publisher, number);
     }
 
+    /// Whether a publication is of this node itself, in this stay.
+    pub fn is_own(&self, publisher: PublisherId) -> bool {
+        self.own.is(publisher)
+    }
+
     /// Whether marks of publishers are still to be learnt, so that no fate can be told yet.
     pub const fn is_undecided(&self) -> bool {
         self.newcomer.is_some()

@@ -26,7 +26,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The node whose bus it is: no other one in a test has this name.
-const ME: u64 = 4;
+pub(super) const ME: u64 = 4;
 /// The group that all carriers carry; `local.>` is bound to it.
 pub(super) const GROUP: &str = "local";
 

@@ -1,34 +1,24 @@
 //! What the readers of a newcomer's events are shown.
 
-use std::{cell::RefCell, rc::Rc};
-
 use bytes::Bytes;
 use futures_util::FutureExt;
-use quorate_membership::{Change, Incarnation, Member, Seq, Timing, View, ViewId};
+use quorate_membership::{Change, Incarnation, Member, Seq, View, ViewId};
 use quorate_protocols::bus::{Marks, PublisherId, Stamp};
-use tokio::sync::mpsc;
 
 use super::{
-    super::{EventOptions, GroupEvents, Host, Marked, Outgoing, Outlet, events::reader, replication::Read},
+    super::{
+        EventOptions, GroupEvents, Marked,
+        alone::{Kept, start},
+        events::reader,
+        replication::Read,
+    },
     *,
 };
 use crate::{
     bus::{Envelope, head},
-    clock::Clock,
     config::{GroupSettings, GroupSpec},
-    node::{Canary, Pulse},
     wire::Said,
 };
-
-/// Keeps what the group wants sent.
-#[derive(Clone, Debug, Default)]
-struct Kept(Rc<RefCell<Vec<Outgoing>>>);
-
-impl Outlet for Kept {
-    fn send(&self, outgoing: Outgoing) {
-        self.0.borrow_mut().push(outgoing);
-    }
-}
 
 impl Kept {
     /// Who was asked for the marks of which view.
@@ -38,17 +28,6 @@ impl Kept {
             _ => None,
         })
     }
-}
-
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-impl Handler<GroupLeft> for Nobody {
-    type Result = ();
-    fn handle(&mut self, _: GroupLeft, _: &mut Self::Context) {}
 }
 
 /// The core wants this done.
@@ -108,14 +87,7 @@ fn shown(events: &mut GroupEvents) -> Vec<String> {
 /// A member that has just joined two others, and what a reader of its events gets.
 async fn newcomer() -> (Addr<Replication>, Kept, GroupEvents) {
     let spec = Arc::new(GroupSpec::try_from(GroupSettings::new("log", [2, 3]).bind("log.>")).unwrap());
-    let (clock, outlet) = (Clock::new(), Kept::default());
-    let pulse = Pulse::new(clock, Timing::DEFAULT);
-    let node = Nobody.start().recipient();
-    let canary = Canary::new("group", mpsc::unbounded_channel().0);
-    let own = PublisherId { member: member(1), session: 0 };
-    let kept = Rc::new(outlet.clone());
-    let host = Host { own, legacy: None, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
-    let group = Replication::new(spec, host, None, None, canary).start();
+    let (group, outlet) = start(spec, PublisherId { member: member(1), session: 0 });
     let (feed, events) = reader(EventOptions::default());
     group.send(Read(feed)).await.unwrap();
     group.send(Decided(view(2, vec![(member(1), Change::Joined)]))).await.unwrap();

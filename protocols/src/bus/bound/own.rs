@@ -33,6 +33,10 @@ impl Own {
         Self { publisher, last: 0, open: BTreeSet::new(), dropped: BTreeSet::new() }
     }
 
+    pub(super) fn is(&self, publisher: PublisherId) -> bool {
+        self.publisher == publisher
+    }
+
     pub(super) fn stamp(&mut self) -> Stamp {
         let previous = self.last;
         self.last += 1;
@@ -62,7 +66,7 @@ impl Own {
 
     pub(super) fn give_up(&mut self, publisher: PublisherId, number: u64) {
         self.dropped.remove(&(publisher, number));
-        if publisher == self.publisher {
+        if self.is(publisher) {
             self.open.remove(&number);
         }
     }
