@@ -148,7 +148,7 @@ impl<E> BoundGroup<E> {
     pub fn on_outside(&mut self) {
         self.outside = true;
         if let Some(newcomer) = self.newcomer.take() {
-            self.own.doubt(newcomer.into_late());
+            self.own.doubt(&newcomer.into_late());
         }
     }
 
@@ -203,7 +203,7 @@ impl<E> BoundGroup<E> {
         let Some(newcomer) = &mut self.newcomer else { return Arrival::Decided(self.decide(late).0) };
         if let Err(dropped) = newcomer.wait(late) {
             // Whoever reads here misses it.
-            self.own.doubt(dropped);
+            self.own.doubt(&dropped);
             self.history.lose();
             self.beginnings += 1;
         }

@@ -1,6 +1,6 @@
 //! What becomes of publications that are submitted at this member.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::{PublisherId, Stamp, newcomer::Late};
 
@@ -23,14 +23,14 @@ pub(super) struct Own {
     /// The last number of this node's own publications, and those not yet settled.
     last: u64,
     open: BTreeSet<u64>,
-    /// Those submitted here that were dropped, or perhaps were. Each one's fate removes it, so there are
-    /// no more than publications under way.
-    dropped: BTreeSet<(PublisherId, u64)>,
+    /// How often those submitted here were dropped, or perhaps were: a client that comes back may have
+    /// one submitted twice. Each fate takes one away, so there are no more than submissions under way.
+    dropped: BTreeMap<(PublisherId, u64), usize>,
 }
 
 impl Own {
     pub(super) const fn new(publisher: PublisherId) -> Self {
-        Self { publisher, last: 0, open: BTreeSet::new(), dropped: BTreeSet::new() }
+        Self { publisher, last: 0, open: BTreeSet::new(), dropped: BTreeMap::new() }
     }
 
     pub(super) fn is(&self, publisher: PublisherId) -> bool {
@@ -46,18 +46,26 @@ impl Own {
     }
 
     pub(super) fn dropped(&mut self, stamp: &Stamp) {
-        self.dropped.insert((stamp.publisher, stamp.number));
+        *self.dropped.entry((stamp.publisher, stamp.number)).or_default() += 1;
     }
 
     /// What waited for marks is given up: nobody here knows any more what became of it.
-    pub(super) fn doubt<E>(&mut self, late: Vec<Late<E>>) {
-        let mine = late.into_iter().filter(|late| late.sender == Some(self.publisher.member));
-        self.dropped.extend(mine.filter_map(|late| late.stamp).map(|it| (it.publisher, it.number)));
+    pub(super) fn doubt<E>(&mut self, late: &[Late<E>]) {
+        let me = Some(self.publisher.member);
+        for stamp in late.iter().filter(|late| late.sender == me).filter_map(|late| late.stamp.as_ref()) {
+            self.dropped(stamp);
+        }
     }
 
     pub(super) fn on_fate(&mut self, publisher: PublisherId, number: u64, arrived: bool) -> Settlement {
-        let dropped = self.dropped.remove(&(publisher, number));
-        if dropped || !arrived {
+        if !arrived {
+            return Settlement::Again; // it was delivered nowhere, or nobody here knows
+        }
+        if let Entry::Occupied(mut dropped) = self.dropped.entry((publisher, number)) {
+            *dropped.get_mut() -= 1;
+            if *dropped.get() == 0 {
+                dropped.remove();
+            }
             return Settlement::Again;
         }
         self.give_up(publisher, number);
@@ -73,6 +81,6 @@ impl Own {
 
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
-        self.dropped.len()
+        self.dropped.values().sum()
     }
 }

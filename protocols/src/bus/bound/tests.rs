@@ -199,6 +199,24 @@ fn a_publication_that_was_dropped_or_forgotten_before_it_was_decided_is_submitte
 }
 
 #[test]
+fn a_publication_that_was_submitted_twice_and_dropped_twice_has_not_passed() {
+    let mut bound = BoundGroup::<u64>::new(own(1), true, 64 << 10);
+    bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    let publisher = PublisherId { member: member(9), session: 0 };
+    let of = |number| Some(Stamp { publisher, number, previous: number - 1, settled: 0 });
+    for _ in 0..2 {
+        assert_eq!(admission(bound.on_message(member(1), of(2), 2, 1)), Some(Admission::Gap));
+    }
+    for _ in 0..2 {
+        assert_eq!(bound.on_fate(publisher, 2, true), Settlement::Again, "one before it is missing");
+    }
+    for number in [1, 2] {
+        assert_eq!(admission(bound.on_message(member(1), of(number), 2, 1)), Some(Admission::New));
+        assert_eq!(bound.on_fate(publisher, number, true), Settlement::Passed);
+    }
+}
+
+#[test]
 fn own_publications_are_numbered_and_say_what_is_settled() {
     let mut bound = BoundGroup::<u64>::new(own(1), true, 1);
     let publisher = own(1);
