@@ -27,6 +27,7 @@ use crate::{
     clock::Clock,
     config::GroupSpec,
     node::{Canary, GroupLeft, Pulse},
+    wire::Malformed,
 };
 
 /// Inputs that may wait for the actor.
@@ -169,14 +170,31 @@ impl Replication {
     }
 
     pub(crate) fn drive(&mut self, input: Input, ctx: &mut Context<Self>) {
-        self.look_for_a_stall(ctx);
-        let mut effects = Vec::new();
-        if let Err(refusal) = self.group.handle(self.clock.now(), input, &mut effects) {
+        if let Err(refusal) = self.submit(input, ctx) {
             metrics::counter!("quorate_group_refusals_total").increment(1);
             tracing::debug!(%refusal, "an input was refused");
         }
-        self.perform(effects, ctx);
-        self.flush_soon(ctx);
+    }
+
+    /// Takes in what a peer says; an error if no correct member says that.
+    fn hear(
+        &mut self,
+        from: Member,
+        message: protocols::Message,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Malformed> {
+        match self.submit(Input::Received { from, message }, ctx) {
+            Err(refusal @ Refusal::Faulty { .. }) => {
+                tracing::warn!(group = self.spec.name(), %refusal, "a member does not follow the rules");
+                Err(Malformed("group"))
+            }
+            Err(refusal) => {
+                metrics::counter!("quorate_group_refusals_total").increment(1);
+                tracing::debug!(%refusal, "a message was refused");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     // What was notified runs after the mailbox was drained: the batch is what had queued up.
@@ -219,10 +237,10 @@ impl Replication {
     pub(crate) fn submit(&mut self, input: Input, ctx: &mut Context<Self>) -> Result<(), Refusal> {
         self.look_for_a_stall(ctx);
         let mut effects = Vec::new();
-        self.group.handle(self.clock.now(), input, &mut effects)?;
+        let done = self.group.handle(self.clock.now(), input, &mut effects);
         self.perform(effects, ctx);
         self.flush_soon(ctx);
-        Ok(())
+        done
     }
 
     /// Submits what waits, oldest first, as far as the window allows.
@@ -270,7 +288,7 @@ pub(crate) struct Feed(pub(crate) Input);
 
 /// Messages that have arrived from a peer.
 #[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Malformed>")]
 pub(crate) struct Received(pub(crate) Member, pub(crate) Vec<protocols::Message>);
 
 /// The application multicasts; `wait` says whether it waits for the window.
@@ -316,11 +334,9 @@ impl Handler<Feed> for Replication {
 }
 
 impl Handler<Received> for Replication {
-    type Result = ();
-    fn handle(&mut self, Received(from, messages): Received, ctx: &mut Self::Context) {
-        for message in messages {
-            self.drive(Input::Received { from, message }, ctx);
-        }
+    type Result = Result<(), Malformed>;
+    fn handle(&mut self, Received(from, messages): Received, ctx: &mut Self::Context) -> Self::Result {
+        messages.into_iter().try_for_each(|message| self.hear(from, message, ctx))
     }
 }
 

@@ -68,14 +68,13 @@ async fn next_batch(receiver: &mut dyn LaneReceiver, frames: &mut Vec<Frame>) ->
 impl Desk {
     async fn to_group(&self, from: Member, group: GroupId, frames: Vec<Frame>) -> Result<(), Malformed> {
         let messages = frames.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-        self.hand_to(from, group, messages).await;
-        Ok(())
+        self.hand_to(from, group, messages).await
     }
 
-    async fn hand_to(&self, from: Member, group: GroupId, messages: Vec<Message>) {
+    async fn hand_to(&self, from: Member, group: GroupId, messages: Vec<Message>) -> Result<(), Malformed> {
         // Not joined yet, or left: the peer asks or sends again.
-        let Some(entry) = self.groups.get(group) else { return };
-        let _ = entry.addr.send(Received(from, messages)).await;
+        let Some(entry) = self.groups.get(group) else { return Ok(()) };
+        entry.addr.send(Received(from, messages)).await.unwrap_or(Ok(()))
     }
 
     async fn dispatch(&self, from: Member, frames: Vec<Frame>) -> Result<(), Malformed> {
@@ -88,7 +87,7 @@ impl Desk {
                     Some((same, messages)) if *same == group => messages.push(message),
                     _ => {
                         if let Some((group, messages)) = batch.replace((group, vec![message])) {
-                            self.hand_to(from, group, messages).await;
+                            self.hand_to(from, group, messages).await?;
                         }
                     }
                 }
@@ -97,7 +96,7 @@ impl Desk {
             }
         }
         if let Some((group, messages)) = batch {
-            self.hand_to(from, group, messages).await;
+            self.hand_to(from, group, messages).await?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{ClusterError, ClusterIdentity, Member, NodeId, Time, Timing};
 use quorate_protocols::{Input, KnownNode, Notice, Presence, PresenceEffect};
-use quorate_transport::{Endpoint, Mesh, PeerInfo};
+use quorate_transport::{CloseReason, Endpoint, Mesh, PeerInfo};
 
 use super::{
     Canary, Directory, Pulse, Signs, StopReason,
@@ -240,7 +240,10 @@ impl Handler<GotDatagram> for Membership {
             Ok(Datagram::Swim(datagram)) => self.on_swim(from, &datagram, ctx),
             Err(error) => {
                 metrics::counter!("quorate_malformed_datagrams_total").increment(1);
-                tracing::warn!(%from, %error, "a datagram was refused");
+                tracing::warn!(%from, %error, "the link is closed");
+                if let Some(peer) = self.around.mesh.peer(from.node) {
+                    peer.close(CloseReason::Violation(error.to_string()));
+                }
             }
         }
     }

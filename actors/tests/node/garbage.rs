@@ -53,8 +53,6 @@ fn nonsense(seed: u64) -> VecDeque<Frame> {
 /// Talks nonsense on a lane of a new link until it is closed, and returns why it was.
 async fn talk(transport: &dyn Transport, to: SocketAddr, lane: Lane, seed: u64) -> LinkError {
     let link = soon(transport.connect(&Endpoint { addr: to, node: None })).await.expect("it belongs here");
-    let _ = link.send_datagram(noise(seed, 30).into());
-    let _ = link.send_datagram(noise(seed, 900).into());
     let mut sender = link.open(lane).await.expect("the link stands");
     let _ = sender.send(&mut nonsense(seed)).await;
     soon(link.closed()).await
@@ -86,6 +84,12 @@ async fn who_talks_nonsense_loses_its_link_and_nobody_else_notices() {
             let violation = matches!(&closed, LinkError::ClosedByPeer(CloseReason::Violation(_)));
             assert!(violation, "{lane}: {closed:?}");
         }
+        let credentials = ca.issue_node(NodeId::new(8), Validity::days(1)).unwrap();
+        let transport = liar(credentials, 1);
+        let link = soon(transport.connect(&Endpoint { addr: addrs[0], node: None })).await.unwrap();
+        link.send_datagram([&[0xff], &noise(1, 30)[..]].concat().into()).unwrap();
+        let closed = soon(link.closed()).await;
+        assert!(matches!(&closed, LinkError::ClosedByPeer(CloseReason::Violation(_))), "{closed:?}");
         let credentials = ca.issue_client(NodeId::new(200), "liar", Validity::days(1)).unwrap();
         let closed = talk(&liar(credentials, 1), addrs[0], Lane::Data(1 << 62), 3).await;
         assert!(matches!(&closed, LinkError::ClosedByPeer(CloseReason::Violation(_))), "{closed:?}");

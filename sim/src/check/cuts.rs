@@ -1,5 +1,6 @@
 //! I1: one decree closes a view. I3: its cut has every frame that a majority held before sealing,
 //! and none that was not sent. Nothing is put to the vote before enough of the next view hold it.
+//! I7: nothing is decided before a quorum of the view that is closed has accepted it in one ballot.
 //! I4: who goes on has delivered exactly the cut.
 //!
 //! I1 broken by: n1 tells {n1, n2} as the view after v3, n4 tells {n3, n4, n5}. I3: n1 and n2 of
@@ -16,6 +17,7 @@ const DECIDED: &str = "I1 one decree closes a view";
 const COMPLETE: &str = "I3 held by a majority, so in the cut";
 const SENT: &str = "I3 a cut is made of what was sent";
 const HELD: &str = "hold before the vote";
+const QUORUM: &str = "I7 a quorum before the decision";
 const EXACT: &str = "I4 delivered exactly the cut";
 
 /// Watches how views are closed.
@@ -30,6 +32,8 @@ pub(super) struct Cuts {
     sent: BTreeMap<(ViewId, Member), Seq>,
     said: BTreeSet<(ViewId, Ballot, Member)>,
     voted: BTreeMap<ViewId, Vec<(Ballot, Decree)>>,
+    /// Who has accepted what was put to the vote, those who put it there among them.
+    accepted: BTreeMap<(ViewId, Ballot), BTreeSet<Member>>,
     decided: BTreeMap<ViewId, Decree>,
 }
 
@@ -43,6 +47,7 @@ impl Cuts {
             sent: BTreeMap::new(),
             said: BTreeSet::new(),
             voted: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             decided: BTreeMap::new(),
         }
     }
@@ -68,6 +73,10 @@ impl Cuts {
                 self.said.insert((message.view, *ballot, by));
                 None
             }
+            Body::Accepted { ballot } => {
+                self.accepted.entry((message.view, *ballot)).or_default().insert(by);
+                None
+            }
             Body::Accept { ballot, decree } if !decree.closes.is_genesis() => {
                 self.on_vote(by, *ballot, decree)
             }
@@ -77,6 +86,7 @@ impl Cuts {
     }
 
     fn on_vote(&mut self, by: Member, ballot: Ballot, decree: &Decree) -> Option<Violation> {
+        self.accepted.entry((decree.closes, ballot)).or_default().insert(by);
         let votes = self.voted.entry(decree.closes).or_default();
         let (of_ballot, taken_over) = (
             votes.iter().find(|(other, _)| *other == ballot).cloned(),
@@ -131,7 +141,21 @@ impl Cuts {
             return (known != decree).then(|| Violation { property: DECIDED, what: what() });
         }
         self.decided.insert(decree.closes, decree.clone());
-        self.complete(decree)
+        self.undecided(by, decree).or_else(|| self.complete(decree))
+    }
+
+    /// Whoever tells of a decision can only know it from a quorum.
+    fn undecided(&self, by: Member, decree: &Decree) -> Option<Violation> {
+        // Who is alone in a view asks nobody.
+        let view = self.views.get(&decree.closes).filter(|view| view.agreement_quorum() > 1)?;
+        let ballots = self.voted.get(&decree.closes).into_iter().flatten();
+        let accepted = ballots.filter(|(_, voted)| voted == decree).map(|(ballot, _)| {
+            let accepted = self.accepted.get(&(decree.closes, *ballot));
+            accepted.map_or(0, |by| view.acceptors().filter(|member| by.contains(member)).count())
+        });
+        let most = accepted.max().unwrap_or_default();
+        let what = || format!("{by} tells {}, which {most} of {view} have accepted", decree.view);
+        (most < view.agreement_quorum()).then(|| Violation { property: QUORUM, what: what() })
     }
 
     /// Only where a majority's holding is a promise: the cuts of the orders between leave out what

@@ -15,7 +15,9 @@
 //! | I3 | what a majority held before it sealed is in the cut, and what was not sent is not | `cuts.rs` |
 //! | I4 | who goes on has delivered exactly the cut; it was held by enough before the vote | `cuts.rs` |
 //! | I5 | nobody speaks in a view that it has not entered | `serving.rs` |
-//! | I7 | no vote below a promise; no earlier life after a later one | `votes.rs`, `lives.rs` |
+//! | I6 | no leases yet: what stands for it is V7 | `serving.rs` |
+//! | I7 | no vote below a promise; no decision without a quorum that accepted it in one ballot; no earlier life after a later one | `votes.rs`, `cuts.rs`, `lives.rs` |
+//! | F2 | nobody that follows the rules is taken for one that lies | here |
 //! | F1 | nobody is accused who is up and connected, however late all are below a stall | `lives.rs` |
 //! | transitional sets, cuts of sides | partitionable groups: who comes along, with what delivered; I1, I3, I4 and V7 are for primary groups | `sides.rs` |
 //! | I9 | once all is healed, all work gets finished | `../run.rs` |
@@ -36,7 +38,7 @@ mod votes;
 
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, Time, View, ViewId};
-use quorate_protocols::{Fate, Group, GroupConfig, Message};
+use quorate_protocols::{Fate, Group, GroupConfig, Message, Refusal};
 
 use cuts::Cuts;
 use delivery::Delivery;
@@ -124,6 +126,14 @@ impl Checker {
     pub(crate) fn after(&mut self, group: &Group) {
         let found = self.cuts.as_mut().and_then(|cuts| cuts.after(group));
         self.note(found);
+    }
+
+    /// A member refuses an input.
+    pub(crate) fn on_refusal(&mut self, at: Member, refusal: &Refusal) {
+        if let Refusal::Faulty { from, what } = refusal {
+            let what = format!("{at} holds {from} for faulty: {what}");
+            self.note(Some(Violation { property: "F2 nobody correct is held for a liar", what }));
+        }
     }
 
     /// A member submits a message whose payload nobody else uses.

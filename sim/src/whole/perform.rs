@@ -130,10 +130,9 @@ impl World {
         for input in stalled.into_iter().chain(inputs) {
             let ticket = if let Input::Submit { ticket, .. } = &input { Some(*ticket) } else { None };
             // Frames of earlier lives are refused here, as they must be.
-            if group.handle(now, input, &mut effects).is_err()
-                && let Some(ticket) = ticket
-            {
-                refused.extend(parts.tickets.remove(&(id, ticket)));
+            if let Err(refusal) = group.handle(now, input, &mut effects) {
+                checker.on_refusal(life, &refusal);
+                refused.extend(ticket.and_then(|ticket| parts.tickets.remove(&(id, ticket))));
             }
         }
         group.flush(now, &mut effects);

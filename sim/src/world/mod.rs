@@ -349,7 +349,8 @@ impl World {
                 _ => None,
             };
             // Frames of earlier lives are refused here, as they must be.
-            if group.handle(now, input, &mut effects).is_err() {
+            if let Err(refusal) = group.handle(now, input, &mut effects) {
+                self.checker.on_refusal(state.life, &refusal);
                 refused.extend(ticket);
             }
         }

@@ -3,21 +3,24 @@
 use bytes::Bytes;
 use futures_util::FutureExt;
 use quorate_membership::{Change, Incarnation, Member, Seq, View, ViewId};
-use quorate_protocols::bus::{Marks, PublisherId, Stamp};
+use quorate_protocols::{
+    Body,
+    bus::{Marks, PublisherId, Stamp},
+};
 
 use super::{
     super::{
         EventOptions, GroupEvents, Marked,
         alone::{Kept, start},
         events::reader,
-        replication::Read,
+        replication::{Read, Received},
     },
     *,
 };
 use crate::{
     bus::{Envelope, head},
     config::{GroupSettings, GroupSpec},
-    wire::Said,
+    wire::{Malformed, Said},
 };
 
 impl Kept {
@@ -118,4 +121,15 @@ async fn they_are_shown_nothing_that_was_in_doubt_if_it_is_outside_before_that_i
     let (group, _, mut events) = newcomer().await;
     group.send(Decided(Event::LineageLost)).await.unwrap();
     assert_eq!(shown(&mut events), ["2", "raw", "lost"]);
+}
+
+#[actix::test]
+async fn who_says_what_no_correct_member_says_is_reported_and_who_is_merely_late_is_not() {
+    let (group, _, _) = newcomer().await;
+    let says = |body| Received(member(2), vec![Message { view: id(2), body }]);
+    let late = Body::Opinion { lost: Vec::new(), sealed: false };
+    let more_than_there_are = (0..100_000).map(NodeId::new).collect();
+    assert_eq!(group.send(says(late)).await.unwrap(), Ok(()));
+    let lie = Body::Join { hears: more_than_there_are };
+    assert_eq!(group.send(says(lie)).await.unwrap(), Err(Malformed("group")));
 }
