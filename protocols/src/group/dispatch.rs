@@ -48,7 +48,10 @@ impl Group {
                 self.on_want_state(from, snapshot, (offset, credit), out);
                 return Ok(());
             }
-            Body::State { label, batch } => return self.on_state(from, label, batch, out),
+            Body::State { label, batch } => {
+                self.on_state(from, label, batch, out);
+                return Ok(());
+            }
             Body::NoState { snapshot } => {
                 self.on_no_state(from, snapshot);
                 return Ok(());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use quorate_membership::{Decree, Member, View, agreement::Ballot};
+use quorate_membership::{Decree, Member, Side, View, agreement::Ballot};
 
 use super::{Body, Group, Message, Refusal, entry::HEARS_MAX};
 use crate::stream::COUNT_MAX;
@@ -29,7 +29,11 @@ impl Group {
                 .as_ref()
                 .and_then(|(ballot, decree)| check_ballot(*ballot).or_else(|| self.check_decree(decree))),
             Body::Decided(decree) => self.check_decree(decree),
-            Body::Current(view) | Body::Side { view, .. } => check_view(view),
+            Body::State { label, batch } => {
+                let beyond = batch.len() > 1 || label.length > self.config.snapshot_bytes_max as u64;
+                beyond.then_some("a snapshot beyond the bound")
+            }
+            Body::Current(view) | Body::Side { view, .. } => self.check_view(view),
             Body::Offer { offer, .. } => check_ballot(offer.ballot),
             Body::Join { hears: nodes } | Body::Opinion { lost: nodes, .. } => {
                 (nodes.len() > HEARS_MAX).then_some("more nodes than a cluster has")
@@ -53,7 +57,16 @@ impl Group {
         if counters.is_some_and(|counters| counters != decree.cut.0.len()) {
             return Some("a cut of a view of another size");
         }
-        check_view(&decree.view)
+        self.check_view(&decree.view)
+    }
+
+    fn check_view(&self, view: &View) -> Option<&'static str> {
+        let present = self.view.as_ref();
+        let fits = |side: &Side| {
+            present.is_none_or(|it| it.id != side.closes || it.members.len() == side.cut.0.len())
+        };
+        let misfit = !view.sides.iter().all(fits);
+        misfit.then_some("a cut of a view of another size").or_else(|| check_view(view))
     }
 }
 

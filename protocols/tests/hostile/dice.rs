@@ -273,7 +273,13 @@ impl<'a> Dice<'a> {
     pub(crate) fn input(&mut self, mine: ViewId, ticket: &mut u64) -> Input {
         *ticket += 1;
         let (payload, next) = (Bytes::from_static(b"mine"), Ticket(*ticket));
-        match self.below(24) {
+        match self.below(30) {
+            24 => Input::Contacts(vec![self.peer().node, self.member().node]),
+            25 => Input::Departed(self.member().node),
+            26 => Input::GiveUp { ticket: Ticket(self.number()) },
+            27 => Input::Snapshot { view: self.view_id(mine), state: payload },
+            28 => Input::NoSnapshot { view: self.view_id(mine) },
+            29 if self.byte() < 20 => Input::Leave,
             0 => Input::Submit { ticket: next, head: Bytes::new(), payload },
             1 => Input::SendTo { ticket: next, to: self.member(), payload },
             2 => {
@@ -295,7 +301,7 @@ impl<'a> Dice<'a> {
             7..=9 => Input::Wake,
             _ => {
                 let (from, view) = (self.peer(), self.view_id(mine));
-                Input::Received { from, message: Message { view, body: self.body(mine) } }
+                Input::Received { from, message: Message { view, body: self.saying(mine) } }
             }
         }
     }

@@ -4,6 +4,7 @@ mod dice;
 mod home;
 mod liar;
 mod member;
+mod presence;
 
 use quorate_membership::{GroupId, Incarnation, Member, NodeId};
 use quorate_protocols::{GroupConfig, Order};

@@ -59,7 +59,12 @@ fn attack(order: Order, partitionable: bool, bytes: &[u8]) -> (usize, usize) {
     while !dice.is_empty() {
         let mine = group.view().map_or_else(|| config(order, partitionable).genesis(), |view| view.id);
         let input = dice.input(mine, &mut ticket);
-        now = now + Duration::from_millis(u64::from(dice.byte()));
+        // Now and then the clock jumps, for hours or to its end.
+        now = now
+            + match dice.byte() {
+                0 => Duration::from_secs(dice.number()),
+                millis => Duration::from_millis(millis.into()),
+            };
         let mut out = Vec::new();
         let done = group.handle(now, input.clone(), &mut out);
         if matches!(done, Err(Refusal::Faulty { .. })) {
