@@ -168,8 +168,7 @@ fn each_process_serves_figures_of_its_own_and_a_port_in_use_is_named() {
 fn a_group_is_founded_as_its_founders_say_and_whoever_joins_takes_that_over() {
     let place = Place::new();
     let _up = place.up("--nodes 1");
-    let founding =
-        "group join chat --founders n101,n102 --witnesses n103 --slow demote --lag-for 3s --lag-bytes 8192";
+    let founding = "group join chat --order total --founders n101,n102 --witnesses n103 --slow demote --lag-for 3s --lag-bytes 8192";
     let founders = ["n101", "n102"].map(|node| place.start(&format!("{founding} --node {node}")));
     for founder in &founders {
         founder.wait_for("-- view v1 {n101, n102}: n101 founded, n102 founded");

@@ -74,7 +74,7 @@ fn files_that_cannot_be_used_are_named_with_what_to_name_instead() {
 #[test]
 fn what_a_running_cluster_does_not_have_or_does_not_allow_is_said() {
     let place = Place::new();
-    let _up = place.up("--nodes 1");
+    let up = place.up("--nodes 1");
     place.ok("cert init --cluster local --out other");
     place.ok("cert issue --client eve --ca other");
     for (args, begins, ends) in [
@@ -91,6 +91,8 @@ fn what_a_running_cluster_does_not_have_or_does_not_allow_is_said() {
     ] {
         fails(&place, args, 1, (begins, ends));
     }
+    let refused = up.wait_for_error("a peer was refused");
+    assert!(refused.contains("not issued by the authority"), "{refused}");
     fails(&place, "group join log --order fifo", 2, ("group `log` delivers in uniform order: leave out", ""));
     for (args, begins, ends) in [
         (

@@ -1,4 +1,4 @@
-//! Whole nodes, with cluster membership, three groups and the bus, under seeded faults.
+//! Whole nodes, with cluster membership, four groups and the bus, under seeded faults.
 
 use std::time::Duration;
 

@@ -182,3 +182,8 @@ async fn nonsense_on_the_first_connection_ends_the_link() {
     assert!(matches!(by_hand.link.closed().await, LinkError::Violation(_)));
     assert_eq!(counters.get("quorate_links_violated_total"), 1);
 }
+
+#[tokio::test]
+async fn plain_text_is_refused() {
+    common::refused::plain_text_is_refused(&Tcp).await;
+}

@@ -144,6 +144,12 @@ impl Wait {
                 "the group is founded when all declared nodes are here, or in {majority_in_ms} ms by a majority"
             ),
             Self::Admission { .. } => "a member admits this node with the next view".to_owned(),
+            // Who has lost a majority with one node was one of two.
+            Self::Majority { unreachable, .. } if unreachable.len() == 1 => {
+                "deliveries go on when it is back; until then submissions wait, for neither of two can know that \
+                 the other is not alone: a third node as a witness would let the survivor go on"
+                    .to_owned()
+            }
             Self::Majority { .. } => {
                 "deliveries go on when a majority is back; until then submissions wait".to_owned()
             }
@@ -244,5 +250,23 @@ impl Records {
 
     pub(crate) fn all(&self) -> Vec<ViewRecord> {
         self.0.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn the_survivor_of_two_is_told_that_a_witness_would_help_and_others_are_not() {
+        let waits = |nodes: &[u64]| {
+            let unreachable =
+                nodes.iter().map(|node| Member::new(NodeId::new(*node), Incarnation::new(1))).collect();
+            Wait::Majority { unreachable, for_ms: 1 }.outlook()
+        };
+        assert!(waits(&[2]).contains("as a witness"));
+        assert!(!waits(&[2, 3]).contains("witness"));
     }
 }

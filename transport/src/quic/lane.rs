@@ -189,3 +189,14 @@ impl LaneReceiver for QuicReceiver {
         Box::pin(self.receive(frames))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_urgent_goes_ahead_of_data_and_data_ahead_of_bulk() {
+        let lanes = [Lane::Control, Lane::Data(1), Lane::Bulk];
+        assert!(lanes.map(priority).is_sorted_by(|first, second| first > second));
+    }
+}

@@ -173,6 +173,7 @@ macro_rules! kind_tests {
             silent_peers_keep_nobody_out
             what_cannot_be_bound_is_said
             a_node_with_other_limits_of_frames_is_refused
+            an_insider_of_another_version_is_refused
         }
         $crate::socket_tests! { $kind; renewal:
             new_links_show_the_new_certificate_and_old_ones_stay

@@ -276,3 +276,18 @@ pub(crate) async fn a_node_with_other_limits_of_frames_is_refused(kind: &dyn Kin
     assert!(why.contains("`payload_bytes_max` is 67174400 at the peer and 104857600 here"), "{why}");
     world.refused_for("other_limits").await;
 }
+
+pub(crate) async fn an_insider_of_another_version_is_refused(kind: &dyn Kind) {
+    let world = World::new(kind, config()).await;
+    let mut newer = greeting(&node(&world.ca, 5));
+    newer.hello.versions = (1000, 1001);
+    world.stranger(strangers::tls_of_node(&world.ca, 5), &encode_hello(&newer).unwrap()).await;
+    world.refused_for("other_version").await;
+}
+
+/// Where a port takes connections before anything is encrypted.
+pub(crate) async fn plain_text_is_refused(kind: &dyn Kind) {
+    let world = World::new(kind, config()).await;
+    kind.throw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(), world.addr()).await;
+    world.refused_for("not_tls").await;
+}
