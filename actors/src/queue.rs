@@ -57,6 +57,15 @@ pub(crate) enum Offer<T> {
     Abandoned,
 }
 
+/// What became of many offers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Offered {
+    /// How many items did not fit.
+    pub(crate) left_out: u64,
+    /// Whether the reader goes on.
+    pub(crate) goes_on: bool,
+}
+
 /// Makes a queue for so many items of so many bytes together, besides one item that alone is larger.
 pub(crate) fn queue<T>(items_max: usize, bytes_max: usize) -> (Feed<T>, Reader<T>) {
     let state = State {
@@ -85,6 +94,14 @@ impl<T> State<T> {
         self.bytes += bytes;
         self.slots.push_back((slot, bytes));
         self.reader.take()
+    }
+
+    fn miss(&mut self, count: u64) -> Option<Waker> {
+        if let Some((Slot::Missed(missed), _)) = self.slots.back_mut() {
+            *missed = missed.saturating_add(count);
+            return None;
+        }
+        self.push(Slot::Missed(count), 0)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -123,16 +140,35 @@ impl<T> Feed<T> {
         Offer::Taken
     }
 
+    /// Offers items of so many bytes each, in their order. What does not fit is left out: it is counted at
+    /// its place if the reader goes on with a gap, and else all that follows is left out, too.
+    pub(crate) fn offer_all(&self, items: impl IntoIterator<Item = (T, usize)>, with_gaps: bool) -> Offered {
+        let mut state = lock(&self.0);
+        let (mut left_out, mut waker) = (0, None);
+        for (item, bytes) in items {
+            if state.abandoned {
+                return Offered { left_out, goes_on: false };
+            }
+            if state.has_room(bytes) {
+                waker = state.push(Slot::Item(item), bytes).or(waker);
+                continue;
+            }
+            state.starved = true;
+            left_out += 1;
+            if !with_gaps {
+                break;
+            }
+            waker = state.miss(1).or(waker);
+        }
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Offered { left_out, goes_on: with_gaps || left_out == 0 }
+    }
+
     /// Notes that `count` items are missing at this place; takes no room worth counting.
     pub(crate) fn skip(&self, count: u64) {
-        let mut state = lock(&self.0);
-        if let Some((Slot::Missed(missed), _)) = state.slots.back_mut() {
-            *missed = missed.saturating_add(count);
-        } else {
-            let waker = state.push(Slot::Missed(count), 0);
-            drop(state);
-            waker.into_iter().for_each(Waker::wake);
-        }
+        let waker = lock(&self.0).miss(count);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// What to call, besides what was named before, once there is room after an offer that found
@@ -279,5 +315,21 @@ mod tests {
         drop(reader);
         assert_eq!(feed.offer((), 1), Offer::Abandoned);
         assert!(feed.is_abandoned());
+    }
+
+    #[actix::test]
+    async fn of_many_offers_each_gap_is_counted_at_its_place_or_ends_what_is_taken() {
+        let items = || [(1, 10), (2, 30), (3, 30), (4, 10)];
+        let (feed, mut reader) = queue(10, 50);
+        assert_eq!(feed.offer_all(items(), true), Offered { left_out: 1, goes_on: true });
+        for slot in [Slot::Item(1), Slot::Item(2), Slot::Missed(1), Slot::Item(4)] {
+            assert_eq!(reader.next().await, Some(slot));
+        }
+        assert_eq!(feed.offer_all(items(), false), Offered { left_out: 1, goes_on: false });
+        for slot in [Slot::Item(1), Slot::Item(2)] {
+            assert_eq!(reader.next().await, Some(slot));
+        }
+        drop(reader);
+        assert_eq!(feed.offer_all(items(), true), Offered { left_out: 0, goes_on: false });
     }
 }

@@ -92,7 +92,7 @@ fn what_a_running_cluster_does_not_have_or_does_not_allow_is_said() {
         fails(&place, args, 1, (begins, ends));
     }
     let refused = up.wait_for_error("a peer was refused");
-    assert!(refused.contains("not issued by the authority"), "{refused}");
+    assert!(refused.contains("reason=it refused this side"), "{refused}");
     fails(&place, "group join log --order fifo", 2, ("group `log` delivers in uniform order: leave out", ""));
     for (args, begins, ends) in [
         (

@@ -7,7 +7,7 @@ use quorate_membership::Timing;
 use quorate_protocols::bus::PublisherId;
 use tokio::sync::mpsc;
 
-use super::{Host, Outgoing, Outlet, Replication};
+use super::{Host, Intake, Outgoing, Outlet, Replication};
 use crate::{
     clock::Clock,
     config::GroupSpec,
@@ -41,7 +41,8 @@ pub(crate) fn start(spec: Arc<GroupSpec>, own: PublisherId) -> (Addr<Replication
     let pulse = Pulse::new(clock, Timing::DEFAULT);
     let node = Nobody.start().recipient();
     let canary = Canary::new("group", mpsc::unbounded_channel().0);
-    let kept = Rc::new(outlet.clone());
-    let host = Host { own, legacy: None, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
+    let (kept, intake) = (Rc::new(outlet.clone()), Intake::default());
+    let host =
+        Host { own, legacy: None, intake, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
     (Replication::new(spec, host, None, None, canary).start(), outlet)
 }

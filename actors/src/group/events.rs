@@ -11,7 +11,7 @@ use quorate_membership::{Member, Time};
 use quorate_protocols::Event;
 
 use super::{GroupState, SnapshotRequest};
-use crate::queue::{Feed, Offer, Reader, Slot, queue};
+use crate::queue::{Feed, Offered, Reader, Slot, queue};
 
 /// One thing that happened in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,14 +49,13 @@ pub enum GroupEvent {
 
 impl GroupEvent {
     /// What the core tells, with spans in place of moments that only this node's clock knows.
-    pub(crate) fn of(event: Event, now: Time) -> Self {
+    pub(crate) fn of(event: Event, now: impl FnOnce() -> Time) -> Self {
         match event {
-            Event::Lagging { member, bytes, since, policy_acts_at } => Self::Lagging {
-                member,
-                bytes,
-                lags_for: now.since(since),
-                policy_acts_in: policy_acts_at.map(|at| at.since(now)),
-            },
+            Event::Lagging { member, bytes, since, policy_acts_at } => {
+                let now = now();
+                let (lags_for, policy_acts_in) = (now.since(since), policy_acts_at.map(|at| at.since(now)));
+                Self::Lagging { member, bytes, lags_for, policy_acts_in }
+            }
             Event::CaughtUp { member } => Self::CaughtUp { member },
             other => Self::Event(other),
         }
@@ -148,18 +147,16 @@ pub(crate) const fn stream(reader: Reader<GroupEvent>) -> GroupEvents {
 
 impl EventFeed {
     /// Returns whether the reader goes on.
-    pub(crate) fn tell(&self, event: &GroupEvent) -> bool {
-        match self.feed.offer(event.clone(), event.weight()) {
-            Offer::Taken => true,
-            Offer::Full(_) => {
-                metrics::counter!("quorate_group_events_missed_total").increment(1);
-                if self.behind == Behind::Skip {
-                    self.feed.skip(1);
-                }
-                self.behind == Behind::Skip
-            }
-            Offer::Abandoned => false,
+    pub(crate) fn tell_all(&self, events: impl IntoIterator<Item = GroupEvent>) -> bool {
+        let weighed = events.into_iter().map(|event| {
+            let weight = event.weight();
+            (event, weight)
+        });
+        let Offered { left_out, goes_on } = self.feed.offer_all(weighed, self.behind == Behind::Skip);
+        if left_out > 0 {
+            metrics::counter!("quorate_group_events_missed_total").increment(left_out);
         }
+        goes_on
     }
 }
 
@@ -174,7 +171,7 @@ mod tests {
         let member = Member::new(NodeId::new(3), Incarnation::new(1));
         let at = |ms| Time::ZERO + Duration::from_millis(ms);
         let event = Event::Lagging { member, bytes: 7, since: at(100), policy_acts_at: Some(at(900)) };
-        let told = GroupEvent::of(event, at(400));
+        let told = GroupEvent::of(event, || at(400));
         let (lags_for, policy_acts_in) = (Duration::from_millis(300), Some(Duration::from_millis(500)));
         assert_eq!(told, GroupEvent::Lagging { member, bytes: 7, lags_for, policy_acts_in });
     }

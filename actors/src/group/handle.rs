@@ -9,7 +9,8 @@ use quorate_protocols::{Input, bus::group_id};
 
 use super::{
     EventOptions, GroupEvents, GroupStatus, SendError, Sent, ViewRecord, Wait, events,
-    replication::{Feed, Read, Replication, Submit},
+    intake::{Intake, Submission},
+    replication::{Feed, Gathered, Read, Replication},
     sent::{Progress, Stage},
     status::{AskStatus, AskViews},
 };
@@ -46,6 +47,7 @@ pub struct Stopped;
 #[derive(Clone, Debug)]
 pub struct Group {
     pub(crate) addr: Addr<Replication>,
+    pub(crate) intake: Intake,
     pub(crate) name: Arc<str>,
 }
 
@@ -86,17 +88,18 @@ impl Group {
     }
 
     async fn submit(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
-        let sent = self.hand_over(payload, wait).await?;
+        let sent = self.hand_over(payload, wait)?;
         sent.0.wait(Stage::Accepted).await?;
         Ok(sent)
     }
 
     /// Hands the group a message to send, in the order of these calls, as soon as its window allows,
     /// and does not wait for that.
-    pub(crate) async fn hand_over(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
+    pub(crate) fn hand_over(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
         let progress = Progress::new();
-        let submit = Submit { payload, progress: Arc::clone(&progress), wait };
-        self.addr.send(submit).await.map_err(|_| SendError::Stopped)?;
+        if self.intake.push(Submission { payload, progress: Arc::clone(&progress), wait })? {
+            self.addr.do_send(Gathered); // once for all that gather until it comes
+        }
         Ok(Sent(progress))
     }
 

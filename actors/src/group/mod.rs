@@ -8,6 +8,7 @@ mod codec;
 mod events;
 mod figures;
 mod handle;
+mod intake;
 mod outlet;
 mod perform;
 mod publish;
@@ -29,6 +30,7 @@ pub use sent::{SendError, Sent};
 pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
 pub(crate) use codec::{Packet, decode};
+pub(crate) use intake::Intake;
 pub(crate) use outlet::{Outgoing, Outlet};
 pub(crate) use publish::{
     Begins, Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Strays, Untail,

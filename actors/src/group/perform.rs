@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use quorate_membership::NodeId;
-use quorate_protocols::{Effect, Effects, Event, Fate, Input, Message, Ticket};
+use quorate_membership::{NodeId, Time};
+use quorate_protocols::{self as protocols, Effect, Effects, Event, Fate, Input, Message, Ticket};
 
 use super::{
     GroupEvent, Outgoing, SendError,
@@ -17,12 +17,35 @@ use super::{
 };
 use crate::{node::GroupLeft, wire};
 
+/// Effects, and events to show, for which room is kept. What a burst needs beyond it is given back.
+const EFFECTS_KEPT: usize = 4096;
+
 impl Replication {
-    /// Carries out effects in the order in which they were pushed.
-    pub(crate) fn perform(&mut self, effects: Effects, ctx: &mut Context<Self>) {
-        for effect in effects {
+    /// Has the core do something, and carries out what it wants done.
+    pub(crate) fn act<T>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        act: impl FnOnce(&mut protocols::Group, Time, &mut Effects) -> T,
+    ) -> T {
+        let mut effects = std::mem::take(&mut self.effects);
+        let done = act(&mut self.group, self.clock.now(), &mut effects);
+        self.perform(&mut effects, ctx);
+        if effects.capacity() <= EFFECTS_KEPT {
+            self.effects = effects;
+        }
+        done
+    }
+
+    /// Carries out effects in the order in which they were pushed. Readers get what they are shown
+    /// together, before anything is told to somebody who may ask whether they have got it.
+    pub(crate) fn perform(&mut self, effects: &mut Effects, ctx: &mut Context<Self>) {
+        for effect in effects.drain(..) {
+            let beside = matches!(&effect, Effect::Deliver(Event::Message { .. }) | Effect::Send { .. });
+            if !beside {
+                self.show_all(ctx);
+            }
             match effect {
-                Effect::Send { to, message } => self.send(to, message),
+                Effect::Send { to, message } => self.send(to, *message),
                 Effect::Deliver(Event::TakeSnapshot { view, learners }) => {
                     self.ask_for_state(view, learners, ctx);
                 }
@@ -41,6 +64,8 @@ impl Replication {
                 other => tracing::error!(?other, "an effect that this version does not know"),
             }
         }
+        self.show_all(ctx);
+        self.delivered_now.count();
     }
 
     fn send(&mut self, to: Arc<[NodeId]>, message: Message) {
@@ -61,7 +86,10 @@ impl Replication {
                 tracing::info!(group = self.spec.name(), %view, "a view begins");
                 self.records.note(view);
             }
-            Event::Message { .. } => self.delivered += 1,
+            Event::Message { payload, .. } => {
+                self.delivered += 1;
+                self.delivered_now.add(payload.len());
+            }
             Event::Wedged(_) | Event::Resumed => self.standing_since = self.clock.now(),
             Event::Removed { .. } | Event::LineageLost | Event::Left => {
                 self.standing_since = self.clock.now();
@@ -85,8 +113,9 @@ impl Replication {
             ctx.notify(Feed(Input::Leave));
         }
         let Some((event, in_doubt)) = unwrapped else { return };
-        match self.withheld.pass(GroupEvent::of(event, self.clock.now()), in_doubt) {
-            Ok(Some(event)) => self.show(event, ctx),
+        let clock = self.clock;
+        match self.withheld.pass(GroupEvent::of(event, || clock.now()), in_doubt) {
+            Ok(Some(event)) => self.shown.push(event),
             Ok(None) => {} // it waits
             Err(Overwhelmed) => {
                 tracing::error!(group = self.spec.name(), "too much waits for the marks: this node leaves");
@@ -101,9 +130,29 @@ impl Replication {
         }
     }
 
-    pub(super) fn show(&mut self, event: GroupEvent, ctx: &mut Context<Self>) {
-        self.readers.retain(|reader| reader.tell(&event));
-        self.tell_keeper(event, ctx);
+    /// Lets the readers have what they are shown by now.
+    pub(super) fn show_all(&mut self, ctx: &mut Context<Self>) {
+        if self.shown.is_empty() {
+            return;
+        }
+        let mut shown = std::mem::take(&mut self.shown);
+        if self.keeper.is_some() {
+            shown.iter().cloned().for_each(|event| self.tell_keeper(event, ctx));
+        }
+        let mut others = self.readers.len();
+        self.readers.retain(|reader| {
+            others -= 1;
+            // The last one gets the events themselves.
+            if others == 0 {
+                reader.tell_all(shown.drain(..))
+            } else {
+                reader.tell_all(shown.iter().cloned())
+            }
+        });
+        shown.clear();
+        if shown.capacity() <= EFFECTS_KEPT {
+            self.shown = shown;
+        }
     }
 
     /// Asks for the marks until a member has told them.

@@ -3,22 +3,23 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::prelude::*;
-use bytes::Bytes;
 use quorate_membership::{Member, Time, ViewId};
 use quorate_protocols::{
-    self as protocols, Input, Legacy, Refusal, Ticket,
+    self as protocols, Effects, Input, Legacy, Refusal, Ticket,
     bus::{Marks, MarksRefused, PublisherId},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    Asker, Keeper, Outlet, Publication, SendError,
+    Asker, GroupEvent, Keeper, Outlet, Publication, SendError,
     asking::Step,
     bound::{Bound, Learnt},
     events::EventFeed,
+    figures::Delivered,
+    intake::{Intake, Submission},
     record::Records,
     returned::Orphans,
-    sent::{Progress, Stage},
+    sent::Stage,
     waiting::Waiting,
     withheld::Withheld,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Host {
     pub(crate) own: PublisherId,
     /// What it has to keep in mind of its last stay.
     pub(crate) legacy: Option<Legacy>,
+    /// Where the application hands over what it multicasts.
+    pub(crate) intake: Intake,
     pub(crate) clock: Clock,
     /// Tells whether the process stood still.
     pub(crate) pulse: Pulse,
@@ -56,7 +59,15 @@ pub(crate) struct Replication {
     pub(crate) clock: Clock,
     pulse: Pulse,
     pub(crate) outlet: Rc<dyn Outlet>,
+    /// What the application multicasts.
+    intake: Intake,
+    /// The list that is exchanged for what has gathered there.
+    taken: Vec<Submission>,
+    /// Empty while no effects are carried out; kept for the room that it has.
+    pub(super) effects: Effects,
     pub(crate) readers: Vec<EventFeed>,
+    /// What they are shown next.
+    pub(super) shown: Vec<GroupEvent>,
     /// What they do not get yet.
     pub(super) withheld: Withheld,
     /// The application that keeps the state, in a group with state.
@@ -81,6 +92,8 @@ pub(crate) struct Replication {
     pub(crate) admit_due: bool,
     pub(crate) records: Records,
     pub(crate) delivered: u64,
+    /// Those that are not in the figures yet.
+    pub(super) delivered_now: Delivered,
     /// When this member's standing began: outside, standing still for want of a majority, or taking part.
     pub(crate) standing_since: Time,
     /// Since when submissions have waited for the window without a pause.
@@ -104,6 +117,7 @@ impl Actor for Replication {
 
 impl Drop for Replication {
     fn drop(&mut self) {
+        self.intake.close();
         for asker in std::mem::take(&mut self.askers).into_values() {
             asker.fail(&SendError::Stopped);
         }
@@ -121,7 +135,7 @@ impl Replication {
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
-        let Host { own, legacy, clock, pulse, outlet, node, payload_bytes_max } = host;
+        let Host { own, legacy, intake, clock, pulse, outlet, node, payload_bytes_max } = host;
         Self {
             group: match legacy {
                 Some(legacy) => protocols::Group::rejoin(spec.config().clone(), legacy, clock.now()),
@@ -136,7 +150,12 @@ impl Replication {
             clock,
             pulse,
             outlet,
+            intake,
+            taken: Vec::new(),
+            effects: Vec::new(),
             readers: Vec::new(),
+            shown: Vec::new(),
+            delivered_now: Delivered::default(),
             withheld: Withheld::default(),
             keeper,
             askers: BTreeMap::new(),
@@ -161,10 +180,8 @@ impl Replication {
     /// Whatever queued up while the process stood still comes after the news that it did.
     fn look_for_a_stall(&mut self, ctx: &mut Context<Self>) {
         if self.pulse.stood_still() {
-            let mut effects = Vec::new();
-            let done = self.group.handle(self.clock.now(), Input::Stalled, &mut effects);
+            let done = self.act(ctx, |group, now, out| group.handle(now, Input::Stalled, out));
             debug_assert!(done.is_ok(), "a stall is never refused");
-            self.perform(effects, ctx);
             self.flush_soon(ctx);
         }
     }
@@ -213,9 +230,7 @@ impl Replication {
         self.look_for_a_stall(ctx);
         self.flush_due = false;
         self.admit(ctx);
-        let mut effects = Vec::new();
-        self.group.flush(self.clock.now(), &mut effects);
-        self.perform(effects, ctx);
+        self.act(ctx, protocols::Group::flush);
         if std::mem::take(&mut self.pump_due)
             && let Some(bound) = &mut self.bound
         {
@@ -236,9 +251,7 @@ impl Replication {
     /// Feeds an input whose refusal matters to somebody.
     pub(crate) fn submit(&mut self, input: Input, ctx: &mut Context<Self>) -> Result<(), Refusal> {
         self.look_for_a_stall(ctx);
-        let mut effects = Vec::new();
-        let done = self.group.handle(self.clock.now(), input, &mut effects);
-        self.perform(effects, ctx);
+        let done = self.act(ctx, |group, now, out| group.handle(now, input, out));
         self.flush_soon(ctx);
         done
     }
@@ -246,24 +259,27 @@ impl Replication {
     /// Submits what waits, oldest first, as far as the window allows.
     pub(crate) fn admit(&mut self, ctx: &mut Context<Self>) {
         self.admit_due = false;
+        if self.waiting.is_empty() {
+            self.full_since = None;
+            return;
+        }
+        let (now, mut effects) = (self.clock.now(), std::mem::take(&mut self.effects));
+        let (mut is_full, mut accepted) = (false, false);
         while let Some(asker) = self.waiting.pop() {
             let ticket = self.ticket();
-            let mut effects = Vec::new();
             let (head, payload) = asker.message();
-            let input = Input::Submit { ticket, head, payload };
-            match self.group.handle(self.clock.now(), input, &mut effects) {
+            match self.group.handle(now, Input::Submit { ticket, head, payload }, &mut effects) {
                 Ok(()) => {
                     if let Asker::Sender(_, progress) = &asker {
                         progress.reach(Stage::Accepted);
                     }
                     self.askers.insert(ticket, asker);
-                    self.perform(effects, ctx);
-                    self.flush_soon(ctx);
+                    accepted = true;
                 }
                 Err(Refusal::WouldBlock { waiting, .. }) if waiting > 0 => {
                     self.waiting.push_back_to_front(asker);
-                    self.full_since.get_or_insert_with(|| self.clock.now());
-                    return;
+                    is_full = true;
+                    break;
                 }
                 Err(refusal) => match (asker, refusal) {
                     (Asker::Publisher(publication), Refusal::Left) => {
@@ -273,7 +289,32 @@ impl Replication {
                 },
             }
         }
-        self.full_since = None;
+        self.perform(&mut effects, ctx);
+        self.effects = effects;
+        if accepted {
+            self.flush_soon(ctx);
+        }
+        self.full_since = is_full.then(|| self.full_since.unwrap_or(now));
+    }
+
+    /// Takes one in that the application has handed over; it waits for its turn.
+    fn take_in(&mut self, submission: Submission, ctx: &mut Context<Self>) {
+        let Submission { payload, progress, wait } = submission;
+        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
+        if bytes > limit {
+            return progress.fail(SendError::TooLarge { bytes, limit });
+        }
+        if !self.waiting.has_room(bytes) {
+            return progress.fail(SendError::Busy(self.waiting.len()));
+        }
+        if !wait {
+            self.admit(ctx); // those before it come first
+            if !self.waiting.is_empty() || self.group.room() < bytes {
+                let waiting = self.spec.config().window_bytes - self.group.room();
+                return progress.fail(SendError::WouldBlock { waiting });
+            }
+        }
+        self.waiting.push(Asker::Sender(payload, progress));
     }
 }
 
@@ -291,14 +332,10 @@ pub(crate) struct Feed(pub(crate) Input);
 #[rtype(result = "Result<(), Malformed>")]
 pub(crate) struct Received(pub(crate) Member, pub(crate) Vec<protocols::Message>);
 
-/// The application multicasts; `wait` says whether it waits for the window.
+/// Something has gathered in the intake.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct Submit {
-    pub(crate) payload: Bytes,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) wait: bool,
-}
+pub(crate) struct Gathered;
 
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
@@ -340,21 +377,13 @@ impl Handler<Received> for Replication {
     }
 }
 
-impl Handler<Submit> for Replication {
+impl Handler<Gathered> for Replication {
     type Result = ();
-    fn handle(&mut self, Submit { payload, progress, wait }: Submit, ctx: &mut Self::Context) {
-        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
-        if bytes > limit {
-            return progress.fail(SendError::TooLarge { bytes, limit });
-        }
-        if !self.waiting.has_room(bytes) {
-            return progress.fail(SendError::Busy(self.waiting.len()));
-        }
-        if !wait && (!self.waiting.is_empty() || self.group.room() < payload.len()) {
-            let waiting = self.spec.config().window_bytes - self.group.room();
-            return progress.fail(SendError::WouldBlock { waiting });
-        }
-        self.waiting.push(Asker::Sender(payload, progress));
+    fn handle(&mut self, _: Gathered, ctx: &mut Self::Context) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.intake.swap(&mut taken);
+        taken.drain(..).for_each(|submission| self.take_in(submission, ctx));
+        self.taken = taken;
         self.admit(ctx);
     }
 }
@@ -387,9 +416,8 @@ impl Handler<Marked> for Replication {
         let Some(bound) = &mut self.bound else { return };
         match bound.learn(from, view, marks) {
             Ok(Learnt { hand_outs, decided }) => {
-                for event in self.withheld.release(decided) {
-                    self.show(event, ctx);
-                }
+                self.shown.extend(self.withheld.release(decided));
+                self.show_all(ctx);
                 for (hand_out, bus) in hand_outs.into_iter().zip(self.bus.iter().cycle()) {
                     bus.do_send(hand_out);
                 }

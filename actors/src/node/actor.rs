@@ -25,7 +25,7 @@ use crate::{
     client::{self, AnswersFrom, SessionDesk},
     clock::Clock,
     config::{Life, NodeConfig},
-    group::{AskStatus, EventOptions, Feed, Group, GroupEvent, Stop},
+    group::{AskStatus, EventOptions, Feed, GroupEvent, Stop},
     sessions::Sessions,
     wire::UseLanes,
 };
@@ -296,7 +296,7 @@ impl NodeActor {
 
 /// Leaves a group and waits until it has let this node go.
 async fn leave(entry: Entry) {
-    let group = Group { addr: entry.addr, name: entry.spec.name().into() };
+    let group = entry.group();
     let Ok(mut events) = group.events(EventOptions::default()).await else { return };
     if group.addr.send(Feed(Input::Leave)).await.is_err() {
         return;

@@ -6,17 +6,28 @@ use actix::Addr;
 use quorate_membership::GroupId;
 use quorate_protocols::Legacy;
 
-use crate::{config::GroupSpec, group::Replication};
+use crate::{
+    config::GroupSpec,
+    group::{Group, Intake, Replication},
+};
 
 /// A group that runs here.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) spec: Arc<GroupSpec>,
     pub(crate) addr: Addr<Replication>,
+    pub(crate) intake: Intake,
     /// Whether this node has left it: the actor only tells others how the view it left ended.
     pub(crate) left: bool,
     /// What is to be kept in mind then, should the node join it again.
     pub(crate) legacy: Option<Legacy>,
+}
+
+impl Entry {
+    /// As applications hold it.
+    pub(crate) fn group(self) -> Group {
+        Group { addr: self.addr, intake: self.intake, name: self.spec.name().into() }
+    }
 }
 
 /// The groups that run on this node. Clones are the same directory.

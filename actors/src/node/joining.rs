@@ -10,7 +10,7 @@ use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::I
 use crate::{
     bus::{HandOut, Hosted},
     config::GroupSpec,
-    group::{Group, Host, Keeper, Replication, Stop},
+    group::{Group, Host, Intake, Keeper, Replication, Stop},
 };
 
 impl NodeActor {
@@ -40,9 +40,11 @@ impl NodeActor {
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
         let queues: Option<Recipient<HandOut>> =
             (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
+        let intake = Intake::default();
         let host = Host {
             own: self.sessions.begin(),
             legacy,
+            intake: intake.clone(),
             clock: self.clock,
             pulse: self.pulse.clone(),
             outlet: Rc::new(self.mesh.clone()),
@@ -50,13 +52,13 @@ impl NodeActor {
             payload_bytes_max: self.config.payload_bytes_max(),
         };
         let addr = Replication::new(Arc::clone(spec), host, queues, keeper, canary).start();
-        let entry = Entry { spec: Arc::clone(spec), addr: addr.clone(), left: false, legacy: None };
+        let entry = Entry { spec: Arc::clone(spec), addr, intake, left: false, legacy: None };
         self.groups.insert(spec.id(), entry.clone());
-        self.membership.do_send(Introduce(entry));
+        self.membership.do_send(Introduce(entry.clone()));
         if spec.history_bytes().is_some() {
-            self.hosted(Arc::clone(spec), (!is_witness).then(|| addr.clone()));
+            self.hosted(Arc::clone(spec), (!is_witness).then(|| entry.addr.clone()));
         }
-        Group { addr, name: spec.name().into() }
+        entry.group()
     }
 
     /// Tells the bus what becomes of a group with a history. Whoever learns of it elsewhere publishes
@@ -91,7 +93,7 @@ impl NodeActor {
             if keeper.is_some() {
                 return Err(JoinError::Running(spec.name().to_owned()));
             }
-            return Ok(Group { addr: entry.addr, name: spec.name().into() });
+            return Ok(entry.group());
         }
         Ok(self.start_group(&Arc::new(spec), legacy, keeper, node))
     }
@@ -126,7 +128,7 @@ impl Handler<AskGroup> for NodeActor {
     type Result = Option<Group>;
     fn handle(&mut self, AskGroup(name): AskGroup, _: &mut Self::Context) -> Option<Group> {
         let entry = self.groups.get(group_id(&name)).filter(|entry| !entry.left)?;
-        Some(Group { addr: entry.addr, name: name.into() })
+        Some(entry.group())
     }
 }
 

@@ -108,8 +108,8 @@ pub enum Effect {
     Send {
         /// To whom.
         to: Arc<[NodeId]>,
-        /// What.
-        message: Message,
+        /// What; boxed, since effects are moved often and most are short.
+        message: Box<Message>,
     },
     /// Tell the application.
     Deliver(Event),

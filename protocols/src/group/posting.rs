@@ -12,7 +12,7 @@ impl Group {
         if to == self.me.node {
             self.loopback.push_back(message);
         } else {
-            out.push(Effect::Send { to: Arc::from([to]), message });
+            out.push(Effect::Send { to: Arc::from([to]), message: Box::new(message) });
         }
     }
 
@@ -30,7 +30,7 @@ impl Group {
         }
         let others: Arc<[NodeId]> = all.into_iter().filter(|node| *node != self.me.node).collect();
         if !others.is_empty() {
-            out.push(Effect::Send { to: others, message });
+            out.push(Effect::Send { to: others, message: Box::new(message) });
         }
     }
 

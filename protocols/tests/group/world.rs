@@ -220,7 +220,7 @@ impl World {
                     for to in kept {
                         let at = self.arrival(node, to, &message);
                         self.sent += 1;
-                        self.flying.insert((at, self.sent), (from, to, message.clone()));
+                        self.flying.insert((at, self.sent), (from, to, (*message).clone()));
                     }
                 }
                 Effect::WakeAt(at) => {

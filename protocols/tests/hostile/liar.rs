@@ -107,7 +107,7 @@ impl Crew {
         for effect in out {
             match effect {
                 Effect::Send { to, message } => {
-                    self.flying.extend(to.iter().map(|to| (from, to.get(), message.clone())));
+                    self.flying.extend(to.iter().map(|to| (from, to.get(), (*message).clone())));
                 }
                 Effect::Deliver(Event::TakeSnapshot { view, .. }) => {
                     let state = Bytes::from_static(STATE);

@@ -45,7 +45,7 @@ fn founded(order: Order, partitionable: bool) -> (Group, Time) {
 fn collect(from: Member, out: Effects, flying: &mut VecDeque<(Member, u64, Message)>) {
     for effect in out {
         if let Effect::Send { to, message } = effect {
-            flying.extend(to.iter().map(|to| (from, to.get(), message.clone())));
+            flying.extend(to.iter().map(|to| (from, to.get(), (*message).clone())));
         }
     }
 }

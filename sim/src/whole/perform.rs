@@ -152,7 +152,7 @@ impl World {
         match effect {
             Effect::Send { to, message } => {
                 checker.on_send(life, &message);
-                self.multicast(life, id, &to, message);
+                self.multicast(life, id, &to, *message);
             }
             Effect::WakeAt(at) => {
                 parts.group_wakes.insert(id, at);

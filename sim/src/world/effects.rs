@@ -20,7 +20,7 @@ impl World {
                 {
                     self.tally.attempts += 1;
                 }
-                return self.send(life, &to, message);
+                return self.send(life, &to, *message);
             }
             Effect::WakeAt(at) => {
                 let Some(state) = self.nodes.get_mut(&life.node) else { return false };

@@ -41,7 +41,7 @@ struct Decided(Event);
 impl Handler<Decided> for Replication {
     type Result = ();
     fn handle(&mut self, Decided(event): Decided, ctx: &mut Self::Context) {
-        self.perform(vec![Effect::Deliver(event)], ctx);
+        self.perform(&mut vec![Effect::Deliver(event)], ctx);
     }
 }
 
