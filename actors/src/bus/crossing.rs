@@ -132,8 +132,8 @@ impl Handler<Returned> for BusActor {
         if let Some(served) = self.served.get_mut(&command.group) {
             served.crossing.has_orphans = true;
             uplink.do_send(command);
-            // It may be the only one again.
-            if let Some(here) = &served.here {
+            // It may be the only one again. While more are given back, all of them are told together later.
+            if let Some(here) = served.here.as_ref().filter(|_| served.crossing.giving_back == 0) {
                 uplink.do_send(OwnMember(here.clone()));
             }
         }

@@ -16,7 +16,7 @@ use crate::{
 #[rtype(result = "()")]
 pub(crate) struct OwnMember(pub(crate) Addr<Replication>);
 
-/// Asks to be told once all that was published is acknowledged.
+/// Asks to be told once all that was published until now is acknowledged.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) struct AwaitSettled;
@@ -29,9 +29,8 @@ struct Ended(u64, Result<(), PublishError>);
 impl Uplink {
     /// Tells whoever asked that all is acknowledged.
     pub(super) fn tell_settled(&mut self) {
-        if self.pendings.is_empty() {
-            self.settled.clear(); // they hear of it by that
-        }
+        let settled = self.pendings.settled();
+        self.settled.retain(|(last, _)| *last > settled); // they hear of it by that
     }
 }
 
@@ -70,7 +69,7 @@ impl Handler<AwaitSettled> for Uplink {
     type Result = ResponseFuture<()>;
     fn handle(&mut self, _: AwaitSettled, _: &mut Self::Context) -> Self::Result {
         let (asker, settled) = oneshot::channel::<()>();
-        self.settled.push(asker);
+        self.settled.push((self.pendings.last(), asker));
         self.tell_settled();
         Box::pin(async move { drop(settled.await) })
     }

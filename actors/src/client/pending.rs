@@ -51,8 +51,13 @@ impl Pendings {
     }
 
     /// All numbers up to this one are acknowledged.
-    fn settled(&self) -> u64 {
+    pub(super) fn settled(&self) -> u64 {
         self.open.first_key_value().map_or(self.last, |(first, _)| first - 1)
+    }
+
+    /// The last number that was used.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
     }
 
     /// Adds the user's own publication.

@@ -50,8 +50,8 @@ pub(crate) struct Uplink {
     pub(super) era: u64,
     /// Who wants to be told once nothing is waited for.
     pub(super) idle: Option<oneshot::Sender<()>>,
-    /// Dropped once all that was published is acknowledged.
-    pub(super) settled: Vec<oneshot::Sender<()>>,
+    /// Each is dropped once all up to its number are acknowledged.
+    pub(super) settled: Vec<(u64, oneshot::Sender<()>)>,
 }
 
 impl Actor for Uplink {

@@ -36,7 +36,7 @@ pub(crate) use publish::{
     Begins, Covers, Done, Outcome, Publication, PublishBound, Resubscribe, Strays, Untail,
 };
 pub(crate) use replication::{Feed, Host, Marked, MarksWanted, Received, Replication, Stop};
-pub(crate) use returned::{GiveBack, Returned};
+pub(crate) use returned::{GiveBack, Retire, Returned};
 pub(crate) use state::{Keeper, keeper};
 pub(crate) use status::AskStatus;
 pub(crate) use waiting::Asker;

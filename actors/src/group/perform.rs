@@ -17,8 +17,14 @@ use super::{
 };
 use crate::{node::GroupLeft, wire};
 
-/// Effects, and events to show, for which room is kept. What a burst needs beyond it is given back.
-const EFFECTS_KEPT: usize = 4096;
+/// Entries for which an empty list keeps its room. What a burst needs beyond it is given back.
+const KEPT_ROOM: usize = 4096;
+
+/// An empty list that is used again.
+pub(super) fn spare<T>(list: Vec<T>) -> Vec<T> {
+    debug_assert!(list.is_empty(), "it is done with");
+    if list.capacity() <= KEPT_ROOM { list } else { Vec::new() }
+}
 
 impl Replication {
     /// Has the core do something, and carries out what it wants done.
@@ -30,9 +36,7 @@ impl Replication {
         let mut effects = std::mem::take(&mut self.effects);
         let done = act(&mut self.group, self.clock.now(), &mut effects);
         self.perform(&mut effects, ctx);
-        if effects.capacity() <= EFFECTS_KEPT {
-            self.effects = effects;
-        }
+        self.effects = spare(effects);
         done
     }
 
@@ -150,9 +154,7 @@ impl Replication {
             }
         });
         shown.clear();
-        if shown.capacity() <= EFFECTS_KEPT {
-            self.shown = shown;
-        }
+        self.shown = spare(shown);
     }
 
     /// Asks for the marks until a member has told them.
@@ -189,9 +191,9 @@ impl Replication {
             (Some(asker @ Asker::Sender(..)), Fate::Lost) => asker.fail(&SendError::Lost),
             (Some(asker @ Asker::Sender(..)), _) => asker.fail(&SendError::Unknown),
             (Some(Asker::Publisher(publication)), Fate::Uniform | Fate::Everywhere) => {
-                self.settle_publication(publication, true);
+                self.settle_publication(*publication, true);
             }
-            (Some(Asker::Publisher(publication)), _) => self.settle_publication(publication, false),
+            (Some(Asker::Publisher(publication)), _) => self.settle_publication(*publication, false),
             (None, _) => {}
         }
     }

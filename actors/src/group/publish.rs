@@ -170,7 +170,7 @@ impl Replication {
             Ok(head) => {
                 let Stamp { publisher, number, .. } = stamp;
                 let publication = Publication { publisher, number, head, payload, done };
-                self.waiting.push(Asker::Publisher(publication));
+                self.waiting.push(Asker::Publisher(Box::new(publication)));
                 self.admit_soon(ctx);
             }
             Err(error) => {
@@ -191,7 +191,7 @@ impl Replication {
                 self.orphan(publication, PublishError::Stopped);
             }
             Settlement::Again => {
-                self.waiting.push(Asker::Publisher(publication));
+                self.waiting.push(Asker::Publisher(Box::new(publication)));
                 self.admit_due = true;
             }
         }

@@ -39,6 +39,8 @@ pub enum Wait {
     Majority {
         /// Who is out of reach.
         unreachable: Vec<Member>,
+        /// Data members and witnesses of the view.
+        voters: usize,
         /// For how many milliseconds.
         for_ms: u64,
     },
@@ -144,8 +146,7 @@ impl Wait {
                 "the group is founded when all declared nodes are here, or in {majority_in_ms} ms by a majority"
             ),
             Self::Admission { .. } => "a member admits this node with the next view".to_owned(),
-            // Who has lost a majority with one node was one of two.
-            Self::Majority { unreachable, .. } if unreachable.len() == 1 => {
+            Self::Majority { unreachable, voters: 2, .. } if unreachable.len() == 1 => {
                 "deliveries go on when it is back; until then submissions wait, for neither of two can know that \
                  the other is not alone: a third node as a witness would let the survivor go on"
                     .to_owned()
@@ -261,12 +262,13 @@ mod tests {
 
     #[test]
     fn the_survivor_of_two_is_told_that_a_witness_would_help_and_others_are_not() {
-        let waits = |nodes: &[u64]| {
+        let waits = |nodes: &[u64], voters| {
             let unreachable =
                 nodes.iter().map(|node| Member::new(NodeId::new(*node), Incarnation::new(1))).collect();
-            Wait::Majority { unreachable, for_ms: 1 }.outlook()
+            Wait::Majority { unreachable, voters, for_ms: 1 }.outlook()
         };
-        assert!(waits(&[2]).contains("as a witness"));
-        assert!(!waits(&[2, 3]).contains("witness"));
+        assert!(waits(&[2], 2).contains("as a witness"));
+        assert!(!waits(&[2], 3).contains("witness"), "it is not known yet whether the view still stands");
+        assert!(!waits(&[2, 3], 3).contains("witness"));
     }
 }

@@ -17,6 +17,7 @@ use super::{
     events::EventFeed,
     figures::Delivered,
     intake::{Intake, Submission},
+    perform::spare,
     record::Records,
     returned::Orphans,
     sent::Stage,
@@ -242,6 +243,11 @@ impl Replication {
         }
     }
 
+    pub(super) fn stop(&mut self, ctx: &mut Context<Self>) {
+        self.canary.disarm();
+        ctx.stop();
+    }
+
     /// A name for the next submission.
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
@@ -283,14 +289,14 @@ impl Replication {
                 }
                 Err(refusal) => match (asker, refusal) {
                     (Asker::Publisher(publication), Refusal::Left) => {
-                        self.orphan(publication, PublishError::Left);
+                        self.orphan(*publication, PublishError::Left);
                     }
                     (asker, refusal) => asker.fail(&refusal.into()),
                 },
             }
         }
         self.perform(&mut effects, ctx);
-        self.effects = effects;
+        self.effects = spare(effects);
         if accepted {
             self.flush_soon(ctx);
         }
@@ -303,6 +309,9 @@ impl Replication {
         let (bytes, limit) = (payload.len(), self.payload_bytes_max);
         if bytes > limit {
             return progress.fail(SendError::TooLarge { bytes, limit });
+        }
+        if !self.waiting.has_room(bytes) {
+            self.admit(ctx);
         }
         if !self.waiting.has_room(bytes) {
             return progress.fail(SendError::Busy(self.waiting.len()));
@@ -383,7 +392,7 @@ impl Handler<Gathered> for Replication {
         let mut taken = std::mem::take(&mut self.taken);
         self.intake.swap(&mut taken);
         taken.drain(..).for_each(|submission| self.take_in(submission, ctx));
-        self.taken = taken;
+        self.taken = spare(taken);
         self.admit(ctx);
     }
 }
@@ -398,8 +407,7 @@ impl Handler<Read> for Replication {
 impl Handler<Stop> for Replication {
     type Result = ();
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.canary.disarm();
-        ctx.stop();
+        self.stop(ctx);
     }
 }
 

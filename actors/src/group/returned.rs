@@ -22,6 +22,25 @@ pub(crate) struct GiveBack(pub(crate) Recipient<Returned>);
 pub(crate) struct Orphans {
     waiting: Vec<Publication>,
     heir: Option<Recipient<Returned>>,
+    /// Whether the actor stops as soon as they are given back.
+    retires: bool,
+}
+
+/// Stops a member that has left, once it has given back what came to nothing.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct Retire;
+
+impl Handler<Retire> for Replication {
+    type Result = ();
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        // A witness takes no publications, so nobody asks it for any.
+        let is_witness = self.spec.is_witness(self.group.me().node);
+        if self.bound.is_none() || is_witness || self.orphans.heir.is_some() {
+            return self.stop(ctx);
+        }
+        self.orphans.retires = true;
+    }
 }
 
 impl Orphans {
@@ -33,12 +52,12 @@ impl Orphans {
 
 impl Replication {
     /// This member has left, or is about to, before a publication passed. What this node itself has published is kept until
-    /// somebody takes it; publishers elsewhere are told, and go elsewhere by themselves.
+    /// somebody takes it, and is not settled: later stamps must not say so. Publishers elsewhere are told, and go elsewhere by themselves.
     pub(crate) fn orphan(&mut self, publication: Publication, why: PublishError) {
         let Some(bound) = &mut self.bound else { return };
         let Publication { publisher, number, .. } = publication;
-        bound.core.give_up(publisher, number);
         if !bound.core.is_own(publisher) {
+            bound.core.give_up(publisher, number);
             publication.done.tell(Err(why));
         } else if let Some(heir) = self.orphans.heir.clone() {
             self.give_back(publication, &heir);
@@ -71,10 +90,16 @@ impl Handler<GiveBack> for Replication {
     type Result = ();
     fn handle(&mut self, GiveBack(heir): GiveBack, ctx: &mut Self::Context) {
         self.admit(ctx); // what still waits is refused
-        for publication in std::mem::take(&mut self.orphans.waiting) {
+        let mut waiting = std::mem::take(&mut self.orphans.waiting);
+        // What was under way has become one later than what was refused.
+        waiting.sort_by_key(|publication| publication.number);
+        for publication in waiting {
             self.give_back(publication, &heir);
         }
         self.orphans.heir = Some(heir);
+        if self.orphans.retires {
+            self.stop(ctx);
+        }
     }
 }
 
@@ -95,9 +120,9 @@ mod tests {
     };
     use crate::config::{GroupSettings, GroupSpec};
 
-    /// The subjects of what it got.
+    /// The subjects of what it got, and what the stamps say is settled.
     #[derive(Default)]
-    struct Heir(Vec<String>);
+    struct Heir(Vec<(String, u64)>);
 
     impl Actor for Heir {
         type Context = Context<Self>;
@@ -106,17 +131,17 @@ mod tests {
     impl Handler<Returned> for Heir {
         type Result = ();
         fn handle(&mut self, Returned(forward): Returned, _: &mut Self::Context) {
-            self.0.push(forward.subject.to_string());
+            self.0.push((forward.subject.to_string(), forward.stamp.expect("it has one").settled));
         }
     }
 
     #[derive(actix::Message)]
-    #[rtype(result = "Vec<String>")]
+    #[rtype(result = "Vec<(String, u64)>")]
     struct Got;
 
     impl Handler<Got> for Heir {
-        type Result = Vec<String>;
-        fn handle(&mut self, _: Got, _: &mut Self::Context) -> Vec<String> {
+        type Result = Vec<(String, u64)>;
+        fn handle(&mut self, _: Got, _: &mut Self::Context) -> Vec<(String, u64)> {
             self.0.clone()
         }
     }
@@ -149,7 +174,10 @@ mod tests {
         outcomes.push(publish(&group, None, "log.refused"));
         let refused = publish(&group, Some(Stamp { number: 2, previous: 1, ..elsewhere }), "log.elsewhere");
         group.send(GiveBack(heir.clone().recipient())).await.unwrap();
-        assert_eq!(heir.send(Got).await.unwrap(), ["log.waits", "log.refused"]);
+        assert_eq!(
+            heir.send(Got).await.unwrap(),
+            [("log.waits".to_owned(), 0), ("log.refused".to_owned(), 0)]
+        );
         outcomes.push(publish(&group, None, "log.late"));
         assert_eq!(waited.await.unwrap(), Err(PublishError::Stopped));
         assert_eq!(refused.await.unwrap(), Err(PublishError::Left));
@@ -157,6 +185,25 @@ mod tests {
         for outcome in outcomes {
             assert!(outcome.await.is_err());
         }
-        assert_eq!(heir.send(Got).await.unwrap().last().unwrap(), "log.late");
+        assert_eq!(
+            heir.send(Got).await.unwrap().last().unwrap(),
+            &("log.late".to_owned(), 0),
+            "nothing is settled"
+        );
+        group.send(Retire).await.unwrap();
+        assert!(group.send(Retire).await.is_err(), "it is not needed any more");
+    }
+
+    #[actix::test]
+    async fn a_member_that_retires_gives_back_first() {
+        let spec = GroupSpec::try_from(GroupSettings::new("log", [1, 2]).bind("log.>")).unwrap();
+        let (group, _) = alone::start(Arc::new(spec), publisher(1));
+        let heir = Heir::default().start();
+        group.send(Feed(Input::Leave)).await.unwrap();
+        let _outcome = publish(&group, None, "log.refused");
+        group.do_send(Retire);
+        group.send(GiveBack(heir.clone().recipient())).await.unwrap();
+        assert_eq!(heir.send(Got).await.unwrap(), [("log.refused".to_owned(), 0)]);
+        assert!(group.send(Feed(Input::Wake)).await.is_err(), "it has stopped");
     }
 }

@@ -59,7 +59,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 struct State {
     stage: Stage,
-    failure: Option<SendError>,
+    failure: Option<Box<SendError>>,
 }
 
 /// The one record of a message's way, shared by the group and the sender.
@@ -91,7 +91,7 @@ impl Progress {
     }
 
     pub(crate) fn fail(&self, why: SendError) {
-        self.lock().failure.get_or_insert(why);
+        self.lock().failure.get_or_insert_with(|| Box::new(why));
         self.moved.notify_waiters();
     }
 
@@ -104,7 +104,7 @@ impl Progress {
                     return Ok(());
                 }
                 if let Some(why) = &state.failure {
-                    return Err(why.clone());
+                    return Err(SendError::clone(why));
                 }
             }
             moved.await;

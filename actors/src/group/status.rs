@@ -23,7 +23,8 @@ impl Replication {
                 }
                 protocols::Wait::Admission { .. } => Wait::Admission { for_ms: standing },
                 protocols::Wait::Majority { .. } => {
-                    Wait::Majority { unreachable: unreachable(), for_ms: standing }
+                    let voters = self.group.view().map_or(0, |view| view.acceptors().count());
+                    Wait::Majority { unreachable: unreachable(), voters, for_ms: standing }
                 }
                 protocols::Wait::ViewChange { since: at, coordinator, .. } => {
                     Wait::NextView { coordinator, for_ms: since(at) }

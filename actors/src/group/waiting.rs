@@ -12,10 +12,12 @@ use crate::room::OVERHEAD_BYTES;
 pub(crate) const WAITING_BYTES_MAX: usize = 128 << 20;
 
 /// Whoever waits for the outcome of a submission.
+///
+/// Ten thousands of them wait for their fate at full load, so they are small.
 #[derive(Debug)]
 pub(crate) enum Asker {
     Sender(Bytes, Arc<Progress>),
-    Publisher(Publication),
+    Publisher(Box<Publication>),
 }
 
 impl Asker {

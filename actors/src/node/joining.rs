@@ -10,7 +10,7 @@ use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::I
 use crate::{
     bus::{HandOut, Hosted},
     config::GroupSpec,
-    group::{Group, Host, Intake, Keeper, Replication, Stop},
+    group::{Group, Host, Intake, Keeper, Replication, Retire},
 };
 
 impl NodeActor {
@@ -83,7 +83,7 @@ impl NodeActor {
         }
         let present = self.groups.get(spec.id()).filter(|entry| entry.addr.connected());
         if let Some(former) = present.as_ref().filter(|entry| entry.left) {
-            former.addr.do_send(Stop);
+            former.addr.do_send(Retire);
         }
         let legacy = present.as_ref().and_then(|entry| entry.legacy.clone());
         if let Some(entry) = present.filter(|entry| !entry.left) {

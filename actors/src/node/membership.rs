@@ -241,7 +241,8 @@ impl Handler<GotDatagram> for Membership {
             Err(error) => {
                 metrics::counter!("quorate_malformed_datagrams_total").increment(1);
                 tracing::warn!(%from, %error, "the link is closed");
-                if let Some(peer) = self.around.mesh.peer(from.node) {
+                let peer = self.around.mesh.peer(from.node);
+                if let Some(peer) = peer.filter(|peer| peer.info().member == from) {
                     peer.close(CloseReason::Violation(error.to_string()));
                 }
             }

@@ -29,10 +29,7 @@ impl Group {
                 .as_ref()
                 .and_then(|(ballot, decree)| check_ballot(*ballot).or_else(|| self.check_decree(decree))),
             Body::Decided(decree) => self.check_decree(decree),
-            Body::State { label, batch } => {
-                let beyond = batch.len() > 1 || label.length > self.config.snapshot_bytes_max as u64;
-                beyond.then_some("a snapshot beyond the bound")
-            }
+            Body::State { batch, .. } => (batch.len() > 1).then_some("two chunks of a snapshot at a time"),
             Body::Current(view) | Body::Side { view, .. } => self.check_view(view),
             Body::Offer { offer, .. } => check_ballot(offer.ballot),
             Body::Join { hears: nodes } | Body::Opinion { lost: nodes, .. } => {

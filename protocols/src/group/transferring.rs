@@ -207,6 +207,10 @@ impl Group {
         mut batch: Vec<Bytes>,
         out: &mut Effects,
     ) {
+        if label.length > self.config.snapshot_bytes_max as u64 {
+            // The donor may be set up for more: nothing is wrong with it, but it is of no use here.
+            return self.on_no_state(from, label.snapshot);
+        }
         let bytes = batch.pop().unwrap_or_default();
         let Some(receiver) = &mut self.transfers.receiver else { return };
         let (view, trusted) = (receiver.snapshot(), receiver.trusts(from));

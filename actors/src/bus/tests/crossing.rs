@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Bus, Missed, PublishError, SubscribeOptions,
-    bus::crossing::Settled,
+    bus::{Forward, crossing::Settled, unheard},
     client::{Ask, Tell},
     group::{Done, Feed, PublishBound, Replication, alone},
 };
@@ -190,4 +190,32 @@ async fn what_comes_to_a_member_after_it_has_left_goes_through_the_one_that_the_
         assert_eq!(next(&mut reader).await, text(word));
     }
     living.stop().await;
+}
+
+#[actix::test]
+async fn what_clients_publish_meanwhile_holds_nothing_back() {
+    let network = MemoryNetwork::default();
+    let actor = bus(&network);
+    let bus = within(&actor).await;
+    let mut carrier = Carrier::link(&network, 2).await;
+    known(&bus).await;
+    let group = outsider();
+    actor.do_send(Host(Some(group.clone())));
+    group.send(Feed(Input::Leave)).await.unwrap();
+    let one = bus.begin("local.one", "one").await.unwrap();
+    actor.do_send(Host(None));
+    let two = bus.begin("local.two", "two").await.unwrap();
+    let first = is_asked_to_publish_on(&mut carrier, "local.one").await;
+    let publisher = PublisherId { member: Member::new(NodeId::new(8), Incarnation::new(1)), session: 1 };
+    let stamp = Some(Stamp { publisher, number: 1, previous: 0, settled: 0 });
+    let (subject, payload, done) = ("local.client".parse().unwrap(), "it".into(), unheard(None));
+    actor.do_send(Forward { group: spec().id(), stamp, subject, reply_to: None, payload, done });
+    is_asked_to_publish_on(&mut carrier, "local.client").await;
+    carrier.welcomes();
+    acknowledges(&carrier, first);
+    let second = is_asked_to_publish_on(&mut carrier, "local.two").await;
+    acknowledges(&carrier, second);
+    for publishing in [one, two] {
+        soon(publishing.acknowledged()).await.unwrap();
+    }
 }

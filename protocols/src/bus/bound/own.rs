@@ -24,7 +24,7 @@ pub(super) struct Own {
     last: u64,
     open: BTreeSet<u64>,
     /// How often those submitted here were dropped, or perhaps were: a client that comes back may have
-    /// one submitted twice. Each fate takes one away, so there are no more than submissions under way.
+    /// one submitted twice. Each that arrives takes one away, and who is told or given up takes all.
     dropped: BTreeMap<(PublisherId, u64), usize>,
 }
 
