@@ -2,24 +2,13 @@
 
 use std::time::Duration;
 
-use crate::common::{PATIENCE, World, soon};
+use crate::common::{PATIENCE, World, soon, texts};
 use actix::prelude::*;
 use futures_util::future::Either;
 use quorate::{
     Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
-    Subscription,
 };
 use serde::{Deserialize, Serialize};
-
-async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    while all.len() < count {
-        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
-        assert_eq!(delivery.missed, None);
-        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
-    }
-    all
-}
 
 async fn linked(world: &World, nodes: &[u64]) {
     let all = async {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{MANY, PATIENCE, World, addr, in_view, messages, soon};
+use crate::common::{MANY, PATIENCE, World, addr, in_view, messages, soon, texts};
 use bytes::Bytes;
 use quorate::{
     Bus, Client, ClientError, ClientSettings, GroupSettings, PublishError, RequestError, SubscribeError,
-    SubscribeOptions, Subscription, Wait, membership::NodeId,
+    SubscribeOptions, Wait, membership::NodeId,
 };
 
 fn log() -> Vec<GroupSettings> {
@@ -18,16 +18,6 @@ async fn client(world: &World, number: u64, nodes: &[u64]) -> Result<Client, Cli
     let mut settings = ClientSettings::new(number, "test", nodes.iter().map(|node| addr(*node)).collect());
     settings.connect_within_ms = Some(2000);
     Client::in_memory(settings, &world.network).await
-}
-
-async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    while all.len() < count {
-        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
-        assert_eq!(delivery.missed, None, "after {} messages", all.len());
-        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
-    }
-    all
 }
 
 async fn founded(world: &World) {

@@ -2,22 +2,12 @@
 
 use crate::common::{
     quic::{client, three},
-    soon,
+    soon, texts,
 };
 use quorate::{
-    SubscribeOptions, Subscription,
+    SubscribeOptions,
     transport::{ClusterCa, Validity},
 };
-
-async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    while all.len() < count {
-        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
-        assert_eq!(delivery.missed, None, "after {} messages", all.len());
-        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
-    }
-    all
-}
 
 #[actix::test]
 async fn acknowledged_lines_come_once_and_in_one_order_over_quic_though_a_node_dies_half_way() {

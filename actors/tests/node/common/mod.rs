@@ -7,7 +7,7 @@ pub(crate) mod spy;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use quorate::{
-    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeSettings,
+    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeSettings, Subscription,
     membership::NodeId,
     protocols::Event,
     transport::{
@@ -153,6 +153,17 @@ pub(crate) async fn messages(events: &mut GroupEvents, count: usize) -> Vec<Stri
             GroupEvent::Missed(count) => panic!("{count} events were missed"),
             _ => {}
         }
+    }
+    all
+}
+
+/// The next so many publications, none of which may be missed.
+pub(crate) async fn texts(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let delivery = soon(subscription.next()).await.expect("the subscription goes on");
+        assert_eq!(delivery.missed, None, "after {} messages", all.len());
+        all.push(String::from_utf8(delivery.payload.to_vec()).unwrap());
     }
     all
 }
