@@ -48,31 +48,6 @@ enum Pieces {
     Many(Vec<Bytes>),
 }
 
-impl Body {
-    /// Pieces below this many bytes are copied on their way out of a link. A chunk of its own costs its
-    /// receiver a counted reference, a place in queues and system calls, and so does the chunk before it
-    /// that it cuts off: more than copying two KiB.
-    pub const COPIED_BELOW_BYTES: usize = 2 << 10;
-
-    /// Joins neighbours among the pieces that are short, for a frame that goes over several links: each of
-    /// these would copy them, and now they are copied once.
-    ///
-    /// ```
-    /// use quorate_transport::Body;
-    ///
-    /// let long = bytes::Bytes::from(vec![0; Body::COPIED_BELOW_BYTES]);
-    /// let body = Body::joined(&["pay".into(), "load".into(), long.clone(), "end".into()]);
-    /// assert_eq!(body.to_vec(), ["payload".into(), long, "end".into()]);
-    /// ```
-    #[must_use]
-    pub fn joined(pieces: &[Bytes]) -> Self {
-        let is_short = |piece: &Bytes| piece.len() < Self::COPIED_BELOW_BYTES;
-        let runs = pieces.chunk_by(|one, next| is_short(one) && is_short(next));
-        let joined = runs.map(|run| if let [one] = run { one.clone() } else { Bytes::from(run.concat()) });
-        joined.collect()
-    }
-}
-
 impl Default for Body {
     fn default() -> Self {
         Self(Pieces::Many(Vec::new()))

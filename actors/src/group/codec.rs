@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Packet {
     /// What [`decode`] needs to cut the body into payloads.
     pub(crate) header: Bytes,
-    /// The payloads, back to back behind the header.
+    /// The payloads, to be sent back to back behind the header.
     pub(crate) body: Body,
 }
 
@@ -56,8 +56,7 @@ pub(crate) enum EncodeError {
 #[derive(Deserialize, Serialize)]
 struct Header(Vec<Vec<u32>>, Message);
 
-/// Encodes a message; its payloads are shared, and only short ones that stand together are copied, once for
-/// all links.
+/// Encodes a message; its payloads are shared, not copied.
 ///
 /// # Errors
 /// [`EncodeError`] if a payload is too long to be described.
@@ -66,8 +65,7 @@ pub(crate) fn encode(mut message: Message) -> Result<Packet, EncodeError> {
     let lengths = batches.iter().map(|batch| batch.iter().map(length).collect());
     let header = Header(lengths.collect::<Result<_, _>>()?, message);
     let header = rmp_serde::to_vec(&header)?.into();
-    let payloads: Vec<Bytes> = batches.into_iter().flatten().collect();
-    Ok(Packet { header, body: Body::joined(&payloads) })
+    Ok(Packet { header, body: batches.into_iter().flatten().collect() })
 }
 
 fn length(payload: &Bytes) -> Result<u32, EncodeError> {

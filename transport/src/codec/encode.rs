@@ -8,7 +8,12 @@ use super::{
     prefix::{PREFIX_BYTES, Prefix},
     recycled::Recycled,
 };
-use crate::{Body, Frame, FrameConfig, SendError};
+use crate::{Frame, FrameConfig, SendError};
+
+/// Pieces of a payload below this many bytes are copied. A chunk of its own costs its receiver a
+/// counted reference, a place in queues and system calls, and so does the chunk before it that it
+/// cuts off: more than copying two KiB. A batch of many small frames thus becomes one chunk.
+const COPIED_BELOW_BYTES: usize = 2 << 10;
 
 /// Frames are taken until the chunks hold this much: larger batches were measured to be no faster.
 const BATCH_BYTES: usize = 64 << 10;
@@ -113,7 +118,7 @@ impl FrameEncoder {
 
     fn append(&mut self, piece: &Bytes) {
         self.bytes += piece.len();
-        if piece.len() < Body::COPIED_BELOW_BYTES {
+        if piece.len() < COPIED_BELOW_BYTES {
             self.copy(piece);
         } else {
             self.cut();
@@ -121,7 +126,7 @@ impl FrameEncoder {
         }
     }
 
-    /// Copies fewer than [`Body::COPIED_BELOW_BYTES`].
+    /// Copies fewer than [`COPIED_BELOW_BYTES`].
     fn copy(&mut self, bytes: &[u8]) {
         if self.copied.room() < bytes.len() {
             self.cut();
