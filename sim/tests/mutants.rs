@@ -130,3 +130,23 @@ noticed_on_the_bus! {
     a_newcomer_that_believes_whoever_tells_it_marks_is_noticed: BelievesAnybody by "B7",
     a_reader_that_changes_nodes_and_is_not_told_what_is_missing_is_noticed: PretendsToKnow by "B8 nothing missed",
 }
+
+macro_rules! noticed_on_whole_nodes {
+    ($($name:ident: $breach:ident by $property:literal,)*) => {$(
+        #[test]
+        fn $name() {
+            let group_breach = Some(Breach::$breach);
+            assert_noticed($property, |seed| {
+                let settings = WholeSettings { group_breach, ..WholeSettings::new(seed) };
+                run_whole(&settings, &settings.schedule()).violation.map(|violation| violation.property)
+            });
+        }
+    )*};
+}
+
+noticed_on_whole_nodes! {
+    a_node_that_sends_after_its_seal_is_noticed: SealLeaks by "I2",
+    a_node_whose_newcomer_calls_itself_ready_too_early_is_noticed: ReadyTooEarly by "I5",
+    a_node_whose_side_leaves_its_cut_behind_is_noticed: EnterWithoutCut by "exact cut of the side",
+    a_node_that_calls_a_message_uniform_too_early_is_noticed: UniformTooEarly by "V3",
+}

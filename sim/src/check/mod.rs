@@ -50,7 +50,7 @@ use sides::Sides;
 use state::States;
 use votes::Votes;
 
-use crate::world::State;
+use crate::replica::State;
 
 /// Names a message: the sender, the frame and the place in it.
 pub(crate) type Name = (Member, Seq, u32);
@@ -202,6 +202,9 @@ impl Checker {
     /// A member was removed, has left, or its lineage was lost: it has closed nothing.
     pub(crate) fn on_outside(&mut self, at: Member) {
         self.serving.on_outside(at);
+        if let Some(sides) = &mut self.sides {
+            sides.on_outside(at);
+        }
         self.delivery.on_outside(at);
         self.seal.on_end(at);
     }

@@ -40,6 +40,11 @@ impl Sides {
         self.told.insert(at, (closes, members));
     }
 
+    /// A member leaves its view for none: whoever it was told of goes on without it.
+    pub(super) fn on_outside(&mut self, at: Member) {
+        self.told.remove(&at);
+    }
+
     /// A member enters a view, having delivered this much per sender in the one before.
     pub(super) fn on_view(
         &mut self,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use quorate_membership::{Member, View, ViewId};
 
 use super::Violation;
-use crate::world::State;
+use crate::replica::State;
 
 /// Compares the states of all who enter a view.
 #[derive(Debug, Default)]

@@ -4,17 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId};
-use quorate_protocols::{
-    Input, Ticket,
-    bus::{Arrival, Read, Route, Stamp, Subject, Want},
-};
+use quorate_protocols::bus::{Arrival, Read, Route, Stamp, Subject, Want};
 use rand::RngExt;
 
 use super::{
     World,
+    binding::NAMES,
     network::{Frame, What},
     node::Bound,
-    publication::Submitted,
 };
 
 /// Requests end after so long without an answer.
@@ -76,7 +73,7 @@ impl World {
         }
         self.soon(5_000..60_000, What::Application(life.node));
         let kind = self.rng.random_range(0..3);
-        match self.rng.random_range(0..20) {
+        match self.rng.random_range(0..24) {
             0..4 => self.publish_new(life, &format!("core.{kind}")),
             4..8 => self.publish_new(life, &format!("work.{kind}")),
             8..11 => self.ask(life),
@@ -84,7 +81,7 @@ impl World {
                 self.toggle(life, &format!("core.{kind}"));
                 self.toggle_rival(life);
             }
-            choice => self.submit(life, choice % 4, kind),
+            choice => self.submit(life, choice % self.configs.len(), kind),
         }
     }
 
@@ -93,23 +90,14 @@ impl World {
         let id = self.configs[group].group;
         let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) else { return };
         let Some(it) = parts.groups.get(&id).filter(|group| group.room() > 0) else { return };
-        if it.has_left() || parts.tickets.len() > 100 {
+        let witness = self.configs[group].witnesses.contains(&life.node);
+        if witness || it.has_left() || parts.tickets.len() > 100 {
             return;
         }
         if self.is_bound(id) {
-            return self.publish_own(life, id, format!("{}.{kind}", ["order", "news"][group]));
+            return self.publish_own(life, id, format!("{}.{kind}", NAMES[group]));
         }
-        let number = self.payload();
-        let (ticket, payload) = (Ticket(number), Bytes::copy_from_slice(&number.to_be_bytes()));
-        let submitted = Submitted { payload: payload.clone(), publication: None };
-        if let Some(parts) = self.nodes.get_mut(&life.node).and_then(|node| node.parts.as_mut()) {
-            parts.tickets.insert((id, ticket), submitted);
-        }
-        self.tally.submitted += 1;
-        if let Some(checker) = self.checkers.get_mut(&id) {
-            checker.on_submit(life, payload.clone());
-        }
-        self.feed(life, id, vec![Input::Submit { ticket, head: Bytes::new(), payload }]);
+        self.send_in(life, id);
     }
 
     fn publish_new(&mut self, life: Member, text: &str) {

@@ -9,7 +9,7 @@ use quorate_protocols::bus::{BindingEffect, Bindings, Carried, Pattern, group_id
 use super::{World, network::Frame, node::Parts};
 
 /// The names of the groups with bound subjects, in the order of their configurations.
-const NAMES: [&str; 2] = ["order", "news"];
+pub(super) const NAMES: [&str; 2] = ["order", "news"];
 /// The group that contradicts the second of them, and goes before it.
 const RIVAL: &str = "gossip";
 

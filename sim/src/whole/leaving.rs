@@ -102,6 +102,7 @@ impl World {
         parts.groups.insert(id, Group::rejoin(config, legacy, now));
         parts.group_wakes.remove(&id);
         parts.noticed.remove(&id);
+        parts.replicas.remove(&id);
         if let Some(bound) = parts.bound.get_mut(&id) {
             *bound = Bound::new(life, bound.stay + 1, breach);
         }

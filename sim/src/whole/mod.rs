@@ -5,7 +5,9 @@ mod application;
 mod binding;
 mod check;
 mod client;
+mod groups;
 mod leaving;
+mod member;
 mod network;
 mod newcomer;
 mod node;
@@ -22,8 +24,8 @@ use std::{
     time::Duration,
 };
 
-use quorate_membership::{GroupId, NodeId, Time};
-use quorate_protocols::{GroupConfig, Order, bus::BusBreach};
+use quorate_membership::{GroupId, NodeId, Time, View};
+use quorate_protocols::{GroupConfig, bus::BusBreach};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Checker, Fault, Schedule, Violation, armed::Armed, queue::Queue};
@@ -62,21 +64,9 @@ const NODES: u64 = 6;
 /// Clients that publish into a group and read it.
 const CLIENTS: u64 = 3;
 
-/// One group for each of these orders; those in uniform order have bound subjects.
-fn configs() -> Vec<GroupConfig> {
-    let orders = [Order::Uniform, Order::Uniform, Order::Total, Order::Causal];
-    let config = |(number, order): (usize, Order)| {
-        let founders = (1..=CARRIERS).map(NodeId::new).collect();
-        let mut config = GroupConfig::new(GroupId::new(number as u64 + 1), founders);
-        config.order = order;
-        config
-    };
-    orders.into_iter().enumerate().map(config).collect()
-}
-
 impl World {
     fn new(settings: &WholeSettings, schedule: &Schedule, busy_until: Time) -> Self {
-        let configs = configs();
+        let configs = groups::configs(settings.seed, settings.group_breach);
         let mut world = Self {
             now: Time::ZERO,
             rng: SmallRng::seed_from_u64(settings.seed),
@@ -167,6 +157,12 @@ impl World {
                     node.pauses += 1;
                 }
             }
+            Fault::Busy(node, millis) => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.busy = Some(millis);
+                }
+                self.turn(node);
+            }
             _ => {}
         }
     }
@@ -180,6 +176,12 @@ impl World {
             Fault::Crash(node) if self.nodes[&node].parts.is_none() => self.start(node),
             Fault::Leave(node) | Fault::Stop(node) => self.come_back(index, node),
             Fault::Pause(node) => self.resume(node),
+            Fault::Busy(node, _) => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.busy = None;
+                }
+                self.turn(node);
+            }
             _ => {}
         }
     }
@@ -206,8 +208,10 @@ impl World {
                 return Some(format!("{me} waits for answers"));
             }
             for (id, group) in &parts.groups {
-                let view = group.view().filter(|view| view.members.len() == CARRIERS as usize);
-                if view.is_none() || group.is_sealed() || group.is_wedged() {
+                let config = self.configs.iter().find(|config| config.group == *id);
+                let all = config.map_or(0, |config| config.founders.len());
+                let is_whole = |view: &View| view.members.len() == all && view.learners.is_empty();
+                if !group.view().is_some_and(is_whole) || group.is_sealed() || group.is_wedged() {
                     return Some(format!("{me} is still changing {:?} of {id:?}", group.view()));
                 }
             }
@@ -216,6 +220,12 @@ impl World {
             }
             if !parts.tickets.is_empty() {
                 return Some(format!("{me} waits for the fate of {} messages", parts.tickets.len()));
+            }
+            if !parts.asked.is_empty() {
+                return Some(format!("{me} waits for answers to {} requests to groups", parts.asked.len()));
+            }
+            if parts.groups.values().any(|group| group.snapshot_bytes() > 0) {
+                return Some(format!("{me} keeps state for nobody"));
             }
         }
         self.unserved()

@@ -1,12 +1,12 @@
 //! Links between the nodes: reliable and in order while they last, and they may break at any
 //! moment and lose a tail. Datagrams are lost, doubled and late.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quorate_membership::{Beat, GroupId, Member, NodeId, Time, ViewId};
 use quorate_protocols::{
-    Message,
+    Message, RequestId,
     bus::{Announcement, Carried, Marks, Subject},
 };
 use rand::RngExt;
@@ -98,6 +98,22 @@ pub(super) enum What {
         to: Subject,
         payload: u64,
     },
+    /// A member answers a request of its group.
+    Reply {
+        by: Member,
+        group: GroupId,
+        request: RequestId,
+        payload: Bytes,
+    },
+    /// An application hands over its state.
+    Snapshot {
+        by: Member,
+        group: GroupId,
+        view: ViewId,
+        state: Bytes,
+    },
+    /// A process that shares its machine has a turn.
+    Turn(NodeId),
     /// Whether two nodes are linked is looked at.
     Check(NodeId, NodeId),
     Begin(usize),
@@ -124,10 +140,16 @@ impl What {
             }
             | Self::GroupWake(_, group, _)
             | Self::AskMarks(_, group)
+            | Self::Reply { group, .. }
+            | Self::Snapshot { group, .. }
             | Self::Read(_, group) => Mailbox::Group(*group),
             Self::Application(_) | Self::TimedOut(..) | Self::Answer { .. } => Mailbox::Applications,
             _ => Mailbox::Node,
         }
+    }
+
+    pub(super) const fn is_timer(&self) -> bool {
+        matches!(self, Self::GroupWake(..) | Self::DetectorWake(..) | Self::ClusterWake(..))
     }
 }
 
@@ -158,7 +180,29 @@ pub(super) struct Link {
     /// Something was lost: it ends when that is noticed.
     broken: bool,
     /// When the latest frame arrives, by lane and sender: frames of a lane do not overtake.
-    arrived: std::collections::BTreeMap<(NodeId, Option<GroupId>), Time>,
+    arrived: BTreeMap<(NodeId, Lane), Time>,
+}
+
+/// The lanes of a link, as the nodes use them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Lane {
+    Control,
+    Bus,
+    Group(GroupId),
+    Bulk,
+}
+
+impl Lane {
+    fn of(frame: &Frame) -> Self {
+        match frame {
+            Frame::Group(_, message) if message.is_bulk() => Self::Bulk,
+            Frame::Group(_, message) if message.is_urgent() => Self::Control,
+            Frame::Group(group, _) => Self::Group(*group),
+            Frame::MarksWanted(..) => Self::Control,
+            Frame::Marks(..) => Self::Bulk,
+            Frame::Announce(..) | Frame::Heard(_) | Frame::Carries(_) | Frame::Message { .. } => Self::Bus,
+        }
+    }
 }
 
 const fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
@@ -177,7 +221,10 @@ impl World {
         if link.broken {
             return;
         }
-        let lane = if let Frame::Group(group, _) = &frame { Some(*group) } else { None };
+        let lane = Lane::of(&frame);
+        let slow = |index: &usize| self.schedule.0[*index].2 == Fault::Slow(to.node);
+        let late = matches!(lane, Lane::Group(_)) && self.active.iter().any(slow);
+        let delay = if late { Duration::from_secs(1) } else { delay };
         let arrived = link.arrived.entry((from.node, lane)).or_default();
         *arrived = (*arrived).max(self.now + delay);
         let at = *arrived;
@@ -189,7 +236,11 @@ impl World {
         if self.nodes[&from.node].links_to(to).is_none() || self.is_cut(from.node, to) {
             return;
         }
-        let loss = self.loss();
+        let loss = self.strength(|fault| if let Fault::Loss(percent) = fault { *percent } else { 0 });
+        let late = self.strength(|fault| if let Fault::Late(percent) = fault { *percent } else { 0 });
+        if self.rng.random_range(0..100) < late {
+            self.soon(50_000..5_000_000, What::Datagram { from, to, datagram: datagram.clone() });
+        }
         for _ in 0..2 {
             // The second round doubles a few.
             let passes = self.rng.random_range(0..100) >= loss;
@@ -202,10 +253,8 @@ impl World {
         }
     }
 
-    fn loss(&self) -> u32 {
-        let of =
-            |index: &usize| if let Fault::Loss(percent) = self.schedule.0[*index].2 { percent } else { 0 };
-        self.active.iter().map(of).max().unwrap_or(0)
+    fn strength(&self, of: impl Fn(&Fault) -> u32) -> u32 {
+        self.active.iter().map(|index| of(&self.schedule.0[*index].2)).max().unwrap_or(0)
     }
 
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {

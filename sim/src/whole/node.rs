@@ -10,7 +10,7 @@ use quorate_membership::{
     ClusterIdentity, GroupId, Incarnation, Member, NodeId, Stalls, StallsNoticed, Time, Timing,
 };
 use quorate_protocols::{
-    Group, Order, Presence, PresenceEffect, Ticket,
+    Group, GroupConfig, Input, Presence, PresenceEffect, Ticket,
     bus::{
         Bindings, BoundGroup, BusBreach, Cursor, LinkId, PublisherId, Router, RouterEffect, SubscriptionId,
         Want,
@@ -19,12 +19,14 @@ use quorate_protocols::{
 use rand::RngExt;
 
 use super::{
-    CARRIERS, World,
+    World,
+    binding::NAMES,
+    groups,
     network::{Mailbox, What},
     publication::Submitted,
     session::Session,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, replica::Replica};
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -36,7 +38,9 @@ pub(super) struct Node {
     pub(super) died: Option<Time>,
     /// How many faults make it stand still.
     pub(super) pauses: u32,
-    /// What reached it while it stood still.
+    /// The longest time between two of its turns, in milliseconds, while others take the machine.
+    pub(super) busy: Option<u32>,
+    /// What reached it while it stood still, or since its last turn.
     pub(super) waiting: Vec<What>,
 }
 
@@ -82,6 +86,9 @@ pub(super) struct Parts {
     wanted_links: BTreeSet<NodeId>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Want>,
     pub(super) tickets: BTreeMap<(GroupId, Ticket), Submitted>,
+    /// Requests to groups whose answers are still collected.
+    pub(super) asked: BTreeSet<(GroupId, Ticket)>,
+    pub(super) replicas: BTreeMap<GroupId, Replica>,
     /// The wakes last asked for.
     pub(super) group_wakes: BTreeMap<GroupId, Time>,
     pub(super) detector_wake: Option<Time>,
@@ -131,8 +138,10 @@ impl World {
         let (now, died) = (clock.read(self.now), before.as_ref().and_then(|node| node.died));
         let lives = before.as_ref().map_or(0, |node| node.life.incarnation.get());
         let life = Member::new(node, Incarnation::new(lives + 1));
-        let carries = node.get() <= CARRIERS;
-        let declared = (1..=CARRIERS).map(NodeId::new).filter(|it| carries && *it != node).collect();
+        let mine = |config: &&GroupConfig| groups::parties(config).any(|it| it == node);
+        let configs: Vec<&GroupConfig> = self.configs.iter().filter(mine).collect();
+        let declared: BTreeSet<NodeId> = configs.iter().flat_map(|config| groups::parties(config)).collect();
+        let declared = declared.into_iter().filter(|it| *it != node).collect();
         let identity = ClusterIdentity::new(life, address(node));
         let mut effects = Vec::new();
         let presence =
@@ -140,8 +149,7 @@ impl World {
         let breach = self.breach;
         let router = Router::new(life).expect("a node has an inbox").with_breach(breach);
         let inbox = format!("_inbox.{}.{}.>", life.node, life.incarnation);
-        let configs = self.configs.iter().filter(|_| carries);
-        let groups = configs.map(|config| (config.group, Group::new(config.clone(), life, now)));
+        let groups = configs.iter().map(|config| (config.group, Group::new((*config).clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
         let bound = groups.keys().filter(|group| self.is_bound(**group));
         let bound = bound.map(|group| (*group, Bound::new(life, 0, breach)));
@@ -159,6 +167,8 @@ impl World {
             wanted_links: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            replicas: BTreeMap::new(),
             group_wakes: BTreeMap::new(),
             detector_wake: None,
             stalls: Stalls::new(Timing::DEFAULT),
@@ -167,8 +177,9 @@ impl World {
             signs: BTreeMap::new(),
             inbox: Want { pattern: inbox.parse().expect("a pattern"), queue: None },
         };
-        let (pauses, waiting) = before.map(|node| (node.pauses, node.waiting)).unwrap_or_default();
-        self.nodes.insert(node, Node { life, parts: Some(parts), clock, died, pauses, waiting });
+        let (pauses, busy, waiting) =
+            before.map(|node| (node.pauses, node.busy, node.waiting)).unwrap_or_default();
+        self.nodes.insert(node, Node { life, parts: Some(parts), clock, died, pauses, busy, waiting });
         self.perform_presence(life, effects);
         let groups: Vec<GroupId> =
             self.nodes[&node].parts.iter().flat_map(|it| it.groups.keys().copied()).collect();
@@ -197,10 +208,14 @@ impl World {
     pub(super) fn resume(&mut self, node: NodeId) {
         let Some(node) = self.nodes.get_mut(&node) else { return };
         node.pauses -= 1;
-        if node.pauses > 0 {
+        if node.pauses > 0 || node.busy.is_some() {
             return;
         }
-        let mut waiting = std::mem::take(&mut node.waiting);
+        let waiting = std::mem::take(&mut node.waiting);
+        self.take_all(waiting);
+    }
+
+    fn take_all(&mut self, mut waiting: Vec<What>) {
         let mut turns: BTreeMap<Mailbox, u64> = BTreeMap::new();
         waiting.sort_by_cached_key(|what| *turns.entry(what.mailbox()).or_insert_with(|| self.rng.random()));
         for what in waiting {
@@ -208,9 +223,24 @@ impl World {
         }
     }
 
-    /// Only what is uniform has a position that stays its own.
+    /// A process takes in what has reached it since its last turn, timers first.
+    pub(super) fn turn(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let busy = node.busy.take();
+        if node.pauses == 0 {
+            let (timers, rest) = std::mem::take(&mut node.waiting).into_iter().partition(What::is_timer);
+            self.take_all(timers);
+            self.take_all(rest);
+        }
+        if let (Some(millis), Some(node)) = (busy, self.nodes.get_mut(&id)) {
+            node.busy = busy;
+            self.soon(0..u64::from(millis) * 1000, What::Turn(id));
+        }
+    }
+
+    /// The groups with names have bound subjects.
     pub(super) fn is_bound(&self, group: GroupId) -> bool {
-        self.configs.iter().any(|config| config.group == group && config.order == Order::Uniform)
+        self.configs.iter().position(|config| config.group == group).is_some_and(|it| it < NAMES.len())
     }
 
     pub(super) fn happen(&mut self, what: What) {
@@ -219,6 +249,8 @@ impl World {
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
             What::Heal(number) => return self.heal(*number),
+            What::Turn(node) if self.nodes[node].busy.is_some() => return self.turn(*node),
+            What::Turn(_) => return, // it had its last one when that was over
             What::Client(index) => return self.step_client(*index),
             What::Tell { client, session, tell } => return self.on_tell(*client, *session, *tell),
             What::Application(node) => (*node, None),
@@ -241,13 +273,15 @@ impl World {
             | What::Settle(life, _)
             | What::AskMarks(life, _)
             | What::GiveUp(life, _)
+            | What::Reply { by: life, .. }
+            | What::Snapshot { by: life, .. }
             | What::Answer { by: life, .. } => (life.node, Some(*life)),
         };
         let Some(node) = self.nodes.get_mut(&at.0) else { return };
         if at.1.is_some_and(|life| life != node.life) {
             return; // it was for a former life
         }
-        if node.pauses > 0 {
+        if node.pauses > 0 || node.busy.is_some() {
             node.waiting.push(what);
             return;
         }
@@ -281,7 +315,13 @@ impl World {
                 self.bindings(life, |it, out| it.on_unlink(peer.node, LinkId::new(session), out));
             }
             What::GroupWake(_, group, at) if parts.group_wakes.get(&group) == Some(&at) => {
-                self.feed(life, group, vec![quorate_protocols::Input::Wake]);
+                self.feed(life, group, vec![Input::Wake]);
+            }
+            What::Reply { group, request, payload, .. } => {
+                self.feed(life, group, vec![Input::Answer { request, payload }]);
+            }
+            What::Snapshot { group, view, state, .. } => {
+                self.feed(life, group, vec![Input::Snapshot { view, state }]);
             }
             What::DetectorWake(_, at) if parts.detector_wake == Some(at) && at <= now => {
                 parts.stalls.expect(now, None);

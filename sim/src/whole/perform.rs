@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_membership::{GroupId, Member, Time};
+use quorate_membership::{Change, GroupId, Member, Time};
 use quorate_protocols::{
     Effect, Event, Fate, Input, PresenceEffect,
     bus::{LinkId, RouterEffect},
@@ -13,6 +13,7 @@ use super::{
     network::{Datagram, Frame, What},
     publication::stamp_of,
 };
+use crate::sending::ticket_of;
 
 impl World {
     pub(super) fn perform_presence(&mut self, life: Member, effects: Vec<PresenceEffect>) {
@@ -128,11 +129,15 @@ impl World {
             self.queue_before_stall && inputs.iter().any(|input| matches!(input, Input::Received { .. }));
         let stalled = (!late && parts.stalls.stood_still(now, noticed)).then_some(Input::Stalled);
         for input in stalled.into_iter().chain(inputs) {
-            let ticket = if let Input::Submit { ticket, .. } = &input { Some(*ticket) } else { None };
+            let ticket = ticket_of(&input);
             // Frames of earlier lives are refused here, as they must be.
             if let Err(refusal) = group.handle(now, input, &mut effects) {
                 checker.on_refusal(life, &refusal);
-                refused.extend(ticket.and_then(|ticket| parts.tickets.remove(&(id, ticket))));
+                let Some(ticket) = ticket else { continue };
+                refused.extend(parts.tickets.remove(&(id, ticket)));
+                if parts.asked.remove(&(id, ticket)) {
+                    checker.letters.on_collected(life, ticket);
+                }
             }
         }
         group.flush(now, &mut effects);
@@ -166,6 +171,14 @@ impl World {
                     }
                 }
             }
+            Effect::Answer { ticket, from, payload } => {
+                self.tally.letters += 1;
+                checker.letters.on_answer(life, ticket, from, &payload);
+            }
+            Effect::Collected { ticket, .. } => {
+                parts.asked.remove(&(id, ticket));
+                checker.letters.on_collected(life, ticket);
+            }
             Effect::Deliver(event) => self.observe(life, id, event),
             _ => {}
         }
@@ -178,7 +191,10 @@ impl World {
             Event::View(view) => {
                 checker.on_view(now, life, &view);
                 self.say(|| format!("{life} enters {view} of {id:?} {:?}", view.changes));
+                let slow = view.changes.iter().filter(|(_, why)| *why == Change::TooSlow);
+                self.tally.too_slow += slow.count() as u64;
                 self.note(view.id.epoch ^ life.node.get() << 32);
+                self.enter_with_state(life, id, &view);
                 self.on_bound_view(life, id, &view);
             }
             Event::Message { view, sender, seq, index, uniform, head, payload, .. } => {
@@ -186,8 +202,27 @@ impl World {
                 checker.on_mark(life, uniform, &payload);
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
+                self.apply(life, id, &payload);
                 self.on_delivered(life, id, sender, stamp_of(&head), &payload);
             }
+            Event::Direct { view, from, payload } => {
+                self.tally.letters += 1;
+                checker.letters.on_letter(life, view, from, &payload);
+            }
+            Event::Request { view, request, place, payload } => {
+                match place {
+                    Some((seq, index)) => {
+                        checker.on_message(exact, life, view, (request.asker, seq, index), &payload);
+                        self.apply(life, id, &payload);
+                    }
+                    None => checker.letters.on_letter(life, view, request.asker, &payload),
+                }
+                self.answer_later(life, id, request, payload);
+            }
+            Event::Transitional { closes, members } => checker.on_transitional(life, closes, members),
+            Event::Merged { .. } => self.tally.merges += 1,
+            Event::TakeSnapshot { view, .. } => self.take_snapshot(life, id, view),
+            Event::Restore(restore) => self.restore(life, id, restore),
             outside @ (Event::Removed { .. } | Event::LineageLost | Event::Left) => {
                 checker.on_outside(life);
                 self.say(|| format!("{life} is outside {id:?}"));

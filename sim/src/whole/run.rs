@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_membership::{NodeId, Time};
+use quorate_membership::{NodeId, Time, agreement::Breach};
 use quorate_protocols::bus::BusBreach;
 use rand::{SeedableRng, rngs::SmallRng};
 
@@ -16,8 +16,10 @@ pub struct WholeSettings {
     pub seed: u64,
     /// How long faults go on, in simulated time.
     pub faults_for: Duration,
-    /// A rule to break on purpose.
+    /// A rule of the bus to break on purpose.
     pub breach: Option<BusBreach>,
+    /// A rule of groups to break on purpose.
+    pub group_breach: Option<Breach>,
     /// Groups take in what queued up during a stall before they hear that there was one, on purpose.
     pub queue_before_stall: bool,
     /// Print views, faults and what the nodes notice.
@@ -28,7 +30,7 @@ impl WholeSettings {
     /// Six nodes under faults for 20 simulated seconds.
     pub const fn new(seed: u64) -> Self {
         let faults_for = Duration::from_secs(20);
-        Self { seed, faults_for, breach: None, queue_before_stall: false, trace: false }
+        Self { seed, faults_for, breach: None, group_breach: None, queue_before_stall: false, trace: false }
     }
 
     /// The faults that the seed decides, of the kinds that concern whole nodes and their links.
@@ -45,10 +47,12 @@ impl WholeSettings {
                     | Fault::Cut(..)
                     | Fault::Partition(_)
                     | Fault::Loss(_)
+                    | Fault::Late(_)
                     | Fault::SlowClock(..)
                     | Fault::Aimed(_)
             )
         });
+        schedule.slow_down(&mut SmallRng::seed_from_u64(self.seed ^ 0x510), &nodes, self.faults_for);
         let carriers = &nodes[..CARRIERS as usize];
         schedule.depart(&mut SmallRng::seed_from_u64(self.seed ^ 0x1ea7e), carriers, self.faults_for);
         let clients: Vec<NodeId> = (0..CLIENTS).map(client_node).collect();
@@ -91,9 +95,10 @@ pub fn run_whole(settings: &WholeSettings, schedule: &Schedule) -> WholeOutcome 
     WholeOutcome { violation, at: world.now, tally }
 }
 
-/// Runs on until nothing is left to do, for at most 30 seconds; says what is left then.
+/// Runs on until nothing is left to do, for at most a minute, since those that were too slow come back late;
+/// says what is left then.
 fn await_none(world: &mut World, left: impl Fn(&World) -> Option<String>) -> Option<String> {
-    for _ in 0..60 {
+    for _ in 0..120 {
         world.run_until(world.now + Duration::from_millis(500));
         if left(world).is_none() || world.violation().is_some() {
             return None;

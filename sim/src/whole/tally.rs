@@ -9,6 +9,14 @@ pub struct WholeTally {
     pub submitted: u64,
     /// Messages that groups delivered, counted at each member.
     pub delivered: u64,
+    /// Messages to one member, and answers to requests of groups.
+    pub letters: u64,
+    /// Newcomers that got a group's state.
+    pub restored: u64,
+    /// How often members of two sides came together.
+    pub merges: u64,
+    /// How often a member saw another, or itself, held for too slow.
+    pub too_slow: u64,
     /// Messages that the bus handed to subscribers.
     pub handed: u64,
     /// Messages of which a reader was told that it missed them.
@@ -53,6 +61,10 @@ impl AddAssign for WholeTally {
         let Self {
             submitted,
             delivered,
+            letters,
+            restored,
+            merges,
+            too_slow,
             handed,
             missed,
             acknowledged,
@@ -74,6 +86,10 @@ impl AddAssign for WholeTally {
         } = other;
         self.submitted += submitted;
         self.delivered += delivered;
+        self.letters += letters;
+        self.restored += restored;
+        self.merges += merges;
+        self.too_slow += too_slow;
         self.handed += handed;
         self.missed += missed;
         self.acknowledged += acknowledged;
@@ -100,6 +116,10 @@ impl fmt::Display for WholeTally {
         let Self {
             submitted,
             delivered,
+            letters,
+            restored,
+            merges,
+            too_slow,
             handed,
             missed,
             acknowledged,
@@ -120,7 +140,8 @@ impl fmt::Display for WholeTally {
         } = self;
         writeln!(
             f,
-            "{submitted} messages multicast and {delivered} deliveries, {handed} handed out by the bus"
+            "{submitted} messages sent in groups and {delivered} deliveries, {letters} letters and answers, {restored} states \
+             handed over, {merges} merges, {too_slow} times too slow; {handed} handed out by the bus"
         )?;
         writeln!(
             f,

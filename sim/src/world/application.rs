@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_membership::NodeId;
-use quorate_protocols::{Audience, Collect, Group, Input, Ticket};
-use rand::{RngExt, seq::IndexedRandom};
+use quorate_protocols::{Group, Input, Ticket};
+use rand::RngExt;
 
 use super::{World, what::What};
+use crate::sending::Sending;
 
 impl World {
     /// Multicasts what was lost, or one new message.
@@ -47,26 +48,13 @@ impl World {
             let mut payload = self.tally.submitted.to_be_bytes().to_vec();
             payload.resize(payload.len().max(self.message_bytes_min), 0);
             let payload = Bytes::from(payload);
-            let kind = self.rng.random_range(0..20);
             let members = state.group.as_ref().and_then(Group::view).map_or(&[][..], |view| &view.members);
-            let to = members.choose(&mut self.rng).copied();
-            let letter = to.filter(|_| kind < 4);
-            match letter {
-                Some(to) => self.checker.letters.on_send(state.life, to, payload.clone()),
-                None => self.checker.on_submit(state.life, payload.clone()),
-            }
+            let sending = Sending::draw(&mut self.rng, members, count);
             state.tickets.insert(ticket, payload.clone());
-            if let 3..5 = kind {
+            if sending.asks() {
                 state.asked.insert(ticket);
-                self.checker.letters.on_ask(state.life, ticket, payload.clone());
-                let to = letter.map_or(Audience::Group, Audience::One);
-                let collect = [Collect::First, Collect::Majority, Collect::All][count % 3];
-                inputs.push(Input::Ask { ticket, to, payload, collect });
-            } else if let Some(to) = letter {
-                inputs.push(Input::SendTo { ticket, to, payload });
-            } else {
-                inputs.push(Input::Submit { ticket, head: Bytes::new(), payload });
             }
+            inputs.push(sending.into_input(&mut self.checker, state.life, ticket, payload));
         }
         self.feed(node, inputs);
     }

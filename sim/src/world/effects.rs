@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_membership::{DetectorEffect, Member, NodeId, Time};
+use quorate_membership::{DetectorEffect, Member, NodeId, Time, View, ViewId};
 use quorate_protocols::{Body, Effect, Event, Fate, Input};
 use rand::RngExt;
 
@@ -84,12 +84,15 @@ impl World {
                 let now = self.exact(life.node);
                 self.checker.on_message(now, life, view, (sender, seq, index), &payload);
                 self.checker.on_mark(life, uniform, &payload);
-                self.apply(life, &payload);
+                self.apply(life.node, &payload);
             }
             Event::Transitional { closes, members } => self.checker.on_transitional(life, closes, members),
             Event::Merged { .. } => self.tally.merges += 1,
             Event::TakeSnapshot { view, .. } => self.take_snapshot(life, view),
-            Event::Restore(restore) => self.restore(life, restore),
+            Event::Restore(restore) => {
+                let node = self.nodes.get_mut(&life.node);
+                self.tally.restored += u64::from(node.is_some_and(|node| node.replica.restore(restore)));
+            }
             Event::Direct { view, from, payload } => {
                 self.tally.letters += 1;
                 self.checker.letters.on_letter(life, view, from, &payload);
@@ -100,7 +103,7 @@ impl World {
                         let now = self.exact(life.node);
                         let name = (request.asker, seq, index);
                         self.checker.on_message(now, life, view, name, &payload);
-                        self.apply(life, &payload);
+                        self.apply(life.node, &payload);
                     }
                     None => self.checker.letters.on_letter(life, view, request.asker, &payload),
                 }
@@ -109,6 +112,32 @@ impl World {
             }
             Event::Removed { .. } | Event::LineageLost | Event::Left => self.checker.on_outside(life),
             _ => {}
+        }
+    }
+
+    fn apply(&mut self, node: NodeId, payload: &[u8]) {
+        let ordered = self.config.order.is_total();
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.replica.apply(payload, ordered);
+        }
+    }
+
+    /// A view begins at a member.
+    fn enter_with_state(&mut self, life: Member, view: &View) {
+        let Some(node) = self.nodes.get_mut(&life.node) else { return };
+        let state = node.replica.enter(life, view);
+        if self.config.state_transfer {
+            self.checker.on_state(life, view, state);
+        }
+    }
+
+    /// The state of now is handed over a little later.
+    fn take_snapshot(&mut self, life: Member, view: ViewId) {
+        let node = self.nodes.get(&life.node);
+        let state = node.and_then(|node| node.replica.snapshot(self.state_bytes_min));
+        let pause = Duration::from_micros(self.rng.random_range(0..30_000));
+        if let Some(state) = state {
+            self.at(pause, What::Snapshot { by: life, view, state });
         }
     }
 

@@ -6,7 +6,6 @@ mod faults;
 mod lanes;
 mod network;
 mod node;
-mod state;
 mod strike;
 mod tally;
 mod what;
@@ -21,11 +20,13 @@ use quorate_membership::{Detector, Incarnation, Member, NodeId, Time, agreement:
 use quorate_protocols::{Effects, Group, GroupConfig, Input};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use crate::{Checker, History, Schedule, armed::Armed, clock::Clock, queue::Queue};
+use crate::{
+    Checker, History, Schedule, armed::Armed, clock::Clock, queue::Queue, replica::Replica,
+    sending::ticket_of,
+};
 pub use lanes::Rates;
 use lanes::{Lane, Lanes};
 use node::Node;
-pub(crate) use state::State;
 pub use tally::Tally;
 use what::What;
 
@@ -240,8 +241,7 @@ impl World {
             waiting: before.map(|n| n.waiting).unwrap_or_default(),
             tickets: BTreeMap::new(),
             asked: BTreeSet::new(),
-            state: None,
-            filling: Vec::new(),
+            replica: Replica::default(),
             wake: None,
             look: None,
             died: None,
@@ -342,12 +342,7 @@ impl World {
         let mut effects = Effects::new();
         let mut refused = Vec::new();
         for input in inputs {
-            let ticket = match &input {
-                Input::Submit { ticket, .. } | Input::SendTo { ticket, .. } | Input::Ask { ticket, .. } => {
-                    Some(*ticket)
-                }
-                _ => None,
-            };
+            let ticket = ticket_of(&input);
             // Frames of earlier lives are refused here, as they must be.
             if let Err(refusal) = group.handle(now, input, &mut effects) {
                 self.checker.on_refusal(state.life, &refusal);

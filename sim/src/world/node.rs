@@ -6,8 +6,8 @@ use bytes::Bytes;
 use quorate_membership::{Detector, Member, Time};
 use quorate_protocols::{Group, Ticket};
 
-use super::{state::State, what::What};
-use crate::clock::Clock;
+use super::what::What;
+use crate::{clock::Clock, replica::Replica};
 
 /// A node of the simulated cluster.
 #[derive(Debug)]
@@ -32,10 +32,7 @@ pub(super) struct Node {
     /// What the group and the detector asked to be woken at, by the node's own clock.
     pub(super) wake: Option<Time>,
     pub(super) look: Option<Time>,
-    /// What the messages delivered so far add up to; `None` while a newcomer has not got it.
-    pub(super) state: Option<State>,
-    /// The part of a state that has come.
-    pub(super) filling: Vec<u8>,
+    pub(super) replica: Replica,
     /// When the process last died.
     pub(super) died: Option<Time>,
 }

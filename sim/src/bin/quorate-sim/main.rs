@@ -47,7 +47,7 @@ enum Part {
         #[arg(long, default_value_t = 3.0, value_parser = percent)]
         loss: f64,
     },
-    /// Whole nodes: cluster membership, four groups and the bus on each, under faults.
+    /// Whole nodes: cluster membership, groups of all kinds and the bus on each, under faults.
     Nodes {
         #[command(flatten)]
         range: Range,
