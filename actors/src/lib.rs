@@ -12,6 +12,7 @@ mod node;
 mod queue;
 mod room;
 mod sessions;
+mod start;
 mod wire;
 
 pub use config::{GroupSettings, GroupSpec, Life, LifeError, NodeConfig, NodeSettings, SettingsError};
@@ -20,8 +21,8 @@ pub use node::{JoinError, Node, PeerStatus, RoundTripError, StartError, Status, 
 pub use client::{Client, ClientConfig, ClientError, ClientSettings};
 
 pub use group::{
-    Answers, Behind, Ended, EventOptions, Group, GroupEvent, GroupEvents, GroupState, GroupStatus, SendError,
-    Sent, SnapshotError, SnapshotRequest, StateOptions, Stopped, ViewRecord, Wait,
+    Answers, Behind, Ended, EventOptions, Group, GroupEvent, GroupEvents, GroupState, GroupStatus,
+    MemberFrontier, SendError, Sent, SnapshotError, SnapshotRequest, StateOptions, Stopped, ViewRecord, Wait,
 };
 
 pub use bus::{

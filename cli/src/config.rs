@@ -19,7 +19,7 @@ const EXAMPLE: &str = r#"listen = "127.0.0.1:4610"      # where other nodes and 
 credentials = "certs/n1"       # a folder that `quorate cert issue` made
 seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through them
 data = "data/n1"               # what must outlive the process
-metrics = "127.0.0.1:9100"     # where Prometheus finds the figures of the node, at /metrics
+metrics = "127.0.0.1:9100"     # a page for browsers, and figures for Prometheus at /metrics
 detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
 
 [[groups]]                     # a group that this node founds or joins at once

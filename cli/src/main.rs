@@ -11,6 +11,7 @@ mod input;
 mod local;
 mod metrics;
 mod output;
+mod page;
 mod profile;
 mod progress;
 mod serving;

@@ -1,16 +1,16 @@
-//! The figures of this process, for Prometheus.
+//! What this process shows over HTTP: figures for Prometheus, and a page for browsers.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -18,7 +18,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::address::AddressError;
+use crate::{
+    address::AddressError,
+    page::{PAGE, Watched},
+};
 
 /// Bytes of a request's head; a scraper needs a few hundred.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -41,17 +44,25 @@ pub(crate) enum MetricsError {
     Collect(#[source] BuildError),
 }
 
-/// Collects the figures of this process from now on, and serves them at `/metrics` of an address;
-/// returns the address with its port. Once per process, before anything that is to be counted.
+/// What is shown.
+#[derive(Clone)]
+struct Shown {
+    figures: PrometheusHandle,
+    nodes: Watched,
+}
+
+/// Collects the figures of this process from now on, and serves them at `/metrics` of an address, beside a
+/// page about these nodes at `/`; returns the address with its port. Once per process, before anything
+/// that is to be counted.
 ///
 /// # Errors
 /// [`MetricsError`]; then nothing is collected or served.
-pub(crate) async fn serve(addr: SocketAddr) -> Result<SocketAddr, MetricsError> {
+pub(crate) async fn serve(addr: SocketAddr, nodes: Watched) -> Result<SocketAddr, MetricsError> {
     let unusable = |error| MetricsError::Address(AddressError::new(addr, error));
     let listener = TcpListener::bind(addr).await.map_err(unusable)?;
     let bound = listener.local_addr().map_err(unusable)?;
     let figures = PrometheusBuilder::new().install_recorder().map_err(MetricsError::Collect)?;
-    actix::spawn(accept(listener, move || figures.render()));
+    actix::spawn(accept(listener, Shown { figures, nodes }));
     Ok(bound)
 }
 
@@ -60,14 +71,19 @@ pub(crate) fn url(addr: SocketAddr) -> String {
     format!("http://{addr}/metrics")
 }
 
-async fn accept(listener: TcpListener, render: impl Fn() -> String + Clone + 'static) {
+/// The page for browsers beside the figures.
+pub(crate) fn page(figures: &str) -> &str {
+    figures.strip_suffix("metrics").unwrap_or(figures)
+}
+
+async fn accept(listener: TcpListener, shown: Shown) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let render = render.clone();
+                let shown = shown.clone();
                 actix::spawn(async move {
-                    answer(stream, render).await;
+                    answer(stream, &shown).await;
                     drop(slot);
                 });
             }
@@ -81,10 +97,9 @@ async fn accept(listener: TcpListener, render: impl Fn() -> String + Clone + 'st
 
 /// Answers the one request of a connection, and ends it; after a bounded time in any case, so that
 /// one that is left open holds up nobody.
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, render: impl Fn() -> String) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = response(request.method(), request.uri().path(), &render);
-        std::future::ready(Ok::<_, Infallible>(response))
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, shown: &Shown) {
+    let service = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(response(request.method(), request.uri().path(), shown).await)
     });
     let mut server = http1::Builder::new();
     let serving =
@@ -96,19 +111,33 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, render: impl Fn() -
     }
 }
 
-fn response(method: &Method, path: &str, render: impl Fn() -> String) -> Response<String> {
-    let (status, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, render()),
-        (&Method::GET | &Method::HEAD, _) => {
-            (StatusCode::NOT_FOUND, "the figures are at /metrics\n".to_owned())
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The page has its script and its style in itself, and asks its own node alone.
+const POLICY: &str =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+
+async fn response(method: &Method, path: &str, shown: &Shown) -> Response<String> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let (status, kind, body) = match path {
+        _ if !reads => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are served\n".to_owned()),
+        "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
+        "/metrics" => (StatusCode::OK, TEXT, shown.figures.render()),
+        "/status" => match shown.nodes.look().await {
+            Ok(json) => (StatusCode::OK, "application/json", json),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        },
+        _ => {
+            let there = "the figures are at /metrics, a page for browsers is at /\n".to_owned();
+            (StatusCode::NOT_FOUND, TEXT, there)
         }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served\n".to_owned()),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !reads {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
@@ -125,11 +154,14 @@ mod tests {
 
     /// What the page answers to these bytes until it ends the connection.
     async fn answered(request: &[u8]) -> String {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || metrics::counter!("figures").increment(7));
+        let shown = Shown { figures: recorder.handle(), nodes: Watched::default() };
         let (mut client, server) = duplex(64 << 10);
         client.write_all(request).await.unwrap();
         let mut text = String::new();
         let reading = client.read_to_string(&mut text);
-        let ((), read) = tokio::join!(answer(server, || "figures\n".to_owned()), reading);
+        let ((), read) = tokio::join!(answer(server, &shown), reading);
         read.expect("the connection is ended in order");
         text
     }
@@ -140,16 +172,28 @@ mod tests {
             ("GET /metrics HTTP/1.1\r\n\r\n", "200"),
             ("GET /metrics?x=1 HTTP/1.1\r\nHost: here\r\n\r\n", "200"),
             ("GET /metrics HTTP/1.0\r\n\r\n", "200"),
-            ("GET / HTTP/1.1\r\n\r\n", "404"),
+            ("GET /metric HTTP/1.1\r\n\r\n", "404"),
+            ("GET /../metrics HTTP/1.1\r\n\r\n", "404"),
             ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
         ] {
             let text = answered(request.as_bytes()).await;
             let head = text.split("\r\n").next().unwrap();
             assert_eq!(head.split(' ').nth(1), Some(status), "{request:?}: {text}");
-            assert_eq!(text.ends_with("\r\n\r\nfigures\n"), status == "200", "{request:?}: {text}");
+            assert_eq!(text.contains("\nfigures 7\n"), status == "200", "{request:?}: {text}");
         }
         let head = answered(b"HEAD /metrics HTTP/1.1\r\n\r\n").await;
         assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn browsers_get_a_page_that_needs_nothing_from_elsewhere() {
+        let page = answered(b"GET / HTTP/1.1\r\n\r\n").await;
+        assert!(page.contains("content-type: text/html") && page.ends_with("</html>\n"), "{page}");
+        for elsewhere in ["src=", "href=", "@import", "url("] {
+            assert!(!page.contains(elsewhere), "{elsewhere}");
+        }
+        let nobody = answered(b"GET /status HTTP/1.1\r\n\r\n").await;
+        assert!(nobody.ends_with("\"nodes\":[]}"), "{nobody}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -178,7 +222,7 @@ mod tests {
     async fn an_address_in_use_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = taken.local_addr().unwrap();
-        let refused = serve(addr).await.unwrap_err();
+        let refused = serve(addr, Watched::default()).await.unwrap_err();
         assert!(matches!(refused, MetricsError::Address(_)));
         assert!(refused.to_string().starts_with(&format!("metrics: {addr} is in use: ")), "{refused}");
     }

@@ -11,7 +11,9 @@ use quorate::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Failure, config::NodeFile, credentials, failure::one_line, metrics, output::complain, span};
+use crate::{
+    Failure, config::NodeFile, credentials, failure::one_line, metrics, output::complain, page::Watched, span,
+};
 
 /// Things to tell that may wait to be printed.
 const NEWS_MAX: usize = 1024;
@@ -70,7 +72,9 @@ impl std::fmt::Display for News {
         match self {
             Self::Serving { node, cluster, addr, metrics } => {
                 write!(f, "{node} of cluster {cluster} serves {addr}")?;
-                metrics.as_ref().map_or(Ok(()), |url| write!(f, "; figures at {url}"))
+                metrics
+                    .as_ref()
+                    .map_or(Ok(()), |url| write!(f, "; page at {}, figures at {url}", metrics::page(url)))
             }
             Self::Credentials { node, valid_days, revoked } => {
                 write!(f, "{node}: credentials read again: valid for {valid_days} days, {revoked} revoked ")?;
@@ -127,15 +131,15 @@ impl Reloading {
     }
 }
 
-/// Starts a node over QUIC on the current arbiter, as its configuration says.
-pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
+/// Starts a node over QUIC on the current arbiter, as its configuration says, and has it shown.
+pub(crate) async fn serve(file: &NodeFile, watched: &Watched) -> Result<Served, Failure> {
     let files = CredentialFiles::of_node(&file.credentials);
     let credentials = credentials::of_node(&file.credentials)?;
     credentials.check(SystemTime::now())?;
     let identity = credentials.identity().clone();
     let config = file.config(&identity)?;
     let metrics = match file.metrics {
-        Some(addr) => Some(metrics::url(metrics::serve(addr).await?)),
+        Some(addr) => Some(metrics::url(metrics::serve(addr, watched.clone()).await?)),
         None => None,
     };
     let life = config.begin_life()?;
@@ -156,6 +160,7 @@ pub(crate) async fn serve(file: &NodeFile) -> Result<Served, Failure> {
         metrics,
     };
     let node = Node::start(config, life, transport).await?;
+    watched.add(node.clone());
     // The channel is empty and its reader is returned below.
     let _ = tell.send(serving).await;
     for name in groups {

@@ -122,6 +122,7 @@ fn the_figures_are_served_for_prometheus() {
     let lines = up.wait_for("ready in ");
     let url = lines.iter().find_map(|line| line.strip_prefix("figures at http://")).expect("it says where");
     let addr = url.strip_suffix("/metrics").unwrap();
+    assert!(lines.contains(&format!("page at http://{addr}/")), "{lines:?}");
     let before = get(addr, "/metrics");
     assert!(before.starts_with("HTTP/1.1 200 OK\r\n"), "{before}");
     place.ok("pub log.app hello");
@@ -133,7 +134,47 @@ fn the_figures_are_served_for_prometheus() {
         assert!((figure(&after, three) - 3.0).abs() < 0.1, "{three}: {after}");
     }
     assert!(figure(&after, "quorate_frame_bytes_sent_total") > 0.0, "{after}");
-    assert!(get(addr, "/").starts_with("HTTP/1.1 404 "));
+    assert!(get(addr, "/nothing").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn what_a_node_logs_says_which_node_it_is() {
+    let place = Place::new();
+    let up = place.start("up --port 0 --log quorate=info");
+    // Each line bears the life of its node, also of what a link's own task says.
+    for node in ["node{id=n1.", "node{id=n2.", "node{id=n3."] {
+        let line = up.wait_for_error(node);
+        assert!(line.contains(" INFO ") || line.contains(" WARN "), "{line}");
+    }
+}
+
+#[test]
+fn browsers_find_a_page_and_it_what_all_nodes_see() {
+    let place = Place::new();
+    let up = place.start("up --port 0 --metrics 127.0.0.1:0");
+    let lines = up.wait_for("ready in ");
+    let url = lines.iter().find_map(|line| line.strip_prefix("page at http://")).expect("it says where");
+    let addr = url.strip_suffix('/').unwrap();
+    let page = get(addr, "/");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("fetch(\"status\""), "{page}");
+    place.ok("pub log.app hello");
+    let answer = get(addr, "/status");
+    let picture = json(answer.lines().last().unwrap());
+    let nodes = picture["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3, "{picture}");
+    for node in nodes {
+        assert_eq!(node["peers"].as_array().unwrap().len(), 2, "{node}");
+        let group = &node["groups"][0];
+        assert_eq!((&group["name"], &group["order"]), (&"log".into(), &"uniform".into()), "{group}");
+        let frontiers = group["frontiers"].as_array().unwrap();
+        assert_eq!(frontiers.len(), 3, "{group}");
+        // At least the member that sent it has it.
+        assert!(frontiers.iter().any(|it| it["received_frames"].as_u64() > Some(0)), "{group}");
+        let founding = &node["views"]["log"][0];
+        assert_eq!(founding["changes"].as_array().unwrap().len(), 3, "{founding}");
+        assert!(founding["installed_unix_ms"].as_u64() > Some(1_700_000_000_000), "{founding}");
+        assert_eq!(node["why"]["log"].as_array().map(Vec::len), Some(0), "{node}");
+    }
 }
 
 #[test]
@@ -154,7 +195,7 @@ fn each_process_serves_figures_of_its_own_and_a_port_in_use_is_named() {
     drop((taken, socket));
     let mut node = place.start("node");
     let line = node.line();
-    assert!(line.ends_with(&format!("; figures at http://{addr}/metrics")), "{line}");
+    assert!(line.ends_with(&format!("; page at http://{addr}/, figures at http://{addr}/metrics")), "{line}");
     assert!(get(&addr.to_string(), "/metrics").starts_with("HTTP/1.1 200 OK\r\n"));
     node.signal("INT");
     assert_eq!(node.code(), 0);

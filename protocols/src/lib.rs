@@ -16,8 +16,8 @@ pub mod bus;
 
 pub use direct::{Purpose, RequestId};
 pub use group::{
-    Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Group, GroupConfig, Input,
-    Legacy, Message, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait,
+    Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Frontier, Group, GroupConfig,
+    Input, Legacy, Message, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait,
     WedgeReason,
 };
 pub use order::Order;

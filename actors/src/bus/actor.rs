@@ -22,6 +22,7 @@ use crate::{
     node::Canary,
     room::Held,
     sessions::Sessions,
+    start::spawn,
     wire::{BUS_LANE, Malformed},
 };
 
@@ -149,7 +150,7 @@ impl BusActor {
                 // The message is on its way, but its publisher waits until there is room again.
                 Ok(Some(lane)) if lane.is_crowded() => {
                     let receipt = Rc::clone(&receipt);
-                    actix::spawn(async move {
+                    spawn(async move {
                         lane.eased().await;
                         drop(receipt);
                     });

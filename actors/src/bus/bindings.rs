@@ -9,6 +9,7 @@ use actix::prelude::*;
 use quorate_membership::{GroupId, NodeId};
 use quorate_protocols::bus::{BindingEffect, Bindings, Carried, LinkId, Pattern, Stamp, Subject};
 use quorate_transport::Lane;
+use tracing::Span;
 
 use super::{
     BusActor, Missed, Publish, PublishError,
@@ -21,6 +22,7 @@ use crate::{
     client::{AwaitIdle, Carriers, StopUplink, Uplink},
     config::GroupSpec,
     group::Replication,
+    start::{spawn, start_within},
     wire::UseLanes,
 };
 
@@ -122,7 +124,8 @@ impl BusActor {
         if let Some(uplink) = &served.uplink {
             return uplink.clone();
         }
-        let uplink = Uplink::for_group(group, self.mesh.clone(), self.sessions.begin(), self.timing).start();
+        let uplink = Uplink::for_group(group, self.mesh.clone(), self.sessions.begin(), self.timing);
+        let uplink = start_within(Span::current(), |_| uplink);
         served.uplink = Some(uplink.clone());
         self.tell_carriers(group);
         uplink
@@ -142,7 +145,7 @@ impl BusActor {
         served.forlorn = bound;
         uplink.do_send(Carriers(Vec::new()));
         let bus = self.addr.clone();
-        actix::spawn(async move {
+        spawn(async move {
             if let (Ok(true), Some(bus)) = (uplink.send(AwaitIdle).await, bus) {
                 bus.do_send(Idle(group));
             }
@@ -192,7 +195,7 @@ impl BusActor {
             match (wants, reads) {
                 (true, false) => {
                     for attaching in self.attach(id, Some(group)) {
-                        actix::spawn(attaching);
+                        spawn(attaching);
                     }
                 }
                 (false, true) => {

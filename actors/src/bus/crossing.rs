@@ -14,6 +14,7 @@ use super::{
 use crate::{
     client::{AwaitSettled, OwnMember},
     group::{GiveBack, PublishBound, Replication, Returned},
+    start::spawn,
 };
 
 /// Publications that wait for those that went another way.
@@ -40,7 +41,7 @@ impl BusActor {
         if let (None, Some(former), Some(bus)) = (&served.here, former, self.addr.clone()) {
             crossing.held.get_or_insert_default();
             crossing.giving_back += 1;
-            actix::spawn(async move {
+            spawn(async move {
                 // One that is stopped has nothing to give back.
                 let _ = former.send(GiveBack(bus.clone().recipient())).await;
                 bus.do_send(GivenBack(group));
@@ -63,7 +64,7 @@ impl BusActor {
             uplink.do_send(OwnMember(here.clone()));
         }
         let (bus, number) = (self.addr.clone(), crossing.number);
-        actix::spawn(async move {
+        spawn(async move {
             // One that is stopped has nothing under way either.
             let _ = uplink.send(AwaitSettled).await;
             if let Some(bus) = bus {

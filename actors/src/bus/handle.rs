@@ -19,6 +19,7 @@ use crate::{
     group::Done,
     queue::queue,
     room::{Held, Room},
+    start::spawn,
 };
 
 /// Bytes of one handle's publications that may wait to be acknowledged, those of its clones
@@ -350,7 +351,7 @@ impl Bus {
         recipient: Recipient<Delivery>,
     ) -> Result<(), SubscribeError> {
         let mut subscription = self.subscribe(pattern, options).await?;
-        actix::spawn(async move {
+        spawn(async move {
             while let Some(delivery) = subscription.next().await {
                 if recipient.send(delivery).await.is_err() {
                     break;

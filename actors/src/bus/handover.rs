@@ -9,6 +9,7 @@ use super::{BusActor, Missed, bindings::Place};
 use crate::{
     client::{HandOver, Handed},
     group::{Begins, Strays, Untail},
+    start::spawn,
 };
 
 impl BusActor {
@@ -27,21 +28,21 @@ impl BusActor {
         let former = place.clone();
         match (place, self.member(group)) {
             (Place::Away(uplink), Some(here)) => {
-                actix::spawn(async move {
+                spawn(async move {
                     let Ok(Some(from)) = here.send(Begins).await else { return };
                     let Ok(Some(handed)) = uplink.send(HandOver { reader, from }).await else { return };
                     bus.do_send(HandedOver { id, group, former, reader, handed });
                 });
             }
             (Place::Here(there), here) if here.as_ref() != Some(&there) => {
-                actix::spawn(async move {
+                spawn(async move {
                     let seen = there.send(Untail(reader)).await.ok().flatten();
                     let handed = Handed { seen, stood: true };
                     bus.do_send(HandedOver { id, group, former, reader, handed });
                 });
             }
             (Place::Here(here), _) => {
-                actix::spawn(async move {
+                spawn(async move {
                     let Ok(Some(position)) = here.send(Strays(reader)).await else { return };
                     let handed = Handed { seen: Some(position), stood: true };
                     bus.do_send(HandedOver { id, group, former, reader, handed });
@@ -78,7 +79,7 @@ impl Handler<HandedOver> for BusActor {
             None => {}
         }
         for attaching in self.attach(id, Some(group)) {
-            actix::spawn(attaching);
+            spawn(attaching);
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     group::{Covers, Resubscribe, Untail},
     queue::Feed,
+    start::spawn,
 };
 
 /// Where a reader began in a group.
@@ -119,7 +120,7 @@ impl BusActor {
         let begins = |local: &Local| local.readers.contains_key(&group) || local.attaching.contains(&group);
         if self.reads(id, group) && !self.locals.get(&id).is_some_and(begins) {
             for attaching in self.attach(id, Some(group)) {
-                actix::spawn(attaching);
+                spawn(attaching);
             }
         }
     }

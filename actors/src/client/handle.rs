@@ -12,6 +12,7 @@ use quorate_transport::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{Instrument, error_span};
 
 use super::{
     ClientConfig, ClientSettings,
@@ -23,6 +24,7 @@ use crate::{
     config::SettingsError,
     group::{Done, ViewRecord},
     node::Status,
+    start::{spawn, start_within},
     wire::UseLanes,
 };
 
@@ -105,15 +107,16 @@ impl Client {
     /// [`ClientError::Unreachable`] with the last reason.
     pub async fn connect(config: ClientConfig, transport: Arc<dyn Transport>) -> Result<Self, ClientError> {
         let member = config.member();
-        let (mesh, events) = Mesh::start(transport, member, MeshConfig::default());
+        let span = error_span!("client", id = %member);
+        let (mesh, events) = span.in_scope(|| Mesh::start(transport, member, MeshConfig::default()));
         let publisher = PublisherId { member, session: config.session() };
-        let uplink = Uplink::for_client(mesh.clone(), publisher).start();
+        let uplink = start_within(span.clone(), |_| Uplink::for_client(mesh.clone(), publisher));
         let (linked, used) = watch::channel(Vec::new());
         let (refused, mut why) = watch::channel(String::from("nobody is there"));
         let (close, closing) = mpsc::channel(1);
         let links =
             Links { mesh, uplink: uplink.clone(), endpoints: config.endpoints().to_vec(), linked, refused };
-        actix::spawn(links.run(events, closing));
+        actix::spawn(links.run(events, closing).instrument(span));
         let within = config.connect_within();
         let mut waiting = used.clone();
         let waited = tokio::time::timeout(within, waiting.wait_for(|nodes| !nodes.is_empty())).await;
@@ -271,7 +274,7 @@ impl Links {
                     }
                     let answers = AnswersFrom(peer.info().member.node, receiver);
                     let uplink = self.uplink.clone();
-                    actix::spawn(async move {
+                    spawn(async move {
                         if let Err(error) = answers.read(uplink).await {
                             peer.close(CloseReason::Violation(error.to_string()));
                         }

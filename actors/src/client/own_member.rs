@@ -9,6 +9,7 @@ use super::{talk::Ask, uplink::Uplink};
 use crate::{
     bus::PublishError,
     group::{Done, Outcome, PublishBound, Replication},
+    start::spawn,
 };
 
 /// The group has a member at this node from now on.
@@ -47,7 +48,7 @@ impl Handler<OwnMember> for Uplink {
             }
         }
         let uplink = ctx.address();
-        actix::spawn(async move {
+        spawn(async move {
             while let Some((number, outcome, _)) = ended.recv().await {
                 uplink.do_send(Ended(number, outcome));
             }

@@ -24,6 +24,7 @@ use crate::{
     node::{AskGroup, AskNodeStatus, NodeActor},
     queue::{Reader, Slot, queue},
     room::Room,
+    start::spawn,
     wire::{Malformed, UseLanes},
 };
 
@@ -88,7 +89,7 @@ pub(crate) async fn serve(
 ) {
     let tell = peer.outbox(lanes.tell);
     let (outcomes, ended) = mpsc::unbounded_channel();
-    let telling = actix::spawn(tell_outcomes(Rc::clone(&tell), ended));
+    let telling = spawn(tell_outcomes(Rc::clone(&tell), ended));
     let is_client = peer.info().role == Role::Client;
     let room = Room::new(if is_client { CLIENT_BYTES_MAX } else { NODE_BYTES_MAX });
     let mut session = Session {
@@ -235,7 +236,7 @@ impl Session {
         self.desk.bus.do_send(Subscribe { pattern, options, feed, only, by_client, after, done });
         let (bus, tell) = (self.desk.bus.clone(), Rc::clone(&self.tell));
         let reading = read(bus, tell, id, subscribed, reader, Rc::clone(&credit));
-        self.readings.insert(id, Reading { credit, task: actix::spawn(reading) });
+        self.readings.insert(id, Reading { credit, task: spawn(reading) });
     }
 
     async fn multicast(&self, group: &str, payload: Bytes, done: Done) {
@@ -246,7 +247,7 @@ impl Session {
         match group.hand_over(payload, true) {
             Err(error) => done.tell(Err(error.into())),
             Ok(sent) => {
-                actix::spawn(async move { done.tell(sent.uniform().await.map_err(Into::into)) });
+                spawn(async move { done.tell(sent.uniform().await.map_err(Into::into)) });
             }
         }
     }

@@ -13,6 +13,7 @@ use super::{
     replication::Replication,
     sent::{Progress, Stage},
 };
+use crate::start::spawn;
 
 /// What has come back for a request to a group.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -195,7 +196,7 @@ impl Handler<Ask> for Replication {
         let ticket = self.ticket();
         let (collector, group) = (steps.clone(), ctx.address());
         // However the collection ends: its caller may drop it at any time.
-        actix::spawn(async move {
+        spawn(async move {
             collector.closed().await;
             group.do_send(GiveUp(ticket));
         });

@@ -25,7 +25,7 @@ mod withheld;
 pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
 pub use handle::{Group, Stopped};
-pub use record::{GroupStatus, ViewRecord, Wait};
+pub use record::{GroupStatus, MemberFrontier, ViewRecord, Wait};
 pub use sent::{SendError, Sent};
 pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 

@@ -198,6 +198,19 @@ impl Wait {
     }
 }
 
+/// How far a member of a group is, as one node knows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MemberFrontier {
+    /// The member.
+    pub member: Member,
+    /// Frames of the view that it has received, of all senders together.
+    pub received_frames: u64,
+    /// Bytes that it lacks of what a majority of the others has.
+    pub behind_bytes: usize,
+    /// For how many milliseconds it has lagged.
+    pub behind_for_ms: Option<u64>,
+}
+
 /// A group as one node sees it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupStatus {
@@ -231,6 +244,8 @@ pub struct GroupStatus {
     pub room_bytes: usize,
     /// Messages delivered here since the group was started.
     pub delivered_total: u64,
+    /// How far its members are, by rank, and after them the learners.
+    pub frontiers: Vec<MemberFrontier>,
     /// What it waits for.
     pub waits: Vec<Wait>,
 }

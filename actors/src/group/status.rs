@@ -6,7 +6,7 @@ use actix::prelude::*;
 use quorate_membership::{Member, Time, View};
 use quorate_protocols as protocols;
 
-use super::{GroupStatus, ViewRecord, Wait, replication::Replication};
+use super::{GroupStatus, MemberFrontier, ViewRecord, Wait, replication::Replication};
 
 impl Replication {
     fn waits(&self) -> Vec<Wait> {
@@ -75,6 +75,18 @@ impl Replication {
         waits
     }
 
+    fn frontiers(&self) -> Vec<MemberFrontier> {
+        let now = self.clock.now();
+        let ms = |since: Time| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+        let said = |frontier: protocols::Frontier| MemberFrontier {
+            member: frontier.member,
+            received_frames: frontier.received,
+            behind_bytes: frontier.behind_bytes,
+            behind_for_ms: frontier.behind_since.map(ms),
+        };
+        self.group.frontiers().into_iter().map(said).collect()
+    }
+
     fn unreachable(&self, view: &View) -> Vec<Member> {
         let me = self.group.me().node;
         view.acceptors().filter(|m| m.node != me && !self.group.hears(m.node)).collect()
@@ -98,6 +110,7 @@ impl Replication {
             sealed: self.group.is_sealed(),
             room_bytes: self.group.room(),
             delivered_total: self.delivered,
+            frontiers: self.frontiers(),
             waits: self.waits(),
         }
     }

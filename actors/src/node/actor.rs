@@ -10,6 +10,7 @@ use quorate_transport::{
     Role, Transport,
 };
 use tokio::sync::{mpsc, watch};
+use tracing::error_span;
 
 use super::{
     Canary, Directory, Pulse, Signs, StartError, Status, StopReason,
@@ -27,6 +28,7 @@ use crate::{
     config::{Life, NodeConfig},
     group::{AskStatus, EventOptions, Feed, GroupEvent, Stop},
     sessions::Sessions,
+    start::{spawn, start_within},
     wire::UseLanes,
 };
 
@@ -69,12 +71,11 @@ impl Actor for NodeActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MAX);
-        let member = self.life.member();
         self.start_declared(&ctx.address().recipient());
         for seed in self.config.seeds() {
             self.mesh.watch(Endpoint { node: None, addr: *seed });
         }
-        tracing::info!(%member, cluster = self.config.cluster(), addr = %self.transport.local_addr(), "the node runs");
+        tracing::info!(cluster = self.config.cluster(), addr = %self.transport.local_addr(), "the node runs");
     }
 }
 
@@ -102,7 +103,8 @@ impl NodeActor {
         let retry_most = config.timing().detect().min(Duration::from_secs(2));
         let settings = MeshSettings { retry_least: retry_most / 10, retry_most, ..MeshSettings::default() };
         let mesh = MeshConfig::try_from(settings).map_err(|error| StartError::Stopped(error.to_string()))?;
-        let (mesh, events) = Mesh::start(Arc::clone(&transport), me, mesh);
+        let span = error_span!("node", id = %me);
+        let (mesh, events) = span.in_scope(|| Mesh::start(Arc::clone(&transport), me, mesh));
         let (groups, pulse) = (Directory::default(), Pulse::new(clock, config.timing()));
         let signs = Signs::new(clock);
         let (sessions, canary) = (Sessions::new(me), Canary::new("bus", alarm.clone()));
@@ -110,12 +112,13 @@ impl NodeActor {
         let bus = BusActor::new(sessions.clone(), mesh.clone(), timing, payload, canary)
             .map_err(|error| StartError::Stopped(error.to_string()))?;
         let routes = bus.routes();
-        let bus = bus.start();
+        let bus = start_within(span.clone(), |_| bus);
         let (stopped, on_stop) = watch::channel(None);
         let declared = config.groups().iter().filter(|spec| spec.declares(me.node));
         let declared = declared.flat_map(|spec| spec.declared()).collect();
         let identity = ClusterIdentity::new(me, transport.local_addr());
-        let node = Self::create(|ctx| {
+        let within = span.clone();
+        let node = start_within(within, |ctx| {
             let stream =
                 futures_util::stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
             ctx.add_stream(stream);
@@ -128,7 +131,8 @@ impl NodeActor {
                 node: ctx.address().recipient(),
                 canary: Canary::new("membership", alarm.clone()),
             };
-            let membership = Membership::start_as(identity, config.timing(), declared, around);
+            let membership =
+                span.in_scope(|| Membership::start_as(identity, config.timing(), declared, around));
             Self {
                 config: Arc::new(config),
                 life,
@@ -151,7 +155,7 @@ impl NodeActor {
             }
         });
         let addr = node.clone();
-        actix::spawn(async move {
+        spawn(async move {
             if let Some(actor) = alarms.recv().await {
                 addr.do_send(GoDown(StopReason::ActorFailed(actor)));
             }
@@ -207,21 +211,21 @@ impl NodeActor {
                     bus: self.bus.clone(),
                     payload_bytes_max: self.config.payload_bytes_max(),
                 };
-                actix::spawn(client::serve(desk, peer, lanes, only, receiver));
+                spawn(client::serve(desk, peer, lanes, only, receiver));
             }
             // Otherwise the group does not run here any more, which the peer is about to hear.
         } else if is_client {
             peer.close(CloseReason::Violation(format!("a client opened the lane {lane}")));
         } else if UseLanes::is_tell(lane) {
             let bus = self.bus.clone();
-            actix::spawn(async move {
+            spawn(async move {
                 let Ok(Some(uplink)) = bus.send(UplinkOf(lane)).await else { return };
                 if let Err(error) = AnswersFrom(peer.info().member.node, receiver).read(uplink).await {
                     peer.close(CloseReason::Violation(error.to_string()));
                 }
             });
         } else if let Some(link) = self.links.get(&peer.info().member.node) {
-            actix::spawn(lanes::read(self.desk(), peer, *link, lane, receiver));
+            spawn(lanes::read(self.desk(), peer, *link, lane, receiver));
         }
     }
 

@@ -5,12 +5,14 @@ use std::{rc::Rc, sync::Arc};
 use actix::prelude::*;
 use quorate_membership::GroupId;
 use quorate_protocols::{Legacy, bus::group_id};
+use tracing::error_span;
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
     bus::{HandOut, Hosted},
     config::GroupSpec,
     group::{Group, Host, Intake, Keeper, Replication, Retire},
+    start::start_within,
 };
 
 impl NodeActor {
@@ -51,7 +53,8 @@ impl NodeActor {
             node,
             payload_bytes_max: self.config.payload_bytes_max(),
         };
-        let addr = Replication::new(Arc::clone(spec), host, queues, keeper, canary).start();
+        let replication = Replication::new(Arc::clone(spec), host, queues, keeper, canary);
+        let addr = start_within(error_span!("group", name = spec.name()), |_| replication);
         let entry = Entry { spec: Arc::clone(spec), addr, intake, left: false, legacy: None };
         self.groups.insert(spec.id(), entry.clone());
         self.membership.do_send(Introduce(entry.clone()));

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use quorate_membership::{ClusterError, ClusterIdentity, Member, NodeId, Time, Timing};
 use quorate_protocols::{Input, KnownNode, Notice, Presence, PresenceEffect};
 use quorate_transport::{CloseReason, Endpoint, Mesh, PeerInfo};
+use tracing::Span;
 
 use super::{
     Canary, Directory, Pulse, Signs, StopReason,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     group::Feed,
+    start::start_within,
     wire::{self, Datagram},
 };
 
@@ -64,7 +66,7 @@ impl Membership {
         let me = identity.member;
         // Two nodes must not gossip in step; each life has its own chance.
         let seed = me.incarnation.get() ^ me.node.get().rotate_left(32);
-        Self::create(move |ctx| {
+        start_within(Span::current(), move |ctx: &mut Context<Self>| {
             let mut effects = Vec::new();
             let now = around.clock.now();
             let presence = Presence::new(identity, timing, seed, declared, now, &mut effects);

@@ -178,7 +178,10 @@ fn address(addr: SocketAddr) -> Result<(Verdict, String), String> {
 
 fn metrics(addr: SocketAddr) -> Result<(Verdict, String), String> {
     match TcpListener::bind(addr) {
-        Ok(_) => Ok((Verdict::Ok, format!("Prometheus will find the figures at {}", metrics::url(addr)))),
+        Ok(_) => Ok((Verdict::Ok, {
+            let url = metrics::url(addr);
+            format!("browsers will find a page at {}, Prometheus the figures at {url}", metrics::page(&url))
+        })),
         Err(error) => Err(AddressError::new(addr, error).to_string()),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     config::{self, NodeFile},
     input,
     output::Output,
+    page::Watched,
     serving::{Served, serve},
     signals::{Hangup, Wish},
 };
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let file = NodeFile::load(&args.config)?;
     let mut wish = Wish::listen()?;
     let mut hangup = Hangup::listen()?;
-    let Served { node, mut news, reloading } = serve(&file).await?;
+    let Served { node, mut news, reloading } = serve(&file, &Watched::default()).await?;
     let mut output = Output::new();
     let mut parent = args.until_stdin_ends.then(input::lines);
     let reason = loop {

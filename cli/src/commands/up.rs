@@ -20,6 +20,7 @@ use crate::{
     local::{Claim, GROUP, Layout},
     metrics,
     output::Output,
+    page::Watched,
     profile, progress,
     serving::News,
     signals::{Call, Calls},
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     /// Port of the first node; the others take those after it. 0 takes any free ports.
     #[arg(long, value_name = "PORT", default_value_t = 4610)]
     port: u16,
-    /// Serve figures for Prometheus at this address, such as 127.0.0.1:9100; with --processes the
+    /// Serve a page for browsers and figures for Prometheus at this address, such as 127.0.0.1:9100; with --processes the
     /// nodes after the first take the ports after it [default: none are served].
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     metrics: Option<SocketAddr>,
@@ -84,12 +85,13 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     }
     let layout = Layout::prepare(args.data.as_deref(), args.nodes, args.port, of_each)?;
     claim.note(layout.is_temporary().then(|| layout.folder()))?;
+    let watched = Watched::default();
     let figures = match args.metrics {
-        Some(addr) if !args.processes => Some(metrics::url(metrics::serve(addr).await?)),
+        Some(addr) if !args.processes => Some(metrics::url(metrics::serve(addr, watched.clone()).await?)),
         _ => None,
     };
     let (tell, mut news) = mpsc::channel(NEWS_MAX);
-    let mut nodes = Nodes::start(&layout, args.processes, &tell).await?;
+    let mut nodes = Nodes::start(&layout, args.processes, &watched, &tell).await?;
     let mut report = Report { args, layout: &layout, output: Output::new() };
     report.started(&nodes, figures.as_deref())?;
     let ready = tokio::select! {

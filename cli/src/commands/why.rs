@@ -40,8 +40,9 @@ struct Why<'a> {
     waits: Vec<Reason>,
 }
 
-#[derive(Serialize)]
-struct Reason {
+/// What a group waits for, in words.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reason {
     waits_for: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     for_ms: Option<u64>,
@@ -87,7 +88,8 @@ fn show(why: &Why<'_>, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn reason(wait: &Wait) -> Reason {
+/// Says what a group waits for.
+pub(crate) fn reason(wait: &Wait) -> Reason {
     let list = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let names = |members: &[Member]| list(&members.iter().map(|member| member.node).collect::<Vec<_>>());
     let waits_for = match wait {

@@ -45,7 +45,7 @@ pub use asking::{Audience, Collect, Collected};
 pub use charter::Charter;
 pub use config::{GroupConfig, SpecError};
 pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
-pub use lag::{NotASlowPolicy, SlowPolicy};
+pub use lag::{Frontier, NotASlowPolicy, SlowPolicy};
 pub use leaving::Legacy;
 pub use merging::Offer;
 pub use message::{Body, Message};

@@ -9,6 +9,7 @@ use tokio::{
     task::spawn_local,
     time::timeout,
 };
+use tracing::Instrument;
 
 use super::{
     MeshConfig, MeshEvent, Peer,
@@ -66,13 +67,14 @@ impl Roster {
     /// Runs something until the mesh is stopped.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + 'static) {
         let mut stopped = self.stopped.subscribe();
-        spawn_local(async move {
+        let task = async move {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => {}
                 () = work => {}
             }
-        });
+        };
+        spawn_local(task.in_current_span());
     }
 
     /// Ends all tasks, and with them all links.
@@ -169,11 +171,12 @@ impl Roster {
         tracing::debug!(peer = %peer.info().member, "linked");
         self.report(MeshEvent::Up(Rc::clone(&peer))).await;
         let roster = Rc::clone(self);
-        spawn_local(async move {
+        let serving = async move {
             let error = roster.serve(&peer).await;
             count_links(peer.info().role, -1.0);
             roster.take_off(&peer, error).await;
-        });
+        };
+        spawn_local(serving.in_current_span());
     }
 
     /// Hands on what the peer opens and sends, until the link ends.

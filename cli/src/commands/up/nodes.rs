@@ -11,6 +11,7 @@ use crate::{
     Failure,
     config::NodeFile,
     local::{Child, Layout},
+    page::Watched,
     serving::{News, Reloading, Served, serve},
 };
 
@@ -26,10 +27,11 @@ pub(super) enum Nodes {
 }
 
 impl Nodes {
-    /// Starts all nodes; what happens to them is told to `tell`.
+    /// Starts all nodes; those in this process are shown, and what happens to all is told to `tell`.
     pub(super) async fn start(
         layout: &Layout,
         processes: bool,
+        watched: &Watched,
         tell: &mpsc::Sender<News>,
     ) -> Result<Self, Failure> {
         if processes {
@@ -38,7 +40,8 @@ impl Nodes {
         }
         let mut nodes = Vec::new();
         for node in layout.nodes() {
-            let Served { node, mut news, reloading } = serve(&NodeFile::load(&layout.config(node))?).await?;
+            let file = NodeFile::load(&layout.config(node))?;
+            let Served { node, mut news, reloading } = serve(&file, watched).await?;
             nodes.push((node, reloading));
             let tell = tell.clone();
             actix::spawn(async move {
