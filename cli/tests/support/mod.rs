@@ -48,9 +48,15 @@ impl Place {
 
     /// The command with these arguments, separated by blanks, ready to be started.
     pub(crate) fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        let mut command = self.prepared(env!("CARGO_BIN_EXE_quorate"));
+        command.args(args.split_whitespace());
         command
-            .args(args.split_whitespace())
+    }
+
+    /// A program that is to be started in this place, with nothing of the user's.
+    pub(crate) fn prepared(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.path())
             .env("HOME", self.path())
             .env("TMPDIR", self.path())
@@ -108,8 +114,21 @@ pub(crate) struct Running {
 impl Place {
     /// Starts a command whose output is read line by line; its standard error is shown as well.
     pub(crate) fn start(&self, args: &str) -> Running {
-        let mut child = self
-            .command(args)
+        Running::start(self.command(args))
+    }
+
+    /// Starts a local cluster at free ports, and waits until it is ready.
+    pub(crate) fn up(&self, more: &str) -> Running {
+        let up = self.start(&format!("up --port 0 {more}"));
+        up.wait_for("ready in ");
+        up
+    }
+}
+
+impl Running {
+    /// Starts a prepared command in the same way.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -120,14 +139,7 @@ impl Place {
             eprintln!("{line}");
         });
         let stdin = child.stdin.take();
-        Running { child, lines, errors, stdin }
-    }
-
-    /// Starts a local cluster at free ports, and waits until it is ready.
-    pub(crate) fn up(&self, more: &str) -> Running {
-        let up = self.start(&format!("up --port 0 {more}"));
-        up.wait_for("ready in ");
-        up
+        Self { child, lines, errors, stdin }
     }
 }
 
