@@ -10,7 +10,7 @@ where
     A: Actor<Context = Context<A>>,
 {
     let mut context = Context::new();
-    let actor = build(&mut context);
+    let actor = span.in_scope(|| build(&mut context));
     let running = context.into_future(actor);
     let addr = running.address();
     actix::spawn(running.instrument(span));

@@ -18,6 +18,7 @@ mod serving;
 mod session;
 mod signals;
 mod span;
+mod words;
 
 use std::process::ExitCode;
 

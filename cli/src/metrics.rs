@@ -1,11 +1,17 @@
 //! What this process shows over HTTP: figures for Prometheus, and a page for browsers.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue},
+    http::uri::Authority,
     server::conn::http1,
     service::service_fn,
 };
@@ -23,12 +29,12 @@ use crate::{
     page::{PAGE, Watched},
 };
 
-/// Bytes of a request's head; a scraper needs a few hundred.
+/// Bytes of a request's head; a browser needs a thousand.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// Scrapers that are served at the same time; others wait.
+/// Connections that are served at the same time; others wait.
 const CONNECTIONS_MAX: usize = 8;
-/// How long one scrape may take, from the connection to its end.
-const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+/// How long one answer may take, from the connection to its end.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Pause when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,6 +55,9 @@ pub(crate) enum MetricsError {
 struct Shown {
     figures: PrometheusHandle,
     nodes: Watched,
+    /// Whether only programs of this machine may ask, so that a browser must not be led here by a name that
+    /// some other site has given to this address.
+    is_local: bool,
 }
 
 /// Collects the figures of this process from now on, and serves them at `/metrics` of an address, beside a
@@ -62,7 +71,7 @@ pub(crate) async fn serve(addr: SocketAddr, nodes: Watched) -> Result<SocketAddr
     let listener = TcpListener::bind(addr).await.map_err(unusable)?;
     let bound = listener.local_addr().map_err(unusable)?;
     let figures = PrometheusBuilder::new().install_recorder().map_err(MetricsError::Collect)?;
-    actix::spawn(accept(listener, Shown { figures, nodes }));
+    actix::spawn(accept(listener, Shown { figures, nodes, is_local: bound.ip().is_loopback() }));
     Ok(bound)
 }
 
@@ -71,9 +80,9 @@ pub(crate) fn url(addr: SocketAddr) -> String {
     format!("http://{addr}/metrics")
 }
 
-/// The page for browsers beside the figures.
-pub(crate) fn page(figures: &str) -> &str {
-    figures.strip_suffix("metrics").unwrap_or(figures)
+/// Where both are, in words, given where to scrape.
+pub(crate) fn places(url: &str) -> String {
+    format!("page at {}, figures at {url}", url.strip_suffix("metrics").unwrap_or(url))
 }
 
 async fn accept(listener: TcpListener, shown: Shown) {
@@ -88,7 +97,7 @@ async fn accept(listener: TcpListener, shown: Shown) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "no scrape can be accepted");
+                tracing::warn!(%error, "no connection can be accepted");
                 sleep(PAUSE).await;
             }
         }
@@ -99,26 +108,38 @@ async fn accept(listener: TcpListener, shown: Shown) {
 /// one that is left open holds up nobody.
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, shown: &Shown) {
     let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(response(request.method(), request.uri().path(), shown).await)
+        Ok::<_, Infallible>(response(&request, shown).await)
     });
     let mut server = http1::Builder::new();
     let serving =
         server.keep_alive(false).max_buf_size(HEAD_BYTES_MAX).serve_connection(TokioIo::new(stream), service);
-    match timeout(SCRAPE_WITHIN, serving).await {
+    match timeout(ANSWER_WITHIN, serving).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a scrape failed"),
-        Err(_) => tracing::debug!("a scrape took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "a request failed"),
+        Err(_) => tracing::debug!("a request took too long"),
     }
 }
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The page has its script and its style in itself, and asks its own node alone.
-const POLICY: &str =
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-async fn response(method: &Method, path: &str, shown: &Shown) -> Response<String> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let (status, kind, body) = match path {
+/// Whether a request names this machine, or nobody, as the one that it is for.
+fn is_for_here(request: &Request<Incoming>) -> bool {
+    let Some(host) = request.headers().get(HOST) else { return true };
+    let name = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    let is_here = |name: &str| name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    name.is_some_and(|authority| is_here(authority.host()))
+}
+
+async fn response(request: &Request<Incoming>, shown: &Shown) -> Response<String> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, kind, body) = match request.uri().path() {
+        _ if shown.is_local && !is_for_here(request) => {
+            let why = "this is shown to this machine alone: ask for it by its address, or as localhost\n";
+            (StatusCode::FORBIDDEN, TEXT, why.to_owned())
+        }
         _ if !reads => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are served\n".to_owned()),
         "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
         "/metrics" => (StatusCode::OK, TEXT, shown.figures.render()),
@@ -156,7 +177,7 @@ mod tests {
     async fn answered(request: &[u8]) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || metrics::counter!("figures").increment(7));
-        let shown = Shown { figures: recorder.handle(), nodes: Watched::default() };
+        let shown = Shown { figures: recorder.handle(), nodes: Watched::default(), is_local: true };
         let (mut client, server) = duplex(64 << 10);
         client.write_all(request).await.unwrap();
         let mut text = String::new();
@@ -170,7 +191,10 @@ mod tests {
     async fn only_a_scrape_is_answered_with_figures() {
         for (request, status) in [
             ("GET /metrics HTTP/1.1\r\n\r\n", "200"),
-            ("GET /metrics?x=1 HTTP/1.1\r\nHost: here\r\n\r\n", "200"),
+            ("GET /metrics?x=1 HTTP/1.1\r\nHost: localhost:9100\r\n\r\n", "200"),
+            ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9100\r\n\r\n", "200"),
+            ("GET /metrics HTTP/1.1\r\nHost: [::1]:9100\r\n\r\n", "200"),
+            ("GET /metrics HTTP/1.1\r\nHost: evil.example:9100\r\n\r\n", "403"),
             ("GET /metrics HTTP/1.0\r\n\r\n", "200"),
             ("GET /metric HTTP/1.1\r\n\r\n", "404"),
             ("GET /../metrics HTTP/1.1\r\n\r\n", "404"),
@@ -193,7 +217,7 @@ mod tests {
             assert!(!page.contains(elsewhere), "{elsewhere}");
         }
         let nobody = answered(b"GET /status HTTP/1.1\r\n\r\n").await;
-        assert!(nobody.ends_with("\"nodes\":[]}"), "{nobody}");
+        assert!(nobody.ends_with("\"nodes\":[],\"silent\":[]}"), "{nobody}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -214,7 +238,7 @@ mod tests {
         for beginning in ["", "GET /met"] {
             let begun = Instant::now();
             assert_eq!(answered(beginning.as_bytes()).await, "", "nothing is answered");
-            assert_eq!(begun.elapsed().as_secs(), SCRAPE_WITHIN.as_secs());
+            assert_eq!(begun.elapsed().as_secs(), ANSWER_WITHIN.as_secs());
         }
     }
 

@@ -72,9 +72,7 @@ impl std::fmt::Display for News {
         match self {
             Self::Serving { node, cluster, addr, metrics } => {
                 write!(f, "{node} of cluster {cluster} serves {addr}")?;
-                metrics
-                    .as_ref()
-                    .map_or(Ok(()), |url| write!(f, "; page at {}, figures at {url}", metrics::page(url)))
+                metrics.as_ref().map_or(Ok(()), |url| write!(f, "; {}", metrics::places(url)))
             }
             Self::Credentials { node, valid_days, revoked } => {
                 write!(f, "{node}: credentials read again: valid for {valid_days} days, {revoked} revoked ")?;

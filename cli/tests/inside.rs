@@ -120,9 +120,12 @@ fn the_figures_are_served_for_prometheus() {
     let place = Place::new();
     let up = place.start("up --port 0 --metrics 127.0.0.1:0");
     let lines = up.wait_for("ready in ");
-    let url = lines.iter().find_map(|line| line.strip_prefix("figures at http://")).expect("it says where");
-    let addr = url.strip_suffix("/metrics").unwrap();
-    assert!(lines.contains(&format!("page at http://{addr}/")), "{lines:?}");
+    let url = lines.iter().find_map(|line| line.strip_prefix("page at http://")).expect("it says where");
+    let addr = url.split_once('/').unwrap().0;
+    assert!(
+        lines.contains(&format!("page at http://{addr}/, figures at http://{addr}/metrics")),
+        "{lines:?}"
+    );
     let before = get(addr, "/metrics");
     assert!(before.starts_with("HTTP/1.1 200 OK\r\n"), "{before}");
     place.ok("pub log.app hello");
@@ -138,14 +141,16 @@ fn the_figures_are_served_for_prometheus() {
 }
 
 #[test]
-fn what_a_node_logs_says_which_node_it_is() {
+fn what_a_node_logs_says_which_node_it_is_and_what_a_group_logs_which_group() {
     let place = Place::new();
     let up = place.start("up --port 0 --log quorate=info");
-    // Each line bears the life of its node, also of what a link's own task says.
-    for node in ["node{id=n1.", "node{id=n2.", "node{id=n3."] {
-        let line = up.wait_for_error(node);
-        assert!(line.contains(" INFO ") || line.contains(" WARN "), "{line}");
+    let lines = up.errors_until("a view begins");
+    assert!(lines.len() > 3, "nodes start and are linked before: {lines:#?}");
+    for line in &lines {
+        assert!(["{id=n1.", "{id=n2.", "{id=n3."].iter().any(|node| line.contains(node)), "{line}");
     }
+    let group = lines.last().unwrap();
+    assert!(group.contains("group{name=\"log\"}") || group.contains("group{name=log}"), "{group}");
 }
 
 #[test]
@@ -154,7 +159,7 @@ fn browsers_find_a_page_and_it_what_all_nodes_see() {
     let up = place.start("up --port 0 --metrics 127.0.0.1:0");
     let lines = up.wait_for("ready in ");
     let url = lines.iter().find_map(|line| line.strip_prefix("page at http://")).expect("it says where");
-    let addr = url.strip_suffix('/').unwrap();
+    let addr = url.split_once('/').unwrap().0;
     let page = get(addr, "/");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("fetch(\"status\""), "{page}");
     place.ok("pub log.app hello");
@@ -163,13 +168,17 @@ fn browsers_find_a_page_and_it_what_all_nodes_see() {
     let nodes = picture["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 3, "{picture}");
     for node in nodes {
-        assert_eq!(node["peers"].as_array().unwrap().len(), 2, "{node}");
+        let states = node["peer_states"].as_object().unwrap();
+        assert!(states.len() == 2 && states.values().all(|state| state == "reachable"), "{node}");
+        assert_eq!(node["standings"]["log"], "runs", "{node}");
         let group = &node["groups"][0];
         assert_eq!((&group["name"], &group["order"]), (&"log".into(), &"uniform".into()), "{group}");
         let frontiers = group["frontiers"].as_array().unwrap();
         assert_eq!(frontiers.len(), 3, "{group}");
-        // At least the member that sent it has it.
+        // At least the member that sent it has it; of oneself the others judge.
         assert!(frontiers.iter().any(|it| it["received_frames"].as_u64() > Some(0)), "{group}");
+        let own = |it: &&Value| it["member"] == node["member"];
+        assert!(frontiers.iter().find(own).unwrap()["behind_bytes"].is_null(), "{group}");
         let founding = &node["views"]["log"][0];
         assert_eq!(founding["changes"].as_array().unwrap().len(), 3, "{founding}");
         assert!(founding["installed_unix_ms"].as_u64() > Some(1_700_000_000_000), "{founding}");

@@ -10,7 +10,7 @@ use std::{
 
 use quorate_membership::{
     Beat, Cluster, ClusterEffect, ClusterError, ClusterIdentity, Detector, DetectorEffect, Member, NodeId,
-    Time, Timing,
+    Time, Timing, agreement::Breach,
 };
 
 pub use effect::{KnownNode, Notice, PresenceEffect};
@@ -59,6 +59,14 @@ impl Presence {
         };
         presence.declare(now, declared, out);
         presence
+    }
+
+    /// The same with a rule of failure detection broken on purpose, for tests of the tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_breach(mut self, breach: Option<Breach>) -> Self {
+        self.detector = self.detector.with_breach(breach);
+        self
     }
 
     /// The other members of the cluster that are up.

@@ -235,6 +235,18 @@ impl Schedule {
         }
     }
 
+    /// Adds spans in which a node that no group needs is dead, or stands still.
+    pub fn visit(&mut self, rng: &mut SmallRng, node: NodeId, span: Duration) {
+        let millis = span.as_millis() as u64;
+        let mut at = rng.random_range(0..8000);
+        while at < millis {
+            let end = at + rng.random_range(50..4000);
+            let fault = if rng.random_range(0..3) == 0 { Fault::Pause(node) } else { Fault::Crash(node) };
+            *self = std::mem::take(self).and(at, end, fault);
+            at = end + rng.random_range(1000..8000);
+        }
+    }
+
     /// Adds moments at which the links of clients break, and spans in which a node is not reached by one.
     pub fn unlink(&mut self, rng: &mut SmallRng, clients: &[NodeId], nodes: &[NodeId], span: Duration) {
         let millis = span.as_millis() as u64;

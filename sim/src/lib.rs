@@ -5,6 +5,7 @@
 
 mod aim;
 mod armed;
+mod busy;
 mod check;
 mod clock;
 mod cluster;

@@ -58,16 +58,28 @@ noticed! {
     a_message_called_uniform_too_early_is_noticed: UniformTooEarly by "V3",
     a_clock_that_counts_over_a_gap_is_noticed: ClockOverGap by "V6",
     a_member_that_serves_on_after_a_stall_is_noticed: ServeAfterStall by "V7",
+    a_letter_that_is_delivered_twice_is_noticed: LetterTwice by "P1",
+    a_letter_called_lost_that_has_arrived_is_noticed: UnknownIsLost by "P2",
 }
 
 #[test]
 fn a_peer_that_is_accused_without_having_been_asked_is_noticed() {
     let breach = Some(Breach::OldEchoAccuses);
-    let all = (1..=5).map(NodeId::new);
-    let busy = all.fold(Schedule::quiet(), |busy, node| busy.and(1000, 9000, Fault::Busy(node, 240)));
+    let busy = |nodes: u64| {
+        let all = (1..=nodes).map(NodeId::new);
+        all.fold(Schedule::quiet(), |busy, node| busy.and(1000, 9000, Fault::Busy(node, 240)))
+    };
     assert_noticed("F1", |seed| {
-        run(&Settings { breach, ..Settings::new(seed) }, &busy).violation.map(|violation| violation.property)
+        let outcome = run(&Settings { breach, ..Settings::new(seed) }, &busy(5));
+        outcome.violation.map(|violation| violation.property)
     });
+    assert_noticed("F1", |seed| {
+        let outcome =
+            run_whole(&WholeSettings { group_breach: breach, ..WholeSettings::new(seed) }, &busy(7));
+        outcome.violation.map(|violation| violation.property)
+    });
+    let settings = WholeSettings::new(1);
+    assert_eq!(run_whole(&settings, &busy(7)).violation, None, "being late is no reason");
 }
 
 #[test]
@@ -149,4 +161,9 @@ noticed_on_whole_nodes! {
     a_node_whose_newcomer_calls_itself_ready_too_early_is_noticed: ReadyTooEarly by "I5",
     a_node_whose_side_leaves_its_cut_behind_is_noticed: EnterWithoutCut by "exact cut of the side",
     a_node_that_calls_a_message_uniform_too_early_is_noticed: UniformTooEarly by "V3",
+    a_node_whose_side_names_too_many_companions_is_noticed: TransitionalTooLarge by "transitional set",
+    a_node_whose_newcomer_forgets_what_it_held_back_is_noticed: ForgetHeldBack by "S7",
+    a_node_that_delivers_a_letter_twice_is_noticed: LetterTwice by "P1",
+    a_node_that_calls_a_letter_lost_that_has_arrived_is_noticed: UnknownIsLost by "P2",
+    a_node_that_hears_a_former_life_is_noticed: StaleIncarnation by "I7 no earlier life",
 }

@@ -87,7 +87,7 @@ impl Replication {
         super::figures::count(self.spec.name(), &event);
         match &event {
             Event::View(view) => {
-                tracing::info!(group = self.spec.name(), %view, "a view begins");
+                tracing::info!(%view, "a view begins");
                 self.records.note(view);
             }
             Event::Message { payload, .. } => {
@@ -111,7 +111,6 @@ impl Replication {
         let unwrapped = self.unwrapped(event);
         if self.bound.as_mut().is_some_and(|bound| bound.core.take_given_up()) {
             tracing::error!(
-                group = self.spec.name(),
                 "no member tells the marks of publishers, or none is left that knows them: this node leaves; join again"
             );
             ctx.notify(Feed(Input::Leave));
@@ -122,7 +121,7 @@ impl Replication {
             Ok(Some(event)) => self.shown.push(event),
             Ok(None) => {} // it waits
             Err(Overwhelmed) => {
-                tracing::error!(group = self.spec.name(), "too much waits for the marks: this node leaves");
+                tracing::error!("too much waits for the marks: this node leaves");
                 ctx.notify(Feed(Input::Leave));
             }
         }

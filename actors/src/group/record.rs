@@ -205,8 +205,9 @@ pub struct MemberFrontier {
     pub member: Member,
     /// Frames of the view that it has received, of all senders together.
     pub received_frames: u64,
-    /// Bytes that it lacks of what a majority of the others has.
-    pub behind_bytes: usize,
+    /// Bytes that it lacks of what a majority of the others has; `None` for this node's own, of which the others
+    /// judge.
+    pub behind_bytes: Option<usize>,
     /// For how many milliseconds it has lagged.
     pub behind_for_ms: Option<u64>,
 }
@@ -244,7 +245,7 @@ pub struct GroupStatus {
     pub room_bytes: usize,
     /// Messages delivered here since the group was started.
     pub delivered_total: u64,
-    /// How far its members are, by rank, and after them the learners.
+    /// How far its members are, by rank, and after them the learners. Empty at a witness.
     pub frontiers: Vec<MemberFrontier>,
     /// What it waits for.
     pub waits: Vec<Wait>,

@@ -203,7 +203,7 @@ impl Replication {
     ) -> Result<(), Malformed> {
         match self.submit(Input::Received { from, message }, ctx) {
             Err(refusal @ Refusal::Faulty { .. }) => {
-                tracing::warn!(group = self.spec.name(), %refusal, "a member does not follow the rules");
+                tracing::warn!(%refusal, "a member does not follow the rules");
                 Err(Malformed("group"))
             }
             Err(refusal) => {
@@ -435,7 +435,7 @@ impl Handler<Marked> for Replication {
             Err(MarksRefused::NotWaiting) => {} // two were asked and both have answered
             Err(refused) => {
                 metrics::counter!("quorate_bus_marks_refused_total").increment(1);
-                tracing::warn!(group = self.spec.name(), %from, %refused, "marks were not taken");
+                tracing::warn!(%from, %refused, "marks were not taken");
             }
         }
     }

@@ -265,7 +265,7 @@ impl Replication {
         let (answered, limit) = (AtomicBool::new(false), self.spec.config().snapshot_bytes_max);
         ctx.run_later(keeper.answer_within, move |actor, ctx| {
             if actor.on_snapshot(view, None, ctx).is_ok() {
-                tracing::warn!(group = actor.spec.name(), %view, "the application gave no snapshot in time");
+                tracing::warn!(%view, "the application gave no snapshot in time");
             }
         });
         let asked = Asked { view, learners, limit, answered, group: ctx.address().downgrade() };
@@ -274,7 +274,7 @@ impl Replication {
 
     pub(crate) fn restore(&mut self, restore: Restore, ctx: &mut Context<Self>) {
         if let Some(state) = self.keeper.as_mut().and_then(|keeper| keeper.fill(restore)) {
-            tracing::info!(group = self.spec.name(), view = %state.view, bytes = state.len(), "the state is here");
+            tracing::info!(view = %state.view, bytes = state.len(), "the state is here");
             // Its bytes were bounded already, as they came.
             self.tell_keeper(GroupEvent::Restore(state), ctx);
         }
@@ -318,7 +318,7 @@ impl Handler<KeeperGone> for Replication {
     fn handle(&mut self, _: KeeperGone, ctx: &mut Self::Context) {
         // Without it this member would pass on what it does not have.
         if self.keeper.take().is_some() {
-            tracing::warn!(group = self.spec.name(), "the application keeps no state any more: leaving");
+            tracing::warn!("the application keeps no state any more: leaving");
             self.drive(Input::Leave, ctx);
         }
     }

@@ -117,8 +117,7 @@ impl NodeActor {
         let declared = config.groups().iter().filter(|spec| spec.declares(me.node));
         let declared = declared.flat_map(|spec| spec.declared()).collect();
         let identity = ClusterIdentity::new(me, transport.local_addr());
-        let within = span.clone();
-        let node = start_within(within, |ctx| {
+        let node = start_within(span, |ctx| {
             let stream =
                 futures_util::stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
             ctx.add_stream(stream);
@@ -131,8 +130,7 @@ impl NodeActor {
                 node: ctx.address().recipient(),
                 canary: Canary::new("membership", alarm.clone()),
             };
-            let membership =
-                span.in_scope(|| Membership::start_as(identity, config.timing(), declared, around));
+            let membership = Membership::start_as(identity, config.timing(), declared, around);
             Self {
                 config: Arc::new(config),
                 life,

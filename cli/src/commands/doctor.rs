@@ -178,10 +178,11 @@ fn address(addr: SocketAddr) -> Result<(Verdict, String), String> {
 
 fn metrics(addr: SocketAddr) -> Result<(Verdict, String), String> {
     match TcpListener::bind(addr) {
-        Ok(_) => Ok((Verdict::Ok, {
-            let url = metrics::url(addr);
-            format!("browsers will find a page at {}, Prometheus the figures at {url}", metrics::page(&url))
-        })),
+        Ok(_) => {
+            let (url, local) = (metrics::url(addr), addr.ip().is_loopback());
+            let shown = if local { "" } else { "; whoever reaches it sees the members and groups" };
+            Ok((Verdict::Ok, format!("{}{shown}", metrics::places(&url))))
+        }
         Err(error) => Err(AddressError::new(addr, error).to_string()),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use quorate::{GroupStatus, PeerStatus, Status};
+use quorate::{GroupStatus, Status};
 
 use crate::{
     Failure,
     output::{self, Output},
     session::{Reach, Session},
     span,
+    words::{standing, state},
 };
 
 /// Clears a terminal and goes to its first line.
@@ -85,17 +86,6 @@ fn show(status: &Status, output: &mut Output) -> Result<(), Failure> {
     output.lines(groups(&status.groups))
 }
 
-/// What the failure detector says; a link says little, since it outlives its peer for a while.
-fn state(peer: &PeerStatus) -> String {
-    match (peer.reachable, peer.lost_for_ms, peer.linked, peer.in_cluster) {
-        (true, ..) => "reachable".to_owned(),
-        (_, Some(ms), ..) => format!("unreachable for {}", span::show(Duration::from_millis(ms))),
-        (_, None, true, _) => "linked, not heard yet".to_owned(),
-        (_, None, false, true) => "in the cluster, not linked yet".to_owned(),
-        (_, None, false, false) => "not met yet".to_owned(),
-    }
-}
-
 /// Groups as a table.
 pub(crate) fn groups(groups: &[GroupStatus]) -> Vec<String> {
     let mut rows =
@@ -104,18 +94,14 @@ pub(crate) fn groups(groups: &[GroupStatus]) -> Vec<String> {
         let view = group.view.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         let subjects = if group.subjects.is_empty() { "-".to_owned() } else { group.subjects.join(", ") };
         let delivered = group.delivered_total.to_string();
-        [String::new(), group.name.clone(), group.order.clone(), view, subjects, delivered, standing(group)]
+        [String::new(), group.name.clone(), group.order.clone(), view, subjects, delivered, state_of(group)]
     }));
     output::table(&rows)
 }
 
-fn standing(group: &GroupStatus) -> String {
-    let state = match (&group.view, group.wedged, group.sealed) {
-        (None, ..) => "outside",
-        (_, true, _) => "stands still",
-        (_, _, true) => "changes its view",
-        _ if group.waits.is_empty() => return "runs".to_owned(),
-        _ => "waits",
-    };
-    format!("{state}: `quorate why {}`", group.name)
+fn state_of(group: &GroupStatus) -> String {
+    match standing(group) {
+        "runs" => "runs".to_owned(),
+        other => format!("{other}: `quorate why {}`", group.name),
+    }
 }

@@ -190,6 +190,16 @@ impl Running {
         wait_for(&self.errors, text).pop().expect("it has found the line")
     }
 
+    /// The lines of standard error up to the first that contains a text, that one included.
+    pub(crate) fn errors_until(&self, text: &str) -> Vec<String> {
+        wait_for(&self.errors, text)
+    }
+
+    /// The lines that have come by now.
+    pub(crate) fn so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// All lines that are still to come.
     pub(crate) fn rest(&self) -> Vec<String> {
         self.lines.iter().collect()

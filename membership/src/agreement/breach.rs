@@ -82,4 +82,8 @@ pub enum Breach {
     AnnounceOnce,
     /// A peer whose echo is old is accused without having been asked.
     OldEchoAccuses,
+    /// What comes from one member alone is delivered twice.
+    LetterTwice,
+    /// What was sent to one member and nobody can tell of any more is called lost.
+    UnknownIsLost,
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quorate_membership::{Member, NodeId, Seq, View, ViewId};
+use quorate_membership::{Member, NodeId, Seq, View, ViewId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Fate, Group, Refusal, Ticket};
 use crate::direct::{Incoming, Letter, Letters, Outgoing, Purpose, RequestId};
@@ -116,7 +116,8 @@ impl Group {
         let due =
             self.directs.incoming.entry(from).or_default().accept(letters, self.config.direct_window_bytes);
         self.directs.due.insert(from);
-        for (purpose, payload) in due {
+        let times = 1 + usize::from(self.config.breach == Some(Breach::LetterTwice));
+        for (purpose, payload) in due.into_iter().flat_map(|it| std::iter::repeat_n(it, times)) {
             match purpose {
                 Purpose::Message => out.push(Effect::Deliver(Event::Direct { view, from, payload })),
                 Purpose::Request(number) => {
@@ -225,6 +226,7 @@ impl Group {
     }
 
     fn settle_letters(&mut self, key: (Member, ViewId), fate: Fate, out: &mut Effects) {
+        let fate = if self.config.breach == Some(Breach::UnknownIsLost) { Fate::Lost } else { fate };
         for (_, ticket) in self.directs.unsettled.remove(&key).unwrap_or_default() {
             self.tell_fate(ticket, fate, out);
         }

@@ -144,15 +144,16 @@ pub struct Frontier {
     pub member: Member,
     /// Frames of the view, of all senders together, that it has received without a gap.
     pub received: u64,
-    /// Bytes that it lacks of what a majority of the others has.
-    pub behind_bytes: usize,
+    /// Bytes that it lacks of what a majority of the others has; `None` for this member itself, of which the
+    /// others judge.
+    pub behind_bytes: Option<usize>,
     /// Since when it lags.
     pub behind_since: Option<Time>,
 }
 
 impl Group {
     /// How far each data member and learner of the view is: what was heard of them last, and how much they
-    /// lack as it was measured last. Empty outside.
+    /// lack as it was measured last. Empty outside, and at a witness, which hears of none of this.
     pub fn frontiers(&self) -> Vec<Frontier> {
         let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return Vec::new() };
         let frontier = |member: Member, received: &[Seq]| {
@@ -160,19 +161,20 @@ impl Group {
             Frontier {
                 member,
                 received: received.iter().map(|seq| seq.get()).sum(),
-                behind_bytes: lag.map_or(0, Lag::bytes),
+                behind_bytes: (member != self.me).then(|| lag.map_or(0, Lag::bytes)),
                 behind_since: lag.and_then(Lag::since),
             }
         };
         let members = view.members.iter().enumerate();
-        let members = members.map(|(rank, member)| match *member {
-            me if me == self.me => frontier(me, &stream.holdings()),
-            other => frontier(other, &stream.row_of(rank).received),
-        });
+        let members = members.map(|(rank, member)| (*member, &stream.row_of(rank).received[..]));
         let learners = view.learners.iter().enumerate();
-        let learners =
-            learners.map(|(index, member)| frontier(*member, stream.learned(index).unwrap_or_default()));
-        members.chain(learners).collect()
+        let learners = learners.map(|(index, member)| (*member, stream.learned(index).unwrap_or_default()));
+        let all = members.chain(learners);
+        all.map(|(member, received)| match member {
+            me if me == self.me => frontier(me, &stream.holdings()),
+            other => frontier(other, received),
+        })
+        .collect()
     }
 
     pub(super) fn tick_lags(&mut self, out: &mut Effects) {

@@ -7,6 +7,9 @@ use quorate_protocols::{Body, Effect, Event, SlowPolicy, Wait};
 
 use crate::world::{World, member, n};
 
+/// What a message of a byte weighs that a member lacks.
+const LACKS: usize = 64;
+
 /// Three members of whom the third gets no messages, with the limit at two seconds.
 fn world(slow: SlowPolicy) -> World {
     let mut world = World::founded(3, |config| {
@@ -45,6 +48,23 @@ fn a_blocking_group_waits_and_says_for_whom() {
     world.run(200);
     assert!(world.told(1).contains(&Effect::Deliver(Event::CaughtUp { member: member(3) })));
     assert_eq!(world.waits(1), []);
+}
+
+#[test]
+fn all_know_how_far_each_of_them_is() {
+    let mut world = world(SlowPolicy::Demote);
+    world.run(1000);
+    assert_eq!(world.frontiers(1), [(1, 1, None), (2, 1, Some(0)), (3, 0, Some(LACKS))]);
+    assert_eq!(world.frontiers(3), [(1, 1, Some(0)), (2, 1, Some(0)), (3, 0, None)]);
+    world.run(1500);
+    world.submit(1, 2, "b");
+    world.run(1000);
+    // Learners come last, and know of themselves what they have.
+    assert_eq!(world.frontiers(2), [(1, 1, Some(0)), (2, 1, None), (3, 0, Some(LACKS))]);
+    world.lose(|_, _, _| false);
+    world.run(600);
+    assert_eq!(world.view(3).learners, [member(3)]);
+    assert_eq!(world.frontiers(3), [(1, 1, Some(0)), (2, 1, Some(0)), (3, 1, None)]);
 }
 
 #[test]

@@ -279,6 +279,13 @@ impl World {
         self.groups[&n(number)].holdings().expect("in a view")
     }
 
+    /// How far its members are, as one of them knows: the node, frames received, and bytes that are lacking.
+    pub(crate) fn frontiers(&self, number: u64) -> Vec<(u64, u64, Option<usize>)> {
+        let group = &self.groups[&n(number)];
+        let all = group.frontiers().into_iter();
+        all.map(|it| (it.member.node.get(), it.received, it.behind_bytes)).collect()
+    }
+
     pub(crate) fn waits(&self, number: u64) -> Vec<Wait> {
         self.groups[&n(number)].waits()
     }

@@ -38,7 +38,7 @@ mod votes;
 
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, Time, View, ViewId};
-use quorate_protocols::{Fate, Group, GroupConfig, Message, Refusal};
+use quorate_protocols::{Event, Fate, Group, GroupConfig, Message, Refusal};
 
 use cuts::Cuts;
 use delivery::Delivery;
@@ -173,8 +173,35 @@ impl Checker {
         }
     }
 
+    /// A group tells a member something. `exact` is missing where its clock is wrong: then nothing is said
+    /// about times.
+    pub(crate) fn on_event(&mut self, now: Time, exact: Option<Time>, at: Member, event: &Event) {
+        match event {
+            Event::View(view) => self.on_view(now, at, view),
+            Event::Message { view, sender, seq, index, uniform, payload, .. } => {
+                self.on_message(exact, at, *view, (*sender, *seq, *index), payload);
+                self.delivery.on_mark(at, *uniform, payload);
+            }
+            Event::Direct { view, from, payload } => self.letters.on_letter(at, *view, *from, payload),
+            Event::Request { view, request, place: Some((seq, index)), payload } => {
+                self.on_message(exact, at, *view, (request.asker, *seq, *index), payload);
+            }
+            Event::Request { view, request, place: None, payload } => {
+                self.letters.on_letter(at, *view, request.asker, payload);
+            }
+            Event::Transitional { closes, members } => {
+                self.delivery.on_transitional(at);
+                if let Some(sides) = &mut self.sides {
+                    sides.on_transitional(at, *closes, members.clone());
+                }
+            }
+            Event::Removed { .. } | Event::LineageLost | Event::Left => self.on_outside(at),
+            _ => {}
+        }
+    }
+
     /// A member enters a view.
-    pub(crate) fn on_view(&mut self, now: Time, at: Member, view: &View) {
+    fn on_view(&mut self, now: Time, at: Member, view: &View) {
         let before = || self.delivery.progress(at);
         let found = self.cuts.as_mut().and_then(|cuts| cuts.on_view(at, view, before()));
         let found = found.or_else(|| self.sides.as_mut().and_then(|sides| sides.on_view(at, view, before())));
@@ -185,22 +212,14 @@ impl Checker {
         self.seal.on_end(at);
     }
 
-    /// A member is told who of its view comes along.
-    pub(crate) fn on_transitional(&mut self, at: Member, closes: ViewId, members: Vec<Member>) {
-        self.delivery.on_transitional(at);
-        if let Some(sides) = &mut self.sides {
-            sides.on_transitional(at, closes, members);
-        }
-    }
-
-    /// The same, in a group that transfers state.
+    /// A member enters a view of a group that transfers state.
     pub(crate) fn on_state(&mut self, at: Member, view: &View, state: Option<&State>) {
         let found = self.states.on_view(at, view, state);
         self.note(found);
     }
 
     /// A member was removed, has left, or its lineage was lost: it has closed nothing.
-    pub(crate) fn on_outside(&mut self, at: Member) {
+    fn on_outside(&mut self, at: Member) {
         self.serving.on_outside(at);
         if let Some(sides) = &mut self.sides {
             sides.on_outside(at);
@@ -210,24 +229,12 @@ impl Checker {
     }
 
     /// A member delivers a message.
-    pub(crate) fn on_message(
-        &mut self,
-        now: Option<Time>,
-        at: Member,
-        view: ViewId,
-        name: Name,
-        payload: &Bytes,
-    ) {
+    fn on_message(&mut self, now: Option<Time>, at: Member, view: ViewId, name: Name, payload: &Bytes) {
         self.delivery.on_message(at, view, name, payload);
         self.seal.on_served(at, view);
         if let Some(now) = now {
             self.serving.on_delivered(now, at, view);
         }
-    }
-
-    /// A message just delivered is marked as uniform, or as not yet so.
-    pub(crate) fn on_mark(&mut self, at: Member, uniform: bool, payload: &Bytes) {
-        self.delivery.on_mark(at, uniform, payload);
     }
 
     /// A failure detector reports that a node lives anew.

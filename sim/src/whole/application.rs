@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use super::{
     World,
-    binding::NAMES,
+    binding::bound_name,
     network::{Frame, What},
     node::Bound,
 };
@@ -94,8 +94,8 @@ impl World {
         if witness || it.has_left() || parts.tickets.len() > 100 {
             return;
         }
-        if self.is_bound(id) {
-            return self.publish_own(life, id, format!("{}.{kind}", NAMES[group]));
+        if let Some(name) = bound_name(id) {
+            return self.publish_own(life, id, format!("{name}.{kind}"));
         }
         self.send_in(life, id);
     }

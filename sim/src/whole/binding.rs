@@ -9,12 +9,18 @@ use quorate_protocols::bus::{BindingEffect, Bindings, Carried, Pattern, group_id
 use super::{World, network::Frame, node::Parts};
 
 /// The names of the groups with bound subjects, in the order of their configurations.
-pub(super) const NAMES: [&str; 2] = ["order", "news"];
+const NAMES: [&str; 2] = ["order", "news"];
 /// The group that contradicts the second of them, and goes before it.
 const RIVAL: &str = "gossip";
 
 fn carried(name: &str, subjects: &str) -> Carried {
     Carried { name: name.to_owned(), patterns: vec![subjects.parse().expect("a pattern")] }
+}
+
+/// The name of a group with bound subjects, of which the first groups are.
+pub(super) fn bound_name(group: GroupId) -> Option<&'static str> {
+    let index = usize::try_from(group.get()).ok()?.checked_sub(1)?;
+    NAMES.get(index).copied()
 }
 
 impl World {
@@ -45,8 +51,7 @@ impl World {
 
     /// A node carries a group with bound subjects, or has left it.
     pub(super) fn carry(&mut self, life: Member, group: GroupId, here: bool) {
-        let index = self.configs.iter().position(|config| config.group == group);
-        let Some(name) = index.and_then(|index| NAMES.get(index)) else { return };
+        let Some(name) = bound_name(group) else { return };
         self.configure(life, carried(name, &format!("{name}.*")), here);
     }
 

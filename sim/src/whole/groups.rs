@@ -6,7 +6,7 @@ use quorate_membership::{GroupId, NodeId, agreement::Breach};
 use quorate_protocols::{GroupConfig, Order, SlowPolicy};
 use rand::{SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use super::{CARRIERS, NODES};
+use super::{CARRIERS, WITNESS};
 
 /// Two in uniform order, with bound subjects; one that demotes or removes whoever lags; one whose sides
 /// may go on apart; one with a witness; and one with state that newcomers get. The seed decides the rest.
@@ -33,7 +33,7 @@ pub(super) fn configs(seed: u64, breach: Option<Breach>) -> Vec<GroupConfig> {
     let watched = config(any(&Order::ALL));
     let watched = GroupConfig {
         founders: watched.founders[1..].to_vec(),
-        witnesses: vec![NodeId::new(NODES)],
+        witnesses: vec![NodeId::new(WITNESS)],
         ..watched
     };
     let stateful = GroupConfig {

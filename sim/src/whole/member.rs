@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, View, ViewId};
-use quorate_protocols::{Group, RequestId, Restore, Ticket};
+use quorate_protocols::{Group, Restore, Ticket};
 
 use super::{World, network::What, publication::Submitted};
 use crate::sending::Sending;
@@ -24,11 +24,6 @@ impl World {
         self.tally.submitted += 1;
         let input = sending.into_input(checker, life, ticket, payload);
         self.feed(life, id, vec![input]);
-    }
-
-    /// A member is asked, and answers a little later.
-    pub(super) fn answer_later(&mut self, life: Member, group: GroupId, request: RequestId, payload: Bytes) {
-        self.soon(0..30_000, What::Reply { by: life, group, request, payload });
     }
 
     /// A message was delivered at a member.

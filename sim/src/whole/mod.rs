@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_membership::{GroupId, NodeId, Time, View};
+use quorate_membership::{GroupId, Member, NodeId, Time, View};
 use quorate_protocols::{GroupConfig, bus::BusBreach};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -57,10 +57,12 @@ struct World {
     trace: bool,
 }
 
-/// Nodes that carry the groups.
+/// Nodes that found the groups.
 const CARRIERS: u64 = 5;
-/// All nodes; those beyond the carriers only use the bus.
-const NODES: u64 = 6;
+/// The node that is a witness of one of them.
+const WITNESS: u64 = 6;
+/// All nodes; the last one only uses the bus.
+const NODES: u64 = 7;
 /// Clients that publish into a group and read it.
 const CLIENTS: u64 = 3;
 
@@ -157,12 +159,7 @@ impl World {
                     node.pauses += 1;
                 }
             }
-            Fault::Busy(node, millis) => {
-                if let Some(node) = self.nodes.get_mut(&node) {
-                    node.busy = Some(millis);
-                }
-                self.turn(node);
-            }
+            Fault::Busy(node, millis) => self.grow_busy(node, millis),
             _ => {}
         }
     }
@@ -176,12 +173,7 @@ impl World {
             Fault::Crash(node) if self.nodes[&node].parts.is_none() => self.start(node),
             Fault::Leave(node) | Fault::Stop(node) => self.come_back(index, node),
             Fault::Pause(node) => self.resume(node),
-            Fault::Busy(node, _) => {
-                if let Some(node) = self.nodes.get_mut(&node) {
-                    node.busy = None;
-                }
-                self.turn(node);
-            }
+            Fault::Busy(node, millis) => self.grow_idle(node, millis),
             _ => {}
         }
     }
@@ -191,6 +183,7 @@ impl World {
         let lives: Vec<_> = self.nodes.values().map(|node| node.life).collect();
         let wants: BTreeMap<_, _> =
             self.nodes.values().map(|node| (node.life.node, node.own_wants())).collect();
+        let mut views = BTreeMap::new();
         for node in self.nodes.values() {
             let me = node.life;
             let Some(parts) = &node.parts else { return Some(format!("{me} is down")) };
@@ -207,12 +200,23 @@ impl World {
             if parts.router.requests().next().is_some() {
                 return Some(format!("{me} waits for answers"));
             }
-            for (id, group) in &parts.groups {
-                let config = self.configs.iter().find(|config| config.group == *id);
-                let all = config.map_or(0, |config| config.founders.len());
-                let is_whole = |view: &View| view.members.len() == all && view.learners.is_empty();
+            for config in &self.configs {
+                let Some(group) = parts.groups.get(&config.group) else { continue };
+                let id = config.group;
+                let present = |nodes: &[NodeId]| nodes.iter().map(|node| self.nodes[node].life).collect();
+                let (members, witnesses): (BTreeSet<Member>, BTreeSet<Member>) =
+                    (present(&config.founders), present(&config.witnesses));
+                let is_whole = |view: &View| {
+                    view.members.iter().copied().collect::<BTreeSet<_>>() == members
+                        && view.witnesses.iter().copied().collect::<BTreeSet<_>>() == witnesses
+                        && view.learners.is_empty()
+                };
                 if !group.view().is_some_and(is_whole) || group.is_sealed() || group.is_wedged() {
                     return Some(format!("{me} is still changing {:?} of {id:?}", group.view()));
+                }
+                let view = group.view().map(|view| view.id);
+                if *views.entry(id).or_insert(view) != view {
+                    return Some(format!("views of {id:?} differ: {view:?} at {me}"));
                 }
             }
             if parts.bound.values().any(|bound| bound.core.is_undecided()) {

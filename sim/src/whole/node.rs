@@ -20,13 +20,13 @@ use rand::RngExt;
 
 use super::{
     World,
-    binding::NAMES,
+    binding::bound_name,
     groups,
     network::{Mailbox, What},
     publication::Submitted,
     session::Session,
 };
-use crate::{clock::Clock, replica::Replica};
+use crate::{busy::Busy, clock::Clock, replica::Replica};
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -38,8 +38,7 @@ pub(super) struct Node {
     pub(super) died: Option<Time>,
     /// How many faults make it stand still.
     pub(super) pauses: u32,
-    /// The longest time between two of its turns, in milliseconds, while others take the machine.
-    pub(super) busy: Option<u32>,
+    pub(super) busy: Busy,
     /// What reached it while it stood still, or since its last turn.
     pub(super) waiting: Vec<What>,
 }
@@ -145,13 +144,14 @@ impl World {
         let identity = ClusterIdentity::new(life, address(node));
         let mut effects = Vec::new();
         let presence =
-            Presence::new(identity, Timing::DEFAULT, self.rng.random(), declared, now, &mut effects);
+            Presence::new(identity, Timing::DEFAULT, self.rng.random(), declared, now, &mut effects)
+                .with_breach(self.configs[0].breach);
         let breach = self.breach;
         let router = Router::new(life).expect("a node has an inbox").with_breach(breach);
         let inbox = format!("_inbox.{}.{}.>", life.node, life.incarnation);
         let groups = configs.iter().map(|config| (config.group, Group::new((*config).clone(), life, now)));
         let groups: BTreeMap<_, _> = groups.collect();
-        let bound = groups.keys().filter(|group| self.is_bound(**group));
+        let bound = groups.keys().filter(|group| bound_name(**group).is_some());
         let bound = bound.map(|group| (*group, Bound::new(life, 0, breach)));
         let parts = Parts {
             presence,
@@ -185,7 +185,7 @@ impl World {
             self.nodes[&node].parts.iter().flat_map(|it| it.groups.keys().copied()).collect();
         for group in groups {
             self.feed(life, group, Vec::new());
-            if self.is_bound(group) {
+            if bound_name(group).is_some() {
                 self.soon(0..50_000, What::Read(life, group));
                 self.carry(life, group, true);
             }
@@ -208,7 +208,7 @@ impl World {
     pub(super) fn resume(&mut self, node: NodeId) {
         let Some(node) = self.nodes.get_mut(&node) else { return };
         node.pauses -= 1;
-        if node.pauses > 0 || node.busy.is_some() {
+        if node.pauses > 0 || node.busy.is_busy() {
             return;
         }
         let waiting = std::mem::take(&mut node.waiting);
@@ -223,24 +223,36 @@ impl World {
         }
     }
 
+    /// Others begin to take the machine of a node.
+    pub(super) fn grow_busy(&mut self, node: NodeId, millis: u32) {
+        if self.nodes.get_mut(&node).is_some_and(|it| it.busy.begin(millis)) {
+            self.turn(node);
+        }
+    }
+
+    /// They take it no longer.
+    pub(super) fn grow_idle(&mut self, node: NodeId, millis: u32) {
+        if self.nodes.get_mut(&node).is_some_and(|it| it.busy.end(millis)) {
+            self.turn(node);
+        }
+    }
+
     /// A process takes in what has reached it since its last turn, timers first.
     pub(super) fn turn(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let busy = node.busy.take();
+        let busy = std::mem::take(&mut node.busy);
         if node.pauses == 0 {
             let (timers, rest) = std::mem::take(&mut node.waiting).into_iter().partition(What::is_timer);
             self.take_all(timers);
             self.take_all(rest);
         }
-        if let (Some(millis), Some(node)) = (busy, self.nodes.get_mut(&id)) {
+        let next = busy.millis();
+        if let Some(node) = self.nodes.get_mut(&id) {
             node.busy = busy;
+        }
+        if let Some(millis) = next {
             self.soon(0..u64::from(millis) * 1000, What::Turn(id));
         }
-    }
-
-    /// The groups with names have bound subjects.
-    pub(super) fn is_bound(&self, group: GroupId) -> bool {
-        self.configs.iter().position(|config| config.group == group).is_some_and(|it| it < NAMES.len())
     }
 
     pub(super) fn happen(&mut self, what: What) {
@@ -249,7 +261,7 @@ impl World {
             What::Begin(index) => return self.begin(*index),
             What::End(index) => return self.end(*index),
             What::Heal(number) => return self.heal(*number),
-            What::Turn(node) if self.nodes[node].busy.is_some() => return self.turn(*node),
+            What::Turn(node) if self.nodes[node].busy.is_busy() => return self.turn(*node),
             What::Turn(_) => return, // it had its last one when that was over
             What::Client(index) => return self.step_client(*index),
             What::Tell { client, session, tell } => return self.on_tell(*client, *session, *tell),
@@ -281,7 +293,7 @@ impl World {
         if at.1.is_some_and(|life| life != node.life) {
             return; // it was for a former life
         }
-        if node.pauses > 0 || node.busy.is_some() {
+        if node.pauses > 0 || node.busy.is_busy() {
             node.waiting.push(what);
             return;
         }

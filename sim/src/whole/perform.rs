@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use quorate_membership::{Change, GroupId, Member, Time};
+use quorate_membership::{Change, GroupId, Member, Time, Timing};
 use quorate_protocols::{
-    Effect, Event, Fate, Input, PresenceEffect,
+    Effect, Event, Fate, Input, Notice, PresenceEffect,
     bus::{LinkId, RouterEffect},
 };
 
 use super::{
     World,
     network::{Datagram, Frame, What},
+    node::Node,
     publication::stamp_of,
 };
 use crate::sending::ticket_of;
@@ -38,7 +39,7 @@ impl World {
                     }
                 }
                 PresenceEffect::RoundTrip { .. } => {} // Nobody asks here.
-                PresenceEffect::Noticed(notice) => self.say(|| format!("{life} {notice:?}")),
+                PresenceEffect::Noticed(notice) => self.heed(life, &notice),
                 PresenceEffect::WakeDetectorAt(at) => {
                     parts.detector_wake = Some(at);
                     parts.stalls.expect(now, Some(at));
@@ -185,11 +186,11 @@ impl World {
     }
 
     fn observe(&mut self, life: Member, id: GroupId, event: Event) {
-        let (now, exact) = (self.now, self.nodes[&life.node].clock.exact(self.now));
+        let exact = self.nodes[&life.node].clock.exact(self.now);
         let Some(checker) = self.checkers.get_mut(&id) else { return };
+        checker.on_event(self.now, exact, life, &event);
         match event {
             Event::View(view) => {
-                checker.on_view(now, life, &view);
                 self.say(|| format!("{life} enters {view} of {id:?} {:?}", view.changes));
                 let slow = view.changes.iter().filter(|(_, why)| *why == Change::TooSlow);
                 self.tally.too_slow += slow.count() as u64;
@@ -197,34 +198,27 @@ impl World {
                 self.enter_with_state(life, id, &view);
                 self.on_bound_view(life, id, &view);
             }
-            Event::Message { view, sender, seq, index, uniform, head, payload, .. } => {
-                checker.on_message(exact, life, view, (sender, seq, index), &payload);
-                checker.on_mark(life, uniform, &payload);
+            Event::Message { sender, seq, head, payload, .. } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
                 self.apply(life, id, &payload);
                 self.on_delivered(life, id, sender, stamp_of(&head), &payload);
             }
-            Event::Direct { view, from, payload } => {
-                self.tally.letters += 1;
-                checker.letters.on_letter(life, view, from, &payload);
-            }
-            Event::Request { view, request, place, payload } => {
-                match place {
-                    Some((seq, index)) => {
-                        checker.on_message(exact, life, view, (request.asker, seq, index), &payload);
-                        self.apply(life, id, &payload);
-                    }
-                    None => checker.letters.on_letter(life, view, request.asker, &payload),
+            Event::Direct { .. } => self.tally.letters += 1,
+            Event::Request { request, place, payload, .. } => {
+                if place.is_some() {
+                    self.apply(life, id, &payload);
                 }
-                self.answer_later(life, id, request, payload);
+                self.soon(0..30_000, What::Reply { by: life, group: id, request, payload });
             }
-            Event::Transitional { closes, members } => checker.on_transitional(life, closes, members),
-            Event::Merged { .. } => self.tally.merges += 1,
+            Event::Merged { sides } => {
+                // Not the births of members, who begin alone.
+                let sides = sides.iter().filter(|side| side.members.len() > 1);
+                self.tally.merges += u64::from(sides.count() > 1);
+            }
             Event::TakeSnapshot { view, .. } => self.take_snapshot(life, id, view),
             Event::Restore(restore) => self.restore(life, id, restore),
             outside @ (Event::Removed { .. } | Event::LineageLost | Event::Left) => {
-                checker.on_outside(life);
                 self.say(|| format!("{life} is outside {id:?}"));
                 if let Some(bound) = self.bound(life, id) {
                     bound.core.on_outside();
@@ -235,6 +229,22 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The checkers hear what a failure detector has noticed, as the groups do.
+    fn heed(&mut self, life: Member, notice: &Notice) {
+        self.say(|| format!("{life} {notice:?}"));
+        let is_up = |node: &Node| node.parts.is_some() && node.pauses == 0;
+        let settled = Timing::DEFAULT.detect() * 6;
+        let well = self.schedule.is_quiet(self.now, settled) && self.nodes.values().all(is_up);
+        for checker in self.checkers.values_mut() {
+            match notice {
+                Notice::Reachable(peer) => checker.on_reachable(life, *peer),
+                Notice::Superseded { old, new } => checker.on_superseded(life, *old, *new),
+                Notice::Unreachable(node) if well => checker.on_accused(life, *node),
+                _ => {}
+            }
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use quorate_membership::{NodeId, Time, agreement::Breach};
-use quorate_protocols::bus::BusBreach;
+use quorate_protocols::{SlowPolicy, bus::BusBreach};
 use rand::{SeedableRng, rngs::SmallRng};
 
-use super::{CARRIERS, CLIENTS, NODES, WholeTally, World, client::client_node};
+use super::{CARRIERS, CLIENTS, NODES, WITNESS, WholeTally, World, client::client_node};
 use crate::{Fault, Schedule, Violation};
 
 /// What a run is made of; everything else follows from the seed.
@@ -35,7 +35,7 @@ impl WholeSettings {
 
     /// The faults that the seed decides, of the kinds that concern whole nodes and their links.
     pub fn schedule(&self) -> Schedule {
-        let nodes: Vec<NodeId> = (1..=NODES).map(NodeId::new).collect();
+        let nodes: Vec<NodeId> = (1..=WITNESS).map(NodeId::new).collect();
         let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x3401e);
         let mut schedule = Schedule::random(&mut chance, &nodes, self.faults_for);
         schedule.0.retain(|(.., fault)| {
@@ -54,10 +54,16 @@ impl WholeSettings {
         });
         schedule.slow_down(&mut SmallRng::seed_from_u64(self.seed ^ 0x510), &nodes, self.faults_for);
         let carriers = &nodes[..CARRIERS as usize];
-        schedule.depart(&mut SmallRng::seed_from_u64(self.seed ^ 0x1ea7e), carriers, self.faults_for);
+        schedule.depart(&mut SmallRng::seed_from_u64(self.seed ^ 0x1ea7e), &nodes, self.faults_for);
         let clients: Vec<NodeId> = (0..CLIENTS).map(client_node).collect();
         let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x11_4c5);
         schedule.unlink(&mut chance, &clients, carriers, self.faults_for);
+        // At the end: no other fault has to give way for what befalls a node that no group needs.
+        schedule.visit(
+            &mut SmallRng::seed_from_u64(self.seed ^ 0x7_1517),
+            NodeId::new(NODES),
+            self.faults_for,
+        );
         schedule
     }
 }
@@ -95,10 +101,11 @@ pub fn run_whole(settings: &WholeSettings, schedule: &Schedule) -> WholeOutcome 
     WholeOutcome { violation, at: world.now, tally }
 }
 
-/// Runs on until nothing is left to do, for at most a minute, since those that were too slow come back late;
-/// says what is left then.
+/// Runs on until nothing is left to do, for at most 30 seconds, or a minute where those that were too slow come
+/// back late; says what is left then.
 fn await_none(world: &mut World, left: impl Fn(&World) -> Option<String>) -> Option<String> {
-    for _ in 0..120 {
+    let bars = world.configs.iter().any(|config| config.slow != SlowPolicy::Block);
+    for _ in 0..if bars { 120 } else { 60 } {
         world.run_until(world.now + Duration::from_millis(500));
         if left(world).is_none() || world.violation().is_some() {
             return None;
@@ -110,7 +117,6 @@ fn await_none(world: &mut World, left: impl Fn(&World) -> Option<String>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::whole::CARRIERS;
 
     #[test]
     fn a_node_that_is_gone_is_neither_watched_nor_remembered() {
@@ -119,7 +125,9 @@ mod tests {
         let schedule = Schedule(vec![(at(4), at(60), Fault::Crash(gone))]);
         let mut world = World::new(&WholeSettings::new(1), &schedule, at(30));
         let lives = |world: &World| -> Vec<(bool, Vec<usize>)> {
-            let parts = world.nodes.values().filter(|it| it.life.node != gone).map(|it| it.parts.as_ref());
+            // The witness has nothing to do, and looks again when it has.
+            let carriers = world.nodes.values().filter(|it| it.life.node.get() <= CARRIERS);
+            let parts = carriers.map(|it| it.parts.as_ref());
             let seen = parts.flatten().map(|parts| {
                 let lives = parts.groups.values().map(quorate_protocols::Group::known_lives);
                 (parts.presence.watched().any(|node| node == gone), lives.collect())
@@ -130,13 +138,13 @@ mod tests {
         let before = lives(&world);
         assert_eq!(before.len() as u64, CARRIERS);
         assert!(
-            before.iter().all(|(watched, lives)| *watched && lives.iter().all(|it| *it == 6)),
+            before.iter().all(|(watched, lives)| *watched && lives.iter().all(|it| *it == 7)),
             "{before:?}"
         );
         world.run_until(at(30));
         let after = lives(&world);
         assert!(
-            after.iter().all(|(watched, lives)| !watched && lives.iter().all(|it| *it == 5)),
+            after.iter().all(|(watched, lives)| !watched && lives.iter().all(|it| *it == 6)),
             "{after:?}"
         );
     }

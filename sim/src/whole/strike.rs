@@ -6,7 +6,7 @@ use quorate_membership::{GroupId, Member, NodeId};
 use quorate_protocols::Message;
 
 use super::{
-    World,
+    WITNESS, World,
     network::{Frame, What},
     node::Node,
 };
@@ -61,7 +61,8 @@ impl World {
     fn may_lose_another(&self) -> bool {
         let whole =
             |node: &Node| node.parts.as_ref().is_some_and(|it| it.away.is_empty() && !it.told_to_stop);
-        let nodes = self.nodes.values().map(|node| (whole(node), node.died));
+        let needed: Vec<_> = self.nodes.iter().filter(|(id, _)| id.get() <= WITNESS).collect();
+        let nodes = needed.iter().map(|(_, node)| (whole(node), node.died));
         may_lose_another(self.now, &self.schedule, nodes)
     }
 

@@ -13,7 +13,7 @@ pub struct WholeTally {
     pub letters: u64,
     /// Newcomers that got a group's state.
     pub restored: u64,
-    /// How often members of two sides came together.
+    /// How often a member came together with others out of two sides of several members.
     pub merges: u64,
     /// How often a member saw another, or itself, held for too slow.
     pub too_slow: u64,

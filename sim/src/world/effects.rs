@@ -69,48 +69,35 @@ impl World {
         if let Some(history) = &mut self.history {
             history.note(Seen { at: self.now, step: self.tally.steps, by: life, event: event.clone() });
         }
+        let exact = self.exact(life.node);
+        self.checker.on_event(self.now, exact, life, &event);
         match event {
             Event::View(view) => {
                 self.note(view.id.epoch ^ life.node.get() << 32);
-                self.checker.on_view(self.now, life, &view);
                 if self.greets {
                     self.at(Duration::ZERO, What::Again { by: life, payload: None });
                 }
                 self.enter_with_state(life, &view);
             }
-            Event::Message { view, sender, seq, index, uniform, payload, .. } => {
+            Event::Message { sender, seq, payload, .. } => {
                 self.tally.delivered += 1;
                 self.note(seq.get() ^ sender.node.get() << 40 ^ life.node.get() << 48);
-                let now = self.exact(life.node);
-                self.checker.on_message(now, life, view, (sender, seq, index), &payload);
-                self.checker.on_mark(life, uniform, &payload);
                 self.apply(life.node, &payload);
             }
-            Event::Transitional { closes, members } => self.checker.on_transitional(life, closes, members),
             Event::Merged { .. } => self.tally.merges += 1,
             Event::TakeSnapshot { view, .. } => self.take_snapshot(life, view),
             Event::Restore(restore) => {
                 let node = self.nodes.get_mut(&life.node);
                 self.tally.restored += u64::from(node.is_some_and(|node| node.replica.restore(restore)));
             }
-            Event::Direct { view, from, payload } => {
-                self.tally.letters += 1;
-                self.checker.letters.on_letter(life, view, from, &payload);
-            }
-            Event::Request { view, request, place, payload } => {
-                match place {
-                    Some((seq, index)) => {
-                        let now = self.exact(life.node);
-                        let name = (request.asker, seq, index);
-                        self.checker.on_message(now, life, view, name, &payload);
-                        self.apply(life.node, &payload);
-                    }
-                    None => self.checker.letters.on_letter(life, view, request.asker, &payload),
+            Event::Direct { .. } => self.tally.letters += 1,
+            Event::Request { request, place, payload, .. } => {
+                if place.is_some() {
+                    self.apply(life.node, &payload);
                 }
                 let pause = Duration::from_micros(self.rng.random_range(0..30_000));
                 self.at(pause, What::Answer { by: life, request, payload });
             }
-            Event::Removed { .. } | Event::LineageLost | Event::Left => self.checker.on_outside(life),
             _ => {}
         }
     }

@@ -21,12 +21,7 @@ impl World {
                     state.pauses += 1;
                 }
             }
-            Fault::Busy(node, millis) => {
-                if let Some(state) = self.nodes.get_mut(&node) {
-                    state.busy = Some(millis);
-                }
-                self.turn(node);
-            }
+            Fault::Busy(node, millis) => self.grow_busy(node, millis),
             Fault::SlowClock(node, percent) => self.set_clock(node, percent),
             Fault::Leave(node) => self.feed(node, vec![Input::Leave]),
             Fault::Aimed(_) => {
@@ -49,12 +44,7 @@ impl World {
             },
             Fault::SlowClock(node, _) => self.set_clock(node, 100),
             Fault::Pause(node) => self.resume(node),
-            Fault::Busy(node, _) => {
-                if let Some(state) = self.nodes.get_mut(&node) {
-                    state.busy = None;
-                }
-                self.turn(node);
-            }
+            Fault::Busy(node, millis) => self.grow_idle(node, millis),
             Fault::Throttle(node, _) | Fault::ThrottleControl(node, _) => self.hurry(node),
             _ => {}
         }
@@ -81,11 +71,25 @@ impl World {
     pub(super) fn resume(&mut self, node: NodeId) {
         let Some(state) = self.nodes.get_mut(&node) else { return };
         state.pauses -= 1;
-        if state.pauses > 0 || state.busy.is_some() {
+        if state.pauses > 0 || state.busy.is_busy() {
             return;
         }
         for what in std::mem::take(&mut state.waiting) {
             self.happen(what);
+        }
+    }
+
+    /// Others begin to take the machine of a node.
+    pub(super) fn grow_busy(&mut self, node: NodeId, millis: u32) {
+        if self.nodes.get_mut(&node).is_some_and(|it| it.busy.begin(millis)) {
+            self.turn(node);
+        }
+    }
+
+    /// They take it no longer.
+    pub(super) fn grow_idle(&mut self, node: NodeId, millis: u32) {
+        if self.nodes.get_mut(&node).is_some_and(|it| it.busy.end(millis)) {
+            self.turn(node);
         }
     }
 
@@ -98,7 +102,7 @@ impl World {
             let (timers, rest): (Vec<What>, Vec<What>) = waiting.into_iter().partition(is_timer);
             timers.into_iter().chain(rest).for_each(|what| self.take(node, what));
         }
-        if let Some(millis) = self.nodes.get(&node).and_then(|state| state.busy) {
+        if let Some(millis) = self.nodes.get(&node).and_then(|state| state.busy.millis()) {
             let micros = self.rng.random_range(0..u64::from(millis) * 1000);
             self.at(Duration::from_micros(micros), What::Turn(node));
         }

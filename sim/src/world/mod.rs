@@ -236,7 +236,7 @@ impl World {
             detector,
             group: Some(Group::new(self.config.clone(), life, now)),
             pauses: before.as_ref().map_or(0, |n| n.pauses),
-            busy: before.as_ref().and_then(|n| n.busy),
+            busy: before.as_ref().map(|n| n.busy.clone()).unwrap_or_default(),
             uniform: before.as_ref().map_or(0, |n| n.uniform),
             waiting: before.map(|n| n.waiting).unwrap_or_default(),
             tickets: BTreeMap::new(),
@@ -265,7 +265,7 @@ impl World {
             What::Heal(number) => return self.heal(*number),
             What::Turn(node) => {
                 // Ended meanwhile: then it had its last turn.
-                let busy = self.nodes.get(node).is_some_and(|state| state.busy.is_some());
+                let busy = self.nodes.get(node).is_some_and(|state| state.busy.is_busy());
                 if busy {
                     self.turn(*node);
                 }
@@ -274,7 +274,7 @@ impl World {
             What::Leave(way, planned) => return self.leave(*way, *planned),
         };
         let Some(state) = self.nodes.get_mut(&node) else { return };
-        if state.pauses > 0 || state.busy.is_some() {
+        if state.pauses > 0 || state.busy.is_busy() {
             state.waiting.push(what);
         } else {
             self.take(node, what);

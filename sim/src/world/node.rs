@@ -7,7 +7,7 @@ use quorate_membership::{Detector, Member, Time};
 use quorate_protocols::{Group, Ticket};
 
 use super::what::What;
-use crate::{clock::Clock, replica::Replica};
+use crate::{busy::Busy, clock::Clock, replica::Replica};
 
 /// A node of the simulated cluster.
 #[derive(Debug)]
@@ -19,8 +19,7 @@ pub(super) struct Node {
     pub(super) group: Option<Group>,
     /// How many faults make it stand still.
     pub(super) pauses: u32,
-    /// The longest time between two of its turns, in milliseconds, while others take the machine.
-    pub(super) busy: Option<u32>,
+    pub(super) busy: Busy,
     /// What reached it while it stood still, or since its last turn.
     pub(super) waiting: Vec<What>,
     /// Submissions whose fate is open.

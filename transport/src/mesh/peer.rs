@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{sync::watch, task::spawn_local};
+use tracing::Instrument;
 
 use super::{MeshConfig, Outbox, OutboxError, outbox::write};
 use crate::{CloseReason, DatagramError, Frame, Lane, Link, LinkError, PeerInfo};
@@ -59,14 +60,15 @@ impl Peer {
         }
         self.outboxes.borrow_mut().insert(lane, Rc::clone(&outbox));
         let (link, waiting, mut stage) = (Arc::clone(&self.link), Rc::clone(&outbox), self.stage.subscribe());
-        spawn_local(async move {
+        let writing = async move {
             tokio::select! {
                 biased;
                 _ = stage.wait_for(|stage| *stage >= Stage::Over) => {}
                 () = write(link, lane, &waiting) => {}
             }
             waiting.close();
-        });
+        };
+        spawn_local(writing.in_current_span());
         outbox
     }
 

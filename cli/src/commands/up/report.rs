@@ -52,11 +52,10 @@ impl Report<'_> {
             return Ok(());
         }
         if let Some(url) = metrics {
-            self.output.line(format!("page at {}", metrics::page(url)))?;
-            self.output.line(format!("figures at {url}"))?;
+            self.output.line(metrics::places(url))?;
         }
         for Started { node, addr, process, metrics } in self.nodes(nodes, None) {
-            let figures = metrics.map(|url| format!("  page at {}", metrics::page(&url))).unwrap_or_default();
+            let figures = metrics.map(|url| format!("  {}", metrics::places(&url))).unwrap_or_default();
             let process = process.map(|pid| format!("  process {pid}")).unwrap_or_default();
             self.output.line(format!("{node}  {addr}{figures}{process}"))?;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use quorate_membership::agreement::Breach;
 use quorate_protocols::bus::BusBreach;
 use quorate_sim::{Schedule, WholeSettings, WholeTally, run_whole};
 
@@ -18,15 +19,23 @@ pub(crate) struct Nodes {
     /// Simulated seconds of faults per seed.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// A rule to break on purpose, to see what that looks like.
+    /// A rule of the bus to break on purpose, to see what that looks like.
     #[arg(long, hide = true, value_parser = rule::<BusBreach>)]
     breach: Option<BusBreach>,
+    /// A rule of groups to break on purpose.
+    #[arg(long, hide = true, value_parser = rule::<Breach>)]
+    group_breach: Option<Breach>,
 }
 
 impl Nodes {
     fn settings(&self, seed: u64) -> WholeSettings {
         let faults_for = Duration::from_secs(self.seconds);
-        WholeSettings { faults_for, breach: self.breach, ..WholeSettings::new(seed) }
+        WholeSettings {
+            faults_for,
+            breach: self.breach,
+            group_breach: self.group_breach,
+            ..WholeSettings::new(seed)
+        }
     }
 }
 
@@ -44,6 +53,7 @@ impl Subject for Nodes {
 
     fn arguments(&self, seed: u64) -> String {
         let breach = self.breach.map(|breach| format!(" --breach {breach:?}")).unwrap_or_default();
-        format!("nodes --seed {seed} --seconds {}{breach}", self.seconds)
+        let group = self.group_breach.map(|rule| format!(" --group-breach {rule:?}")).unwrap_or_default();
+        format!("nodes --seed {seed} --seconds {}{breach}{group}", self.seconds)
     }
 }
