@@ -13,6 +13,7 @@ use super::{
     Delivery, Publish, PublishError, Request, RequestError, SubscribeError,
     bindings::Served,
     commands::unheard,
+    holding::Holders,
     local::{Local, Receipt},
     peers::Peers,
     routes::{RouteWriter, Routes},
@@ -44,6 +45,7 @@ pub(crate) struct BusActor {
     pub(super) router: Router,
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
+    pub(super) holders: Holders,
     pub(super) bindings: Bindings,
     pub(super) served: BTreeMap<GroupId, Served>,
     pub(super) payload_bytes_max: usize,
@@ -78,6 +80,7 @@ impl BusActor {
             router: Router::new(me)?,
             locals: BTreeMap::new(),
             peers: Peers::default(),
+            holders: Holders::default(),
             bindings: Bindings::default(),
             served: BTreeMap::new(),
             payload_bytes_max,
@@ -144,6 +147,7 @@ impl BusActor {
                 self.give(subject, reply_to, payload, at, plain, &queues, Some(&receipt));
                 continue;
             }
+            self.holders.wait(node, subject, &receipt);
             let (subject, reply_to) = (subject.clone(), reply_to.cloned());
             let talk = Talk::Message { subject, reply_to, plain, queues, at };
             match self.peers.send(node, &talk, payload.clone()) {
@@ -161,7 +165,7 @@ impl BusActor {
         }
     }
 
-    /// Hands a message to subscribers on this node.
+    /// Hands a message to subscribers on this node; one from another node has no receipt.
     #[expect(clippy::too_many_arguments, reason = "the parts of one message, which two callers hold apart")]
     fn give(
         &mut self,
@@ -189,8 +193,9 @@ impl BusActor {
         }
         let selection = self.router.select(subject, plain, queues);
         for id in selection.subscriptions {
-            if let Some(local) = self.locals.get_mut(&id) {
-                local.give(delivery.clone(), receipt);
+            let kept = self.locals.get_mut(&id).is_some_and(|local| local.give(delivery.clone(), receipt));
+            if kept && receipt.is_none() {
+                self.hold_back(id);
             }
         }
         if selection.lost > 0 {
@@ -229,6 +234,8 @@ impl BusActor {
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
             }
+            Talk::Hold(id, pattern) => self.on_hold(from, link, id, Some(pattern))?,
+            Talk::Go(id) => self.on_hold(from, link, id, None)?,
         }
         Ok(())
     }
@@ -272,6 +279,8 @@ impl Handler<PeerUp> for BusActor {
         // It may be gone already; then that is said next.
         let Some(peer) = self.mesh.peer(node) else { return };
         self.peers.up(node, peer.outbox(BUS_LANE));
+        self.holders.up(node, link);
+        self.tell_holders(node);
         self.routing(|router, out| router.on_link(node, link, out));
         self.binding(|it, out| it.on_link(node, link, out));
     }
@@ -281,6 +290,7 @@ impl Handler<PeerDown> for BusActor {
     type Result = ();
     fn handle(&mut self, PeerDown(node, link): PeerDown, _: &mut Self::Context) {
         self.peers.down(node);
+        self.holders.down(node, link);
         self.routing(|router, out| router.on_unlink(node, link, out));
         self.binding(|it, out| it.on_unlink(node, link, out));
     }

@@ -63,6 +63,8 @@ pub(crate) struct Local {
     /// What waits for room, with the receipts of those who wait for that.
     spill: VecDeque<(Delivery, Option<Rc<Receipt>>)>,
     spill_bytes: usize,
+    /// Whether publishers on other nodes were told that it has no room.
+    pub(super) holds: bool,
     /// Messages that may wait for the reader.
     pub(crate) capacity: usize,
     /// What reads the groups for it, here or at other nodes.
@@ -87,6 +89,7 @@ impl Local {
             feed,
             spill: VecDeque::new(),
             spill_bytes: 0,
+            holds: false,
             capacity: 1,
             readers: BTreeMap::new(),
             after: BTreeMap::new(),
@@ -150,6 +153,11 @@ impl Local {
     /// How far one that reads one group has come.
     pub(crate) const fn given(&self) -> Option<Position> {
         self.given
+    }
+
+    /// Whether messages wait beyond its queue.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.spill.is_empty()
     }
 
     /// The reader has made room. Returns how many messages were handed over.

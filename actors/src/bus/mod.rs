@@ -10,6 +10,7 @@ mod error;
 mod follow;
 mod handle;
 mod handover;
+mod holding;
 mod local;
 mod peers;
 mod readers;

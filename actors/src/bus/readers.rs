@@ -128,6 +128,9 @@ impl BusActor {
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
         let Some(local) = self.locals.remove(&id) else { return };
         self.routing(|router, out| router.unsubscribe(id, out));
+        if local.holds {
+            self.let_go(id);
+        }
         local.readers.into_values().for_each(|(place, reader)| place.release(reader));
     }
 }
@@ -230,8 +233,11 @@ impl Handler<Attached> for BusActor {
 impl Handler<Pump> for BusActor {
     type Result = ();
     fn handle(&mut self, Pump(id): Pump, _: &mut Self::Context) {
-        if let Some(local) = self.locals.get_mut(&id) {
-            local.pump();
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        local.pump();
+        if local.holds && !local.has_backlog() {
+            local.holds = false;
+            self.let_go(id);
         }
     }
 }

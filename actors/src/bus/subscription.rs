@@ -42,8 +42,9 @@ pub enum Overflow {
     /// lasts, on others as long as a bound of bytes (32 MiB) allows. Beyond that it misses messages and
     /// is told how many. No publisher waits.
     Buffer,
-    /// As [`Self::Buffer`], and publishers on the same node wait while messages on unbound subjects do. A
-    /// client may ask for it only on subjects that are bound to a group, where the group's history is
+    /// As [`Self::Buffer`], and publishers wait while messages on unbound subjects do: what they publish is
+    /// acknowledged once there is room. On other nodes they wait from when they hear of it; what they have
+    /// published before waits at the subscriber. A client may ask for it only on subjects that are bound to a group, where the group's history is
     /// what waits: one that stops reading would else hold publishers back for ever, and
     /// [`SubscribeError::CannotHoldBack`] says so.
     Backpressure,

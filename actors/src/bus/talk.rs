@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Announcement, Carried, Position, Subject};
+use quorate_protocols::bus::{Announcement, Carried, Pattern, Position, Subject, SubscriptionId};
 use quorate_transport::Frame;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ pub(crate) enum Talk {
     Carries(Vec<Carried>),
     /// A message for subscribers at the receiver.
     Message { subject: Subject, reply_to: Option<Subject>, plain: bool, queues: Vec<String>, at: At },
+    /// A subscriber at the sender has no room for what its pattern selects: publishers are to wait.
+    Hold(SubscriptionId, Pattern),
+    /// It has room again, or is gone.
+    Go(SubscriptionId),
 }
 
 /// The group and the place of a message in its order, if it has one.
@@ -97,6 +101,8 @@ mod tests {
             (any::<u64>(), said).prop_map(|(number, said)| Talk::Announce { number, said }),
             any::<u64>().prop_map(Talk::Heard),
             prop::collection::vec(carried, 0..4).prop_map(Talk::Carries),
+            (any::<u64>(), wants()).prop_map(|(id, want)| Talk::Hold(id, want.pattern)),
+            any::<u64>().prop_map(Talk::Go),
             (subject(), prop::option::of(subject()), any::<bool>(), queues, places()).prop_map(
                 |(subject, reply_to, plain, queues, at)| {
                     Talk::Message { subject, reply_to, plain, queues, at }

@@ -1,12 +1,12 @@
 //! The bus of nodes over memory.
 
-use std::time::Duration;
+use std::{cell::Cell, pin::Pin, rc::Rc, time::Duration};
 
 use crate::common::{PATIENCE, World, soon, texts};
 use actix::prelude::*;
-use futures_util::future::Either;
+use futures_util::{FutureExt, future::Either};
 use quorate::{
-    Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
+    Bus, Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
 };
 use serde::{Deserialize, Serialize};
 
@@ -285,4 +285,92 @@ async fn requests_that_nobody_answers_take_room_and_do_not_gather_without_bound(
     drop(silent);
     soon(full).await.unwrap();
     node.stop().await;
+}
+
+#[actix::test]
+async fn a_subscriber_without_room_holds_back_publishers_on_other_nodes_and_nobody_else() {
+    const MESSAGES: usize = 3000;
+    let world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let options = SubscribeOptions::default().backpressure().capacity(4);
+    let mut slow = world.node(2).bus().subscribe("slow.*", options.clone()).await.unwrap();
+    let mut other = world.node(2).bus().subscribe("other", SubscribeOptions::default()).await.unwrap();
+    let published = Rc::new(Cell::new(0));
+    let (count, bus) = (Rc::clone(&published), world.node(1).bus());
+    let publishing = actix::spawn(async move {
+        for k in 0..MESSAGES {
+            bus.publish("slow.a", k.to_string()).await.unwrap();
+            count.set(k + 1);
+        }
+    });
+    for k in 0..MESSAGES {
+        // A publisher that does not wait is far ahead of a reader that gives way so often.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let delivery = soon(slow.next()).await.unwrap();
+        assert_eq!((delivery.payload, delivery.missed), (k.to_string().into(), None));
+        assert!(published.get() <= k + MESSAGES / 10, "{} are published, {k} are read", published.get());
+        if k == MESSAGES / 2 {
+            world.node(1).bus().publish("other", "passes").await.unwrap();
+            assert_eq!(soon(other.next()).await.unwrap().payload, "passes");
+        }
+    }
+    soon(publishing).await.unwrap();
+    world.stop().await;
+}
+
+/// Publishes one message after the other, until one is not acknowledged for long. Returns its acknowledgement.
+async fn held_back(bus: &Bus) -> Pin<Box<dyn Future<Output = Result<(), PublishError>>>> {
+    'next: loop {
+        let mut publishing = Box::pin(bus.begin("slow", "x").await.unwrap().acknowledged());
+        for _ in 0..200 {
+            if let Some(acknowledged) = (&mut publishing).now_or_never() {
+                acknowledged.unwrap();
+                continue 'next;
+            }
+            tokio::task::yield_now().await;
+        }
+        return publishing;
+    }
+}
+
+#[actix::test]
+async fn a_node_that_is_linked_later_hears_at_once_who_has_no_room() {
+    let mut world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let options = SubscribeOptions::default().backpressure().capacity(1);
+    let mut reader = world.node(2).bus().subscribe("slow", options).await.unwrap();
+    let first = soon(held_back(&world.node(1).bus())).await;
+    let third = world.add(3).await.bus();
+    linked(&world, &[1, 2, 3]).await;
+    let probe = || third.request("slow", "is it wanted?", Duration::from_millis(1));
+    while let Err(RequestError::NoResponders(_)) = soon(probe()).await {}
+    let mut publishing = Box::pin(third.begin("slow", "of the third").await.unwrap().acknowledged());
+    for _ in 0..200 {
+        assert!((&mut publishing).now_or_never().is_none(), "its very first message waits");
+        tokio::task::yield_now().await;
+    }
+    while soon(reader.next()).await.unwrap().payload != "of the third" {}
+    soon(first).await.unwrap();
+    soon(publishing).await.unwrap();
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_subscriber_that_held_publishers_back_lets_them_go_when_it_ends_or_its_node_does() {
+    let mut world = World::start(3, vec![]).await;
+    linked(&world, &[1, 2, 3]).await;
+    let options = SubscribeOptions::default().backpressure().capacity(1);
+    for ends_by in ["itself", "its node"] {
+        let reader = world.node(2).bus().subscribe("slow", options.clone()).await.unwrap();
+        let bus = world.node(1).bus();
+        let waits = soon(held_back(&bus)).await;
+        match ends_by {
+            "itself" => drop(reader),
+            _ => world.kill(2).await,
+        }
+        soon(waits).await.unwrap();
+    }
+    world.stop().await;
 }
