@@ -3,6 +3,7 @@
 //! Everything here is a pure state machine, like `quorate-membership` below it. [`Group`] is the
 //! composition that both the actors and the simulator drive.
 
+mod batch;
 mod direct;
 mod group;
 mod order;
@@ -14,11 +15,12 @@ mod weight;
 /// What the bus decides: who gets a message, what comes twice, where a reader goes on.
 pub mod bus;
 
+pub use batch::Batch;
 pub use direct::{Purpose, RequestId};
 pub use group::{
     Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Frontier, Group, GroupConfig,
-    Input, Legacy, Message, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket, Wait,
-    WedgeReason,
+    Input, Legacy, Message, Messages, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket,
+    Wait, WedgeReason,
 };
 pub use order::Order;
 pub use presence::{KnownNode, Notice, Presence, PresenceEffect};

@@ -10,7 +10,8 @@ use crate::Checker;
 /// What becomes of a payload that an application sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sending {
-    Multicast,
+    /// To all, so many messages at once.
+    Multicast(usize),
     Letter(Member),
     /// A request to all, or to one.
     Request(Option<Member>, Collect),
@@ -24,7 +25,8 @@ impl Sending {
         match (kind, letter) {
             (3..5, _) => Self::Request(letter, [Collect::First, Collect::Majority, Collect::All][turn % 3]),
             (_, Some(to)) => Self::Letter(to),
-            _ => Self::Multicast,
+            (18.., _) => Self::Multicast(2 + turn % 3),
+            _ => Self::Multicast(1),
         }
     }
 
@@ -33,22 +35,31 @@ impl Sending {
         matches!(self, Self::Request(..))
     }
 
+    /// How many payloads it takes.
+    pub(crate) const fn messages(self) -> usize {
+        if let Self::Multicast(messages) = self { messages } else { 1 }
+    }
+
     /// What the group is told, once the checker knows.
     pub(crate) fn into_input(
         self,
         checker: &mut Checker,
         by: Member,
         ticket: Ticket,
-        payload: Bytes,
+        payloads: &[Bytes],
     ) -> Input {
         match self {
             Self::Letter(to) | Self::Request(Some(to), _) => {
-                checker.letters.on_send(by, to, payload.clone());
+                checker.letters.on_send(by, to, payloads[0].clone());
             }
-            Self::Multicast | Self::Request(None, _) => checker.on_submit(by, payload.clone()),
+            Self::Multicast(_) | Self::Request(None, _) => {
+                payloads.iter().for_each(|payload| checker.on_submit(by, payload.clone()));
+            }
         }
+        let payload = payloads[0].clone();
         match self {
-            Self::Multicast => Input::Submit { ticket, head: Bytes::new(), payload },
+            Self::Multicast(1) => Input::Submit { ticket, head: Bytes::new(), payload },
+            Self::Multicast(_) => Input::SubmitAll { ticket, payloads: payloads.to_vec().into() },
             Self::Letter(to) => Input::SendTo { ticket, to, payload },
             Self::Request(to, collect) => {
                 checker.letters.on_ask(by, ticket, payload.clone());
@@ -61,9 +72,10 @@ impl Sending {
 /// The ticket of what an application sends.
 pub(crate) const fn ticket_of(input: &Input) -> Option<Ticket> {
     match input {
-        Input::Submit { ticket, .. } | Input::SendTo { ticket, .. } | Input::Ask { ticket, .. } => {
-            Some(*ticket)
-        }
+        Input::Submit { ticket, .. }
+        | Input::SubmitAll { ticket, .. }
+        | Input::SendTo { ticket, .. }
+        | Input::Ask { ticket, .. } => Some(*ticket),
         _ => None,
     }
 }

@@ -164,6 +164,5 @@ noticed_on_whole_nodes! {
     a_node_whose_side_names_too_many_companions_is_noticed: TransitionalTooLarge by "transitional set",
     a_node_whose_newcomer_forgets_what_it_held_back_is_noticed: ForgetHeldBack by "S7",
     a_node_that_delivers_a_letter_twice_is_noticed: LetterTwice by "P1",
-    a_node_that_calls_a_letter_lost_that_has_arrived_is_noticed: UnknownIsLost by "P2",
     a_node_that_hears_a_former_life_is_noticed: StaleIncarnation by "I7 no earlier life",
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use quorate_membership::{Member, View, majority};
 
-use super::{Effect, Effects, Fate, Group, Refusal, Submission, Ticket};
+use super::{Effect, Effects, Fate, Group, Payloads, Refusal, Submission, Ticket};
 use crate::direct::{Letter, Purpose, RequestId};
 
 /// Who is asked.
@@ -91,7 +91,12 @@ impl Group {
         let mut asking = Asking { collect, open: BTreeSet::new(), wanted: 0, answers: 0 };
         match to {
             Audience::Group => {
-                self.enqueue(Submission { ticket, head: Bytes::new(), payload, asks: true })?;
+                self.enqueue(Submission {
+                    ticket,
+                    head: Bytes::new(),
+                    payloads: Payloads::One(payload),
+                    asks: true,
+                })?;
             }
             Audience::One(member) => {
                 let purpose = Purpose::Request(ticket.0);

@@ -236,6 +236,6 @@ impl Group {
 impl Body {
     fn direct(letters: Letters) -> Self {
         let Letters { first, purposes, batch } = letters;
-        Self::Direct { first, purposes, batch }
+        Self::Direct { first, purposes, batch: batch.into() }
     }
 }

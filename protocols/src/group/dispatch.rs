@@ -108,7 +108,7 @@ impl Group {
                 self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch })
             }
             Body::Direct { first, purposes, batch } => {
-                self.on_direct(from, Letters { first, purposes, batch }, out)
+                self.on_direct(from, Letters { first, purposes, batch: batch.into() }, out)
             }
             Body::DirectDelivered { through } => self.on_direct_delivered(from, through, out),
             Body::AskDelivered { closed } => {

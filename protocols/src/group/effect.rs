@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_membership::{Change, Member, NodeId, Seq, Side, Time, View, ViewId};
 
 use super::{Audience, Collect, Collected, Message};
-use crate::RequestId;
+use crate::{Batch, RequestId, weight::batch_weight};
 
 /// Names a submission; the submitter chooses it and finds it in the fate.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -32,6 +32,14 @@ pub enum Input {
         head: Bytes,
         /// The message.
         payload: Bytes,
+    },
+    /// Multicast messages that go out in one frame, if no more are waiting than fit into the window. What becomes
+    /// of them is told once for all of them.
+    SubmitAll {
+        /// The submitter's name for them.
+        ticket: Ticket,
+        /// The messages, in their order.
+        payloads: Batch,
     },
     /// The application sends to one member of the present view. Letters to one member are delivered
     /// in the order in which they were sent, in the view in which they were sent or not at all;
@@ -147,10 +155,21 @@ pub enum Effect {
     WakeAt(Time),
 }
 
+impl Effect {
+    /// The effect itself, or one for each message that it delivers.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        let (told, other) = match self {
+            Self::Deliver(event) => (Some(event), None),
+            other => (None, Some(other)),
+        };
+        told.into_iter().flat_map(Event::each).map(Self::Deliver).chain(other)
+    }
+}
+
 /// A list of effects.
 pub type Effects = Vec<Effect>;
 
-/// What became of a submission that was accepted, which is when [`Group::handle`] returned `Ok`.
+/// What became of a submission that was accepted, be it one message or several, which is when [`Group::handle`] returned `Ok`.
 ///
 /// A multicast gets `Uniform` and then `Everywhere`, a message to one member `Delivered`, or
 /// either gets one of the two losses.
@@ -208,6 +227,8 @@ pub enum Event {
         /// Which views were closed, and who came out of which. A side of one may be a newcomer.
         sides: Vec<Side>,
     },
+    /// Several messages of one frame.
+    Messages(Messages),
     /// A message.
     Message {
         /// The view in which it was sent and is delivered.
@@ -290,6 +311,59 @@ pub enum Event {
     LineageLost,
     /// This member has left, as it asked.
     Left,
+}
+
+/// The messages of a frame, as they are delivered: each stands for an [`Event::Message`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Messages {
+    /// The view in which they were sent and are delivered.
+    pub view: ViewId,
+    /// Who sent them.
+    pub sender: Member,
+    /// The frame that they came in.
+    pub seq: Seq,
+    /// See [`Event::Message`].
+    pub uniform: bool,
+    /// What stands before each of them; none if nothing stands before any.
+    pub heads: Batch,
+    /// The messages, in their order.
+    pub batch: Batch,
+}
+
+impl Messages {
+    /// One of them, by its place.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn at(&self, index: u32) -> Event {
+        let Self { view, sender, seq, uniform, heads, batch } = self;
+        Event::Message {
+            view: *view,
+            sender: *sender,
+            seq: *seq,
+            index,
+            uniform: *uniform,
+            head: heads.get(index as usize).cloned().unwrap_or_default(),
+            payload: batch[index as usize].clone(),
+        }
+    }
+
+    /// Bytes that they count for.
+    pub fn weight(&self) -> usize {
+        batch_weight(&self.heads, &self.batch)
+    }
+}
+
+impl Event {
+    /// The event itself, or each of its messages.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        let (one, many) = match self {
+            Self::Messages(messages) => (None, Some(messages)),
+            one => (Some(one), None),
+        };
+        let each = |messages: Messages| (0..messages.batch.len() as u32).map(move |index| messages.at(index));
+        one.into_iter().chain(many.into_iter().flat_map(each))
+    }
 }
 
 /// State of the group for a newcomer, in the order of its bytes.

@@ -1,6 +1,5 @@
 //! What members of a group say to each other.
 
-use bytes::Bytes;
 use quorate_membership::{
     Decree, Member, NodeId, Seq, View, ViewId,
     agreement::{Ballot, Promise},
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Charter, Offer};
 use crate::{
-    ChunkLabel, Frame, Purpose, Row,
+    Batch, ChunkLabel, Frame, Purpose, Row,
     weight::{batch_weight, weight},
 };
 
@@ -36,10 +35,10 @@ pub enum Body {
         /// What stands before each of the messages; none if nothing stands before any of them. They
         /// travel as raw payload, too.
         #[serde(skip)]
-        heads: Vec<Bytes>,
+        heads: Batch,
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
-        batch: Vec<Bytes>,
+        batch: Batch,
     },
     /// The sender's counters alone.
     Status {
@@ -72,7 +71,7 @@ pub enum Body {
         purposes: Vec<Purpose>,
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
-        batch: Vec<Bytes>,
+        batch: Batch,
     },
     /// The receiver's messages to the sender alone were delivered through this position.
     DirectDelivered {
@@ -120,7 +119,7 @@ pub enum Body {
         label: ChunkLabel,
         /// The part alone. It travels as raw payload behind the encoded header.
         #[serde(skip)]
-        batch: Vec<Bytes>,
+        batch: Batch,
     },
     /// The sender does not keep that snapshot for the receiver.
     NoState {
@@ -228,7 +227,7 @@ pub enum Body {
 impl Body {
     /// All heads and payloads of the body, in batches: a shell takes them out before it encodes the
     /// rest, and puts them back after decoding.
-    pub fn batches_mut(&mut self) -> Vec<&mut Vec<Bytes>> {
+    pub fn batches_mut(&mut self) -> Vec<&mut Batch> {
         match self {
             Self::Data { heads, batch, .. } => vec![heads, batch],
             Self::Direct { batch, .. } | Self::State { batch, .. } => vec![batch],

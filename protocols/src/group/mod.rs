@@ -33,7 +33,11 @@ mod transferring;
 mod untold;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Deref,
+    slice,
+};
 
 use bytes::Bytes;
 use quorate_membership::{
@@ -44,14 +48,14 @@ use quorate_membership::{
 pub use asking::{Audience, Collect, Collected};
 pub use charter::Charter;
 pub use config::{GroupConfig, SpecError};
-pub use effect::{Effect, Effects, Event, Fate, Input, Refusal, Restore, Ticket, WedgeReason};
+pub use effect::{Effect, Effects, Event, Fate, Input, Messages, Refusal, Restore, Ticket, WedgeReason};
 pub use lag::{Frontier, NotASlowPolicy, SlowPolicy};
 pub use leaving::Legacy;
 pub use merging::Offer;
 pub use message::{Body, Message};
 pub use waits::Wait;
 
-use crate::stream::Stream;
+use crate::{Batch, stream::Stream};
 use asking::Asking;
 use charter::Stranger;
 use closing::Attempt;
@@ -72,15 +76,34 @@ use untold::Untold;
 /// Lineages that are remembered after another one has taken their place.
 const FORMER_LINEAGES_MAX: usize = 32;
 
-/// A multicast that waits for its frame.
+/// Multicasts under one name that wait for their frame.
 #[derive(Debug)]
 struct Submission {
     ticket: Ticket,
     /// What stands before the message.
     head: Bytes,
-    payload: Bytes,
+    payloads: Payloads,
     /// Whether answers to it are collected.
     asks: bool,
+}
+
+/// What is submitted at once.
+#[derive(Debug)]
+enum Payloads {
+    One(Bytes),
+    /// Several without heads.
+    Many(Batch),
+}
+
+impl Deref for Payloads {
+    type Target = [Bytes];
+
+    fn deref(&self) -> &[Bytes] {
+        match self {
+            Self::One(payload) => slice::from_ref(payload),
+            Self::Many(batch) => batch,
+        }
+    }
 }
 
 /// What the coordinator of an attempt asked this member to hold.
@@ -251,6 +274,7 @@ impl Group {
             }
             Input::Received { from, message } => self.on_message(from, message, out),
             Input::Submit { ticket, head, payload } => self.on_submit(ticket, head, payload),
+            Input::SubmitAll { ticket, payloads } => self.on_submit_all(ticket, payloads),
             Input::SendTo { ticket, to, payload } => self.on_send_to(ticket, to, payload),
             Input::Ask { ticket, to, payload, collect } => self.on_ask(ticket, to, payload, collect),
             Input::Answer { request, payload } => self.on_answer(request, payload),

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effects, Event, Fate, Group, Message, Refusal, Submission, Ticket};
+use super::{Body, Effects, Event, Fate, Group, Message, Messages, Payloads, Refusal, Submission, Ticket};
 use crate::{
-    Frame, RequestId, Row,
+    Batch, Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
-    weight::headed_weight,
+    weight::{batch_weight, headed_weight},
 };
 
 /// Bytes of frames that are sent again at one request.
@@ -18,7 +18,18 @@ const REFILL_BYTES: usize = 256 << 10;
 impl Group {
     pub(super) fn on_submit(&mut self, ticket: Ticket, head: Bytes, payload: Bytes) -> Result<(), Refusal> {
         self.may_submit(head.len() + payload.len())?;
-        self.enqueue(Submission { ticket, head, payload, asks: false })
+        self.enqueue(Submission { ticket, head, payloads: Payloads::One(payload), asks: false })
+    }
+
+    pub(super) fn on_submit_all(&mut self, ticket: Ticket, payloads: Batch) -> Result<(), Refusal> {
+        let size = batch_weight(&[], &payloads);
+        self.may_submit(size)?;
+        self.enqueue(Submission {
+            ticket,
+            head: Bytes::new(),
+            payloads: Payloads::Many(payloads),
+            asks: false,
+        })
     }
 
     /// Whether this member may send a message of so many bytes, be it to all or to one.
@@ -54,8 +65,13 @@ impl Group {
                 return;
             }
             let submissions = next_batch(&mut self.outbox, self.config.batch_bytes);
-            let asks = |(place, s): (usize, &Submission)| s.asks.then_some((place as u32, s.ticket.0));
-            let requests: Vec<(u32, u64)> = submissions.iter().enumerate().filter_map(asks).collect();
+            let mut place = 0;
+            let asks = |s: &Submission| {
+                let first = place;
+                place += s.payloads.len() as u32;
+                s.asks.then_some((first, s.ticket.0))
+            };
+            let requests: Vec<(u32, u64)> = submissions.iter().filter_map(asks).collect();
             let tickets: Vec<Ticket> = submissions.iter().map(|s| s.ticket).collect();
             self.outbox_bytes -= submissions.iter().map(Submission::weight).sum::<usize>();
             let (heads, batch) = pieces(submissions);
@@ -168,16 +184,18 @@ impl Group {
     pub(super) fn announce(&mut self, passed: Passed, out: &mut Effects) {
         let Some(view) = &self.view else { return };
         let (view, sender, seq) = (view.id, view.members[passed.sender], passed.seq);
-        let uniform = passed.uniform;
-        let mut heads = passed.heads.into_iter();
-        for (index, payload) in passed.batch.into_iter().enumerate() {
-            let index = index as u32;
-            let head = heads.next().unwrap_or_default();
-            let number = passed.requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
+        let Passed { uniform, requests, heads, batch, .. } = passed;
+        let messages = Messages { view, sender, seq, uniform, heads, batch };
+        if requests.is_empty() && messages.batch.len() > 1 {
+            return self.tell(Event::Messages(messages), out);
+        }
+        for index in 0..messages.batch.len() as u32 {
+            let number = requests.iter().find(|(place, _)| *place == index).map(|(_, number)| *number);
             let event = match number {
-                None => Event::Message { view, sender, seq, index, uniform, head, payload },
+                None => messages.at(index),
                 Some(number) => {
                     let request = RequestId { asker: sender, number };
+                    let payload = messages.batch[index as usize].clone();
                     Event::Request { view, request, place: Some((seq, index)), payload }
                 }
             };
@@ -294,16 +312,28 @@ fn next_batch(outbox: &mut VecDeque<Submission>, bytes: usize) -> Vec<Submission
 }
 
 /// The heads of submissions, none if none has one, and their payloads.
-fn pieces(submissions: Vec<Submission>) -> (Vec<Bytes>, Vec<Bytes>) {
+fn pieces(mut submissions: Vec<Submission>) -> (Batch, Batch) {
+    if let [only] = &mut submissions[..]
+        && let Payloads::Many(batch) = &mut only.payloads
+    {
+        return (Batch::default(), std::mem::take(batch)); // as it was handed in
+    }
     let headed = submissions.iter().any(|s| !s.head.is_empty());
-    let (heads, batch): (Vec<_>, Vec<_>) = submissions.into_iter().map(|s| (s.head, s.payload)).unzip();
-    (if headed { heads } else { Vec::new() }, batch)
+    let count = submissions.iter().map(|s| s.payloads.len()).sum();
+    let (mut heads, mut batch) = (Vec::new(), Vec::with_capacity(count));
+    for Submission { head, payloads, .. } in submissions {
+        if headed {
+            heads.extend(std::iter::repeat_n(head, payloads.len()));
+        }
+        batch.extend_from_slice(&payloads);
+    }
+    (heads.into(), batch.into())
 }
 
 impl Submission {
     /// Bytes that it counts for.
     fn weight(&self) -> usize {
-        headed_weight(self.head.len(), &self.payload)
+        self.payloads.iter().map(|payload| headed_weight(self.head.len(), payload)).sum()
     }
 }
 

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use quorate_membership::{Change, Member, Time, View, ViewId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Group, Refusal, Restore};
-use crate::transfer::{Chunk, ChunkLabel, Donor, Receiver, Step, Want};
+use crate::{
+    Batch,
+    transfer::{Chunk, ChunkLabel, Donor, Receiver, Step, Want},
+};
 
 /// What an event that is held back counts for at least.
 const EVENT_BYTES_MIN: usize = 64;
@@ -107,6 +110,7 @@ impl Group {
             let payload = match &event {
                 Event::Message { head, payload, .. } => head.len() + payload.len(),
                 Event::Request { payload, .. } => payload.len(),
+                Event::Messages(messages) => messages.weight(),
                 _ => 0,
             };
             self.transfers.held_back_bytes += payload.max(EVENT_BYTES_MIN);
@@ -169,7 +173,7 @@ impl Group {
         }
         self.transfers.donor.supply(view, state);
         if let Some((learners, Chunk { label, bytes })) = self.transfers.donor.offer(view) {
-            self.post_all(learners, self.view_id(), Body::State { label, batch: vec![bytes] }, out);
+            self.post_all(learners, self.view_id(), Body::State { label, batch: [bytes].into() }, out);
         }
         Ok(())
     }
@@ -196,22 +200,16 @@ impl Group {
             return self.post(from.node, mine, Body::NoState { snapshot }, out);
         };
         for Chunk { label, bytes } in chunks {
-            self.post(from.node, mine, Body::State { label, batch: vec![bytes] }, out);
+            self.post(from.node, mine, Body::State { label, batch: [bytes].into() }, out);
         }
     }
 
-    pub(super) fn on_state(
-        &mut self,
-        from: Member,
-        label: ChunkLabel,
-        mut batch: Vec<Bytes>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn on_state(&mut self, from: Member, label: ChunkLabel, batch: Batch, out: &mut Effects) {
         if label.length > self.config.snapshot_bytes_max as u64 {
             // The donor may be set up for more: nothing is wrong with it, but it is of no use here.
             return self.on_no_state(from, label.snapshot);
         }
-        let bytes = batch.pop().unwrap_or_default();
+        let bytes = batch.first().cloned().unwrap_or_default();
         let Some(receiver) = &mut self.transfers.receiver else { return };
         let (view, trusted) = (receiver.snapshot(), receiver.trusts(from));
         let (steps, want) = receiver.accept(self.now, from, Chunk { label, bytes });

@@ -158,6 +158,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::Batch;
 
     fn frame(seq: u64, payload: &Bytes) -> Frame {
         let (seq, batch) = (Seq::new(seq), vec![payload.clone()]);
@@ -166,8 +167,8 @@ mod tests {
             clock: seq.get(),
             after: vec![Seq::NONE],
             requests: Vec::new(),
-            heads: Vec::new(),
-            batch,
+            heads: Batch::default(),
+            batch: batch.into(),
         }
     }
 

@@ -17,14 +17,13 @@ mod properties;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use quorate_membership::{Cut, Seq, agreement::Breach, majority};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use log::SenderLog;
 
 use crate::{
-    Order,
+    Batch, Order,
     weight::{MESSAGE_BYTES_MIN, batch_weight},
 };
 
@@ -54,9 +53,11 @@ pub struct Frame {
     /// Which of the messages are requests: the place in the batch and the sender's number.
     pub requests: Vec<(u32, u64)>,
     /// What stands before each of the messages; none if nothing stands before any of them.
-    pub heads: Vec<Bytes>,
+    #[serde(skip)]
+    pub heads: Batch,
     /// The messages, oldest first.
-    pub batch: Vec<Bytes>,
+    #[serde(skip)]
+    pub batch: Batch,
 }
 
 impl Frame {
@@ -191,7 +192,7 @@ impl Stream {
     ///
     /// # Panics
     /// For a learner, which sends nothing.
-    pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, heads: Vec<Bytes>, batch: Vec<Bytes>) -> Frame {
+    pub(crate) fn send(&mut self, requests: Vec<(u32, u64)>, heads: Batch, batch: Batch) -> Frame {
         let me = self.me.expect("only data members send");
         self.clock += 1;
         let seq = self.logs[me].received().next();
@@ -388,8 +389,8 @@ pub(crate) struct Passed {
     /// Whether it survives any view change, as far as this member knows.
     pub(crate) uniform: bool,
     pub(crate) requests: Vec<(u32, u64)>,
-    pub(crate) heads: Vec<Bytes>,
-    pub(crate) batch: Vec<Bytes>,
+    pub(crate) heads: Batch,
+    pub(crate) batch: Batch,
 }
 
 fn raise(known: &mut [Seq], heard: &[Seq]) {

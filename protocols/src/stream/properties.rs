@@ -1,5 +1,6 @@
 //! The four orders over links that lose, repeat and reorder, and beside a member that lies.
 
+use bytes::Bytes;
 use proptest::{prelude::*, sample::select};
 
 use super::*;
@@ -124,7 +125,7 @@ impl World {
                     batch.iter().map(|payload| payload.slice(..payload.len() / 2)).collect();
                 let heads = if batch.len().is_multiple_of(2) { heads } else { Vec::new() };
                 let requests = batch.first().map(|_| (0, 7)).into_iter().collect();
-                let frame = self.streams[by].send(requests, heads, batch);
+                let frame = self.streams[by].send(requests, heads.into(), batch.into());
                 self.sent[by].push(frame.clone());
                 let row = self.streams[by].row();
                 self.post(by, &Packet::Data(by, row, frame));
@@ -212,7 +213,7 @@ fn frames() -> impl Strategy<Value = Frame> {
     (numbers(), numbers(), counters(), requests, 0..3_usize).prop_map(
         |(seq, clock, after, requests, messages)| {
             let batch = vec![Bytes::from_static(b"lie"); messages];
-            Frame { seq: Seq::new(seq), clock, after, requests, heads: Vec::new(), batch }
+            Frame { seq: Seq::new(seq), clock, after, requests, heads: Batch::default(), batch: batch.into() }
         },
     )
 }
@@ -262,7 +263,7 @@ proptest! {
     ) {
         let mut stream = Stream::new(order, MEMBERS, Some(0), None).for_learners(1, 1 << 20);
         for _ in 0..own {
-            stream.send(Vec::new(), Vec::new(), vec![Bytes::from_static(b"mine")]);
+            stream.send(Vec::new(), Batch::default(), [Bytes::from_static(b"mine")].into());
         }
         for lie in lies {
             let before = stream.clone();
@@ -313,7 +314,7 @@ proptest! {
                 Lie::Refill(_, frame) => streams[by].receive(liar, frame).map(drop),
                 Lie::Learner(_) => Ok(()),
             };
-            let frame = streams[by].send(Vec::new(), Vec::new(), vec![Bytes::from_static(b"true")]);
+            let frame = streams[by].send(Vec::new(), Batch::default(), [Bytes::from_static(b"true")].into());
             let row = streams[by].row();
             prop_assert_eq!(streams[1 - by].on_frame(by, &row, frame).map(drop), Ok(()));
         }

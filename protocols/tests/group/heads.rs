@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use quorate_membership::{Incarnation, Member, Seq};
-use quorate_protocols::{Body, Effect, Event, Fate, Frame, Input, Message, Order, Refusal, Row, Ticket};
+use quorate_protocols::{
+    Batch, Body, Effect, Event, Fate, Frame, Input, Message, Order, Refusal, Row, Ticket,
+};
 
 use crate::world::{World, n};
 
@@ -78,7 +80,8 @@ fn a_head_counts_as_a_part_of_its_message() {
 fn whoever_sends_other_heads_than_messages_is_faulty() {
     let mut world = World::founded(2, |_| {});
     let (view, from) = (world.view(1).id, Member::new(n(2), Incarnation::new(1)));
-    let (heads, batch) = (vec![Bytes::from("head"); 2], vec![Bytes::from("payload")]);
+    let heads = Batch::from(vec![Bytes::from("head"); 2]);
+    let batch = Batch::from([Bytes::from("payload")]);
     let none = vec![Seq::NONE; 2];
     let row = Row { clock: 1, sent: Seq::new(1), received: none.clone(), delivered: none.clone() };
     let (seq, after) = (Seq::new(1), none);

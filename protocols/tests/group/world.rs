@@ -226,7 +226,7 @@ impl World {
                 Effect::WakeAt(at) => {
                     self.wakes.insert((at, node));
                 }
-                other => self.seen.entry(node).or_default().push(other),
+                other => self.seen.entry(node).or_default().extend(other.each()),
             }
         }
     }

@@ -159,8 +159,8 @@ impl<'a> Dice<'a> {
                 clock: self.number(),
                 after: self.counters(),
                 requests: self.requests(),
-                heads: self.heads(),
-                batch: self.batch(),
+                heads: self.heads().into(),
+                batch: self.batch().into(),
             })
             .collect()
     }
@@ -170,15 +170,15 @@ impl<'a> Dice<'a> {
             0..=2 => Body::Data {
                 row: self.row(),
                 requests: self.requests(),
-                heads: self.heads(),
-                batch: self.batch(),
+                heads: self.heads().into(),
+                batch: self.batch().into(),
             },
             3 => Body::Status { row: self.row(), probe: self.flip() },
             4 => Body::Fetch { rank: self.number() as usize, from: self.seq(), through: self.seq() },
             5 => Body::Refill { rank: self.number() as usize, frames: self.frames() },
             6 => {
                 let batch = self.batch();
-                Body::Direct { first: self.seq(), purposes: self.purposes(batch.len()), batch }
+                Body::Direct { first: self.seq(), purposes: self.purposes(batch.len()), batch: batch.into() }
             }
             7 => Body::DirectDelivered { through: self.seq() },
             8 => Body::AskDelivered { closed: self.view_id(mine) },
@@ -240,7 +240,7 @@ impl<'a> Dice<'a> {
                 let (length, digest) = (self.number(), self.number());
                 let (offset, check) = (self.number(), self.number());
                 let label = ChunkLabel { snapshot, length, digest, offset, check };
-                Body::State { label, batch: self.batch() }
+                Body::State { label, batch: self.batch().into() }
             }
         }
     }
@@ -280,6 +280,7 @@ impl<'a> Dice<'a> {
             27 => Input::Snapshot { view: self.view_id(mine), state: payload },
             28 => Input::NoSnapshot { view: self.view_id(mine) },
             29 if self.byte() < 20 => Input::Leave,
+            0 if self.flip() => Input::SubmitAll { ticket: next, payloads: self.batch().into() },
             0 => Input::Submit { ticket: next, head: Bytes::new(), payload },
             1 => Input::SendTo { ticket: next, to: self.member(), payload },
             2 => {

@@ -98,6 +98,7 @@ impl Crew {
             assert!(!delivers, "{input:?}: {out:?}");
         }
         group.flush(self.now, &mut out);
+        let out: Effects = out.into_iter().flat_map(Effect::each).collect();
         self.homes.get_mut(&number).expect("it runs").check(&out);
         self.perform(number, out);
     }

@@ -71,6 +71,7 @@ fn attack(order: Order, partitionable: bool, bytes: &[u8]) -> (usize, usize) {
             assert!(!out.iter().any(|effect| matches!(effect, Effect::Deliver(_))), "{input:?}: {out:?}");
         }
         group.flush(now, &mut out);
+        let out: Effects = out.into_iter().flat_map(Effect::each).collect();
         home.check(&out);
         delivered += out.iter().filter(|it| matches!(it, Effect::Deliver(Event::Message { .. }))).count();
     }

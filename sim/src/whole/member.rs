@@ -16,13 +16,16 @@ impl World {
         let (Some(parts), Some(checker)) = (parts, self.checkers.get_mut(&id)) else { return };
         let members = parts.groups.get(&id).and_then(Group::view).map_or(&[][..], |view| &view.members);
         let sending = Sending::draw(&mut self.rng, members, number as usize);
-        let (ticket, payload) = (Ticket(number), Bytes::copy_from_slice(&number.to_be_bytes()));
-        parts.tickets.insert((id, ticket), Submitted { payload: payload.clone(), publication: None });
+        let numbers = number..number + sending.messages() as u64;
+        self.next_payload = numbers.end - 1;
+        let ticket = Ticket(number);
+        let payloads: Vec<Bytes> = numbers.map(|it| Bytes::copy_from_slice(&it.to_be_bytes())).collect();
         if sending.asks() {
             parts.asked.insert((id, ticket));
         }
-        self.tally.submitted += 1;
-        let input = sending.into_input(checker, life, ticket, payload);
+        self.tally.submitted += payloads.len() as u64;
+        let input = sending.into_input(checker, life, ticket, &payloads);
+        parts.tickets.insert((id, ticket), Submitted { payloads, publication: None });
         self.feed(life, id, vec![input]);
     }
 

@@ -166,7 +166,7 @@ impl World {
             }
             Effect::Fate { ticket, fate } if fate != Fate::Everywhere => {
                 if let Some(submitted) = parts.tickets.remove(&(id, ticket)) {
-                    checker.on_fate(exact, life, &submitted.payload, fate);
+                    submitted.payloads.iter().for_each(|it| checker.on_fate(exact, life, it, fate));
                     if let Some(publication) = submitted.publication {
                         self.on_published_fate(life, publication, fate == Fate::Uniform);
                     }
@@ -180,7 +180,7 @@ impl World {
                 parts.asked.remove(&(id, ticket));
                 checker.letters.on_collected(life, ticket);
             }
-            Effect::Deliver(event) => self.observe(life, id, event),
+            Effect::Deliver(event) => event.each().for_each(|event| self.observe(life, id, event)),
             _ => {}
         }
     }

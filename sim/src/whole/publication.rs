@@ -28,7 +28,7 @@ pub(super) struct Publication {
 /// A message that a group carries for this node, and whose fate is not known.
 #[derive(Clone, Debug)]
 pub(super) struct Submitted {
-    pub(super) payload: Bytes,
+    pub(super) payloads: Vec<Bytes>,
     pub(super) publication: Option<Publication>,
 }
 
@@ -84,7 +84,7 @@ impl World {
         let words = [number, content].into_iter().flat_map(u64::to_be_bytes);
         let payload: Bytes = words.chain(subject.bytes()).collect();
         let ticket = Ticket(number);
-        let submitted = Submitted { payload: payload.clone(), publication: Some(publication) };
+        let submitted = Submitted { payloads: vec![payload.clone()], publication: Some(publication) };
         parts.tickets.insert((id, ticket), submitted);
         if let Some(checker) = self.checkers.get_mut(&id) {
             checker.on_submit(life, payload.clone());

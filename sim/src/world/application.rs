@@ -22,7 +22,7 @@ impl World {
         let ticket = Ticket(self.tally.submitted);
         let payload = lost.unwrap_or_else(|| Bytes::copy_from_slice(&self.tally.submitted.to_be_bytes()));
         self.checker.on_submit(state.life, payload.clone());
-        state.tickets.insert(ticket, payload.clone());
+        state.tickets.insert(ticket, vec![payload.clone()]);
         self.feed(node, vec![Input::Submit { ticket, head: Bytes::new(), payload }]);
     }
 
@@ -43,18 +43,22 @@ impl World {
             return;
         }
         for _ in 0..count {
-            self.tally.submitted += 1;
-            let ticket = Ticket(self.tally.submitted);
-            let mut payload = self.tally.submitted.to_be_bytes().to_vec();
-            payload.resize(payload.len().max(self.message_bytes_min), 0);
-            let payload = Bytes::from(payload);
+            let ticket = Ticket(self.tally.submitted + 1);
             let members = state.group.as_ref().and_then(Group::view).map_or(&[][..], |view| &view.members);
             let sending = Sending::draw(&mut self.rng, members, count);
-            state.tickets.insert(ticket, payload.clone());
+            let numbers = (0..sending.messages() as u64).map(|nth| ticket.0 + nth);
+            self.tally.submitted += sending.messages() as u64;
+            let padded = |number: u64| {
+                let mut payload = number.to_be_bytes().to_vec();
+                payload.resize(payload.len().max(self.message_bytes_min), 0);
+                Bytes::from(payload)
+            };
+            let payloads: Vec<Bytes> = numbers.map(padded).collect();
             if sending.asks() {
                 state.asked.insert(ticket);
             }
-            inputs.push(sending.into_input(&mut self.checker, state.life, ticket, payload));
+            inputs.push(sending.into_input(&mut self.checker, state.life, ticket, &payloads));
+            state.tickets.insert(ticket, payloads);
         }
         self.feed(node, inputs);
     }

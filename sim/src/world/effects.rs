@@ -33,15 +33,15 @@ impl World {
                 if fate == Fate::Everywhere {
                     return true;
                 }
-                let Some(payload) = state.tickets.remove(&ticket) else { return true };
-                state.uniform += u64::from(fate == Fate::Uniform);
+                let Some(payloads) = state.tickets.remove(&ticket) else { return true };
+                state.uniform += if fate == Fate::Uniform { payloads.len() as u64 } else { 0 };
                 let now = self.exact(life.node);
-                self.checker.on_fate(now, life, &payload, fate);
-                if fate == Fate::Lost && self.retries && self.checker.is_multicast(&payload) {
-                    self.at(Duration::ZERO, What::Again { by: life, payload: Some(payload) });
-                }
-                if fate == Fate::Uniform {
-                    self.tally.uniform += 1;
+                for payload in payloads {
+                    self.checker.on_fate(now, life, &payload, fate);
+                    if fate == Fate::Lost && self.retries && self.checker.is_multicast(&payload) {
+                        self.at(Duration::ZERO, What::Again { by: life, payload: Some(payload) });
+                    }
+                    self.tally.uniform += u64::from(fate == Fate::Uniform);
                 }
             }
             Effect::Answer { ticket, from, payload } => {
@@ -54,7 +54,7 @@ impl World {
                     state.asked.remove(&ticket);
                 }
             }
-            Effect::Deliver(event) => self.observe(life, event),
+            Effect::Deliver(event) => event.each().for_each(|event| self.observe(life, event)),
             _ => {}
         }
         true

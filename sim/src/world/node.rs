@@ -23,7 +23,7 @@ pub(super) struct Node {
     /// What reached it while it stood still, or since its last turn.
     pub(super) waiting: Vec<What>,
     /// Submissions whose fate is open.
-    pub(super) tickets: BTreeMap<Ticket, Bytes>,
+    pub(super) tickets: BTreeMap<Ticket, Vec<Bytes>>,
     /// Messages of this node, in all of its lives, that it was told are uniform.
     pub(super) uniform: u64,
     /// Requests whose answers are still collected.
