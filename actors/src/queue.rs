@@ -26,7 +26,9 @@ pub(crate) enum Slot<T> {
 type OnRoom = Box<dyn Fn() + Send>;
 
 struct State<T> {
-    slots: VecDeque<(Slot<T>, usize)>,
+    /// Each with the items and the bytes that it counts for.
+    slots: VecDeque<(Slot<T>, usize, usize)>,
+    items: usize,
     items_max: usize,
     bytes_max: usize,
     bytes: usize,
@@ -70,6 +72,7 @@ pub(crate) struct Offered {
 pub(crate) fn queue<T>(items_max: usize, bytes_max: usize) -> (Feed<T>, Reader<T>) {
     let state = State {
         slots: VecDeque::new(),
+        items: 0,
         items_max: items_max.max(1),
         bytes_max,
         bytes: 0,
@@ -90,22 +93,27 @@ fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T> State<T> {
-    fn push(&mut self, slot: Slot<T>, bytes: usize) -> Option<Waker> {
+    fn push(&mut self, slot: Slot<T>, items: usize, bytes: usize) -> Option<Waker> {
+        self.items += items;
         self.bytes += bytes;
-        self.slots.push_back((slot, bytes));
+        self.slots.push_back((slot, items, bytes));
         self.reader.take()
     }
 
     fn miss(&mut self, count: u64) -> Option<Waker> {
-        if let Some((Slot::Missed(missed), _)) = self.slots.back_mut() {
+        if let Some((Slot::Missed(missed), ..)) = self.slots.back_mut() {
             *missed = missed.saturating_add(count);
             return None;
         }
-        self.push(Slot::Missed(count), 0)
+        self.push(Slot::Missed(count), 1, 0)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.slots.is_empty() || self.slots.len() < self.items_max && self.bytes + bytes <= self.bytes_max
+        self.slots.is_empty() || self.items < self.items_max && self.bytes + bytes <= self.bytes_max
+    }
+
+    fn has_room_for_all(&self, items: usize, bytes: usize) -> bool {
+        self.items + items <= self.items_max && self.bytes + bytes <= self.bytes_max
     }
 }
 
@@ -134,7 +142,7 @@ impl<T> Feed<T> {
             state.starved = true;
             return Offer::Full(item);
         }
-        let waker = state.push(Slot::Item(item), bytes);
+        let waker = state.push(Slot::Item(item), 1, bytes);
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         Offer::Taken
@@ -150,7 +158,7 @@ impl<T> Feed<T> {
                 return Offered { left_out, goes_on: false };
             }
             if state.has_room(bytes) {
-                waker = state.push(Slot::Item(item), bytes).or(waker);
+                waker = state.push(Slot::Item(item), 1, bytes).or(waker);
                 continue;
             }
             state.starved = true;
@@ -163,6 +171,22 @@ impl<T> Feed<T> {
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         Offered { left_out, goes_on: with_gaps || left_out == 0 }
+    }
+
+    /// Offers something that stands for so many items of so many bytes together, all or nothing. Unlike a
+    /// single item it never exceeds the bounds.
+    pub(crate) fn offer_many(&self, item: T, items: usize, bytes: usize) -> Offer<T> {
+        let mut state = lock(&self.0);
+        if state.abandoned {
+            return Offer::Abandoned;
+        }
+        if !state.has_room_for_all(items, bytes) {
+            return Offer::Full(item);
+        }
+        let waker = state.push(Slot::Item(item), items, bytes);
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Offer::Taken
     }
 
     /// Notes that `count` items are missing at this place; takes no room worth counting.
@@ -197,16 +221,17 @@ impl<T> Drop for Feed<T> {
 impl<T> Reader<T> {
     fn poll(&self, cx: &Context<'_>) -> Poll<Option<Slot<T>>> {
         let mut state = lock(&self.0);
-        let Some((slot, bytes)) = state.slots.pop_front() else {
+        let Some((slot, items, bytes)) = state.slots.pop_front() else {
             if state.ended {
                 return Poll::Ready(None);
             }
             state.reader = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        state.items -= items;
         state.bytes -= bytes;
         // Half empty: waking the writer for each item would cost more than the item.
-        if state.starved && state.slots.len() <= state.items_max / 2 && state.bytes <= state.bytes_max / 2 {
+        if state.starved && state.items <= state.items_max / 2 && state.bytes <= state.bytes_max / 2 {
             state.starved = false;
             state.on_room.iter().for_each(|call| call());
         }

@@ -197,11 +197,14 @@ mod tests {
     fn data_waits_behind_nothing_but_data_and_what_is_urgent_behind_neither_data_nor_state() {
         let (group, view) = (GroupId::new(7), ViewId { lineage: 1, epoch: 1 });
         let lane = |body| lane_of(group, &Message { view, body });
-        let letters =
-            Body::Direct { first: Seq::new(1), purposes: vec![Purpose::Message], batch: vec!["it".into()] };
+        let letters = Body::Direct {
+            first: Seq::new(1),
+            purposes: vec![Purpose::Message],
+            batch: Bytes::from("it").into(),
+        };
         let label = ChunkLabel { snapshot: view, length: 1, digest: 1, offset: 0, check: 1 };
         assert_eq!(lane(letters), Lane::Data(7));
-        assert_eq!(lane(Body::State { label, batch: vec!["s".into()] }), Lane::Bulk);
+        assert_eq!(lane(Body::State { label, batch: Bytes::from("s").into() }), Lane::Bulk);
         assert_eq!(lane(Body::Opinion { lost: Vec::new(), sealed: false }), Lane::Control);
         assert_eq!(lane(Body::Where), Lane::Control);
     }

@@ -53,7 +53,9 @@ impl Sending {
                 checker.letters.on_send(by, to, payloads[0].clone());
             }
             Self::Multicast(_) | Self::Request(None, _) => {
-                payloads.iter().for_each(|payload| checker.on_submit(by, payload.clone()));
+                for payload in payloads {
+                    checker.on_submit(by, payload.clone());
+                }
             }
         }
         let payload = payloads[0].clone();

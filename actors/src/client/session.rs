@@ -244,7 +244,7 @@ impl Session {
             return done.tell(Err(PublishError::Refused(format!("the node has no group `{group}`"))));
         };
         // A group whose window is full must not hold up what else is asked.
-        match group.hand_over(payload, true) {
+        match group.hand_over(payload.into(), true) {
             Err(error) => done.tell(Err(error.into())),
             Ok(sent) => {
                 spawn(async move { done.tell(sent.uniform().await.map_err(Into::into)) });

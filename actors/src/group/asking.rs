@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::Member;
-use quorate_protocols::{Audience, Collect, Collected, Input, RequestId, Ticket};
+use quorate_protocols::{Audience, Batch, Collect, Collected, Input, RequestId, Ticket};
 use tokio::sync::mpsc;
 
 use super::{
@@ -183,7 +183,7 @@ impl Handler<SendTo> for Replication {
         match self.submit(input, ctx) {
             Ok(()) => {
                 progress.reach(Stage::Accepted);
-                self.askers.insert(ticket, Asker::Sender(Bytes::new(), progress));
+                self.askers.insert(ticket, Asker::Sender(Batch::default(), progress));
             }
             Err(refusal) => progress.fail(refusal.into()),
         }

@@ -1,7 +1,9 @@
 //! Group messages as bytes: a short header, and payloads that are never copied into it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use quorate_protocols::Message;
+use quorate_protocols::{Batch, Message};
 use quorate_transport::Body;
 use serde::{Deserialize, Serialize};
 
@@ -61,11 +63,16 @@ struct Header(Vec<Vec<u32>>, Message);
 /// # Errors
 /// [`EncodeError`] if a payload is too long to be described.
 pub(crate) fn encode(mut message: Message) -> Result<Packet, EncodeError> {
-    let batches: Vec<Vec<Bytes>> = message.body.batches_mut().into_iter().map(std::mem::take).collect();
+    let batches: Vec<Batch> = message.body.batches_mut().into_iter().map(std::mem::take).collect();
     let lengths = batches.iter().map(|batch| batch.iter().map(length).collect());
     let header = Header(lengths.collect::<Result<_, _>>()?, message);
     let header = rmp_serde::to_vec(&header)?.into();
-    Ok(Packet { header, body: batches.into_iter().flatten().collect() })
+    let mut full = batches.iter().filter(|batch| !batch.is_empty());
+    let body = match (full.next().and_then(Batch::shared), full.next()) {
+        (Some(pieces), None) => Arc::clone(pieces).into(),
+        _ => batches.iter().flatten().cloned().collect(),
+    };
+    Ok(Packet { header, body })
 }
 
 fn length(payload: &Bytes) -> Result<u32, EncodeError> {
@@ -105,9 +112,9 @@ mod tests {
 
     use super::*;
 
-    fn payloads() -> impl Strategy<Value = Vec<Bytes>> {
+    fn payloads() -> impl Strategy<Value = Batch> {
         let payload = proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-        proptest::collection::vec(payload, 0..5)
+        proptest::collection::vec(payload, 0..5).prop_map(Batch::from)
     }
 
     /// What is decoded holds exactly the bytes that came, and is encoded as itself again.
@@ -127,7 +134,7 @@ mod tests {
             let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads, batch: batches[0].clone() };
             let purposes = vec![Purpose::Answer(7); batches[0].len()];
             let direct = Body::Direct { first: Seq::new(2), purposes, batch: batches[0].clone() };
-            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], heads: vec![], batch };
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], heads: Batch::default(), batch };
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
             for body in [data, direct, refill, Body::Where] {
                 let message = Message { view: ViewId { lineage: 5, epoch: 2 }, body };
@@ -146,7 +153,7 @@ mod tests {
             batches in proptest::collection::vec(payloads(), 1..4),
             at in any::<prop::sample::Index>(), byte: u8,
         ) {
-            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![], requests: vec![], heads: vec![], batch };
+            let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![], requests: vec![], heads: Batch::default(), batch };
             let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads: batches[0].clone(), batch: batches[0].clone() };
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
             for body in [data, refill, Body::Where] {

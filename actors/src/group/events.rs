@@ -2,16 +2,17 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use quorate_membership::{Member, Time};
-use quorate_protocols::Event;
+use quorate_protocols::{Event, Messages};
 
 use super::{GroupState, SnapshotRequest};
-use crate::queue::{Feed, Offered, Reader, Slot, queue};
+use crate::queue::{Feed, Offer, Offered, Reader, Slot, queue};
 
 /// One thing that happened in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,25 @@ impl GroupEvent {
     }
 }
 
+/// What readers are shown at once: one event, or messages of which each is one.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    One(GroupEvent),
+    Many(Messages),
+}
+
+impl Shown {
+    /// The events, one by one.
+    pub(crate) fn each(self) -> impl Iterator<Item = GroupEvent> {
+        let (one, many) = match self {
+            Self::One(event) => (Some(event), None),
+            Self::Many(messages) => (None, Some(messages)),
+        };
+        let each = many.into_iter().flat_map(|messages| Event::Messages(messages).each());
+        one.into_iter().chain(each.map(GroupEvent::Event))
+    }
+}
+
 /// How somebody reads a group's events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EventOptions {
@@ -107,7 +127,11 @@ impl Default for EventOptions {
 
 /// The stream of a group's events. Dropping it ends the interest.
 #[derive(Debug)]
-pub struct GroupEvents(Reader<GroupEvent>);
+pub struct GroupEvents {
+    reader: Reader<Shown>,
+    /// Messages that were taken out together, and the place of the next.
+    rest: Option<(Messages, u32)>,
+}
 
 impl GroupEvents {
     /// Waits for the next event; `None` once the group is stopped here and all was read.
@@ -120,19 +144,30 @@ impl Stream for GroupEvents {
     type Item = GroupEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GroupEvent>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|slot| {
-            slot.map(|slot| match slot {
-                Slot::Item(event) => event,
-                Slot::Missed(count) => GroupEvent::Missed(count),
-            })
-        })
+        if self.rest.is_none() {
+            let Some(slot) = ready!(Pin::new(&mut self.reader).poll_next(cx)) else {
+                return Poll::Ready(None);
+            };
+            match slot {
+                Slot::Item(Shown::One(event)) => return Poll::Ready(Some(event)),
+                Slot::Missed(count) => return Poll::Ready(Some(GroupEvent::Missed(count))),
+                Slot::Item(Shown::Many(messages)) => self.rest = Some((messages, 0)),
+            }
+        }
+        let Some((messages, place)) = &mut self.rest else { return Poll::Ready(None) };
+        let event = GroupEvent::Event(messages.at(*place));
+        *place += 1;
+        if *place as usize == messages.batch.len() {
+            self.rest = None;
+        }
+        Poll::Ready(Some(event))
     }
 }
 
 /// The group's end of a reader.
 #[derive(Debug)]
 pub(crate) struct EventFeed {
-    feed: Feed<GroupEvent>,
+    feed: Feed<Shown>,
     behind: Behind,
 }
 
@@ -141,16 +176,44 @@ pub(crate) fn reader(options: EventOptions) -> (EventFeed, GroupEvents) {
     (EventFeed { feed, behind: options.behind }, stream(reader))
 }
 
-pub(crate) const fn stream(reader: Reader<GroupEvent>) -> GroupEvents {
-    GroupEvents(reader)
+pub(crate) const fn stream(reader: Reader<Shown>) -> GroupEvents {
+    GroupEvents { reader, rest: None }
 }
 
 impl EventFeed {
     /// Returns whether the reader goes on.
-    pub(crate) fn tell_all(&self, events: impl IntoIterator<Item = GroupEvent>) -> bool {
-        let weighed = events.into_iter().map(|event| {
+    pub(crate) fn tell_all(&self, shown: impl IntoIterator<Item = Shown>) -> bool {
+        let mut shown = shown.into_iter().peekable();
+        while let Some(next) = shown.next() {
+            let goes_on = match next {
+                Shown::Many(messages) => self.tell_many(messages),
+                one @ Shown::One(_) => {
+                    let others = std::iter::from_fn(|| shown.next_if(|it| matches!(it, Shown::One(_))));
+                    self.tell_each(std::iter::once(one).chain(others).flat_map(Shown::each))
+                }
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// If there is no room for all of them, as many as there is room for.
+    fn tell_many(&self, messages: Messages) -> bool {
+        let bytes = messages.batch.iter().map(Bytes::len).sum();
+        let count = messages.batch.len();
+        match self.feed.offer_many(Shown::Many(messages), count, bytes) {
+            Offer::Taken => true,
+            Offer::Full(messages) => self.tell_each(messages.each()),
+            Offer::Abandoned => false,
+        }
+    }
+
+    fn tell_each(&self, events: impl Iterator<Item = GroupEvent>) -> bool {
+        let weighed = events.map(|event| {
             let weight = event.weight();
-            (event, weight)
+            (Shown::One(event), weight)
         });
         let Offered { left_out, goes_on } = self.feed.offer_all(weighed, self.behind == Behind::Skip);
         if left_out > 0 {

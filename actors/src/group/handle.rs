@@ -5,15 +5,20 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, View};
-use quorate_protocols::{Input, bus::group_id};
+use quorate_protocols::{Batch, Input, bus::group_id};
 
 use super::{
-    EventOptions, GroupEvents, GroupStatus, SendError, Sent, ViewRecord, Wait, events,
+    EventOptions, GroupEvents, GroupStatus, SendError, Sent, SentAll, ViewRecord, Wait, events,
     intake::{Intake, Submission},
     replication::{Feed, Gathered, Read, Replication},
     sent::{Progress, Stage},
     status::{AskStatus, AskViews},
 };
+
+/// What is handed over of many messages at once: about what goes into a frame.
+const PIECE_BYTES: usize = 64 << 10;
+/// Messages of it at most, however short they are.
+const PIECE_MESSAGES: usize = 1024;
 
 /// The group was stopped at this node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -68,7 +73,31 @@ impl Group {
     /// # Errors
     /// [`SendError`]; the message was not sent then, unless it says otherwise.
     pub async fn send(&self, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
-        self.submit(payload.into(), true).await
+        self.submit(payload.into().into(), true).await
+    }
+
+    /// Multicasts messages in their order; waits while the window is full. Many short ones cost far less
+    /// than one by one, since what goes into a frame together is handed on and accounted for together.
+    ///
+    /// # Errors
+    /// [`SendError`] of the first one that was not sent, nor were those after it, unless the error says
+    /// otherwise; those before it were.
+    pub async fn send_all<T: Into<Bytes>>(
+        &self,
+        payloads: impl IntoIterator<Item = T>,
+    ) -> Result<SentAll, SendError> {
+        let mut payloads = payloads.into_iter().map(Into::into).peekable();
+        let mut sent = Vec::new();
+        while let Some(first) = payloads.next() {
+            let weight = |payload: &Bytes| payload.len().max(PIECE_BYTES / PIECE_MESSAGES);
+            let (mut bytes, mut piece) = (weight(&first), vec![first]);
+            while let Some(next) = payloads.next_if(|next| bytes + weight(next) <= PIECE_BYTES) {
+                bytes += weight(&next);
+                piece.push(next);
+            }
+            sent.push(self.submit(piece.into(), true).await?);
+        }
+        Ok(SentAll(sent))
     }
 
     /// Multicasts a message unless it would have to wait.
@@ -76,7 +105,7 @@ impl Group {
     /// # Errors
     /// [`SendError::WouldBlock`] if the window is full, and others as [`Self::send`].
     pub async fn try_send(&self, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
-        self.submit(payload.into(), false).await
+        self.submit(payload.into().into(), false).await
     }
 
     /// Multicasts a message and waits until it survives any view change.
@@ -87,17 +116,17 @@ impl Group {
         self.send(payload).await?.uniform().await
     }
 
-    async fn submit(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
-        let sent = self.hand_over(payload, wait)?;
+    async fn submit(&self, payloads: Batch, wait: bool) -> Result<Sent, SendError> {
+        let sent = self.hand_over(payloads, wait)?;
         sent.0.wait(Stage::Accepted).await?;
         Ok(sent)
     }
 
-    /// Hands the group a message to send, in the order of these calls, as soon as its window allows,
-    /// and does not wait for that.
-    pub(crate) fn hand_over(&self, payload: Bytes, wait: bool) -> Result<Sent, SendError> {
+    /// Hands the group messages that go out in one frame, in the order of these calls, as soon as its window
+    /// allows, and does not wait for that.
+    pub(crate) fn hand_over(&self, payloads: Batch, wait: bool) -> Result<Sent, SendError> {
         let progress = Progress::new();
-        if self.intake.push(Submission { payload, progress: Arc::clone(&progress), wait })? {
+        if self.intake.push(Submission { payloads, progress: Arc::clone(&progress), wait })? {
             self.addr.do_send(Gathered); // once for all that gather until it comes
         }
         Ok(Sent(progress))

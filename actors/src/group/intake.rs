@@ -8,14 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
+use quorate_protocols::Batch;
 
 use super::{SendError, sent::Progress};
 
 /// Something to multicast; `wait` says whether its sender waits for the window.
 #[derive(Debug)]
 pub(crate) struct Submission {
-    pub(crate) payload: Bytes,
+    pub(crate) payloads: Batch,
     pub(crate) progress: Arc<Progress>,
     pub(crate) wait: bool,
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn submission() -> Submission {
-        Submission { payload: Bytes::new(), progress: Progress::new(), wait: true }
+        Submission { payloads: Batch::default(), progress: Progress::new(), wait: true }
     }
 
     #[test]

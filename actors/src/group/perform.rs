@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use quorate_membership::{NodeId, Time};
-use quorate_protocols::{self as protocols, Effect, Effects, Event, Fate, Input, Message, Ticket};
+use quorate_protocols::{
+    self as protocols, Batch, Effect, Effects, Event, Fate, Input, Message, Messages, Ticket,
+};
 
 use super::{
     GroupEvent, Outgoing, SendError,
     asking::Step,
     codec,
+    events::Shown,
     replication::{Feed, Replication},
     sent::Stage,
     waiting::Asker,
@@ -44,7 +47,10 @@ impl Replication {
     /// together, before anything is told to somebody who may ask whether they have got it.
     pub(crate) fn perform(&mut self, effects: &mut Effects, ctx: &mut Context<Self>) {
         for effect in effects.drain(..) {
-            let beside = matches!(&effect, Effect::Deliver(Event::Message { .. }) | Effect::Send { .. });
+            let beside = matches!(
+                &effect,
+                Effect::Deliver(Event::Message { .. } | Event::Messages(_)) | Effect::Send { .. }
+            );
             if !beside {
                 self.show_all(ctx);
             }
@@ -54,6 +60,7 @@ impl Replication {
                     self.ask_for_state(view, learners, ctx);
                 }
                 Effect::Deliver(Event::Restore(restore)) => self.restore(restore, ctx),
+                Effect::Deliver(Event::Messages(messages)) => self.tell_many(messages, ctx),
                 Effect::Deliver(event) => self.tell(event, ctx),
                 Effect::Fate { ticket, fate } => self.settle(ticket, fate),
                 Effect::Answer { ticket, from, payload } => {
@@ -81,6 +88,18 @@ impl Replication {
             }
             Err(error) => tracing::error!(%error, "a message was not sent"),
         }
+    }
+
+    /// Messages of one frame; what is published among them, and what is kept for followers, goes its way one
+    /// by one.
+    fn tell_many(&mut self, mut messages: Messages, ctx: &mut Context<Self>) {
+        if self.bound.is_some() {
+            return Event::Messages(messages).each().for_each(|event| self.tell(event, ctx));
+        }
+        messages.heads = Batch::default();
+        self.delivered += messages.batch.len() as u64;
+        messages.batch.iter().for_each(|payload| self.delivered_now.add(payload.len()));
+        self.shown.push(Shown::Many(messages));
     }
 
     fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -118,7 +137,7 @@ impl Replication {
         let Some((event, in_doubt)) = unwrapped else { return };
         let clock = self.clock;
         match self.withheld.pass(GroupEvent::of(event, || clock.now()), in_doubt) {
-            Ok(Some(event)) => self.shown.push(event),
+            Ok(Some(event)) => self.shown.push(Shown::One(event)),
             Ok(None) => {} // it waits
             Err(Overwhelmed) => {
                 tracing::error!("too much waits for the marks: this node leaves");
@@ -140,7 +159,8 @@ impl Replication {
         }
         let mut shown = std::mem::take(&mut self.shown);
         if self.keeper.is_some() {
-            shown.iter().cloned().for_each(|event| self.tell_keeper(event, ctx));
+            let events = shown.iter().cloned().flat_map(Shown::each);
+            events.for_each(|event| self.tell_keeper(event, ctx));
         }
         let mut others = self.readers.len();
         self.readers.retain(|reader| {

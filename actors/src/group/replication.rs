@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix::prelude::*;
+use bytes::Bytes;
 use quorate_membership::{Member, Time, ViewId};
 use quorate_protocols::{
     self as protocols, Effects, Input, Legacy, Refusal, Ticket,
@@ -11,16 +12,15 @@ use quorate_protocols::{
 use tokio::sync::mpsc;
 
 use super::{
-    Asker, GroupEvent, Keeper, Outlet, Publication, SendError,
+    Asker, Keeper, Outlet, Publication, SendError,
     asking::Step,
     bound::{Bound, Learnt},
-    events::EventFeed,
+    events::{EventFeed, Shown},
     figures::Delivered,
     intake::{Intake, Submission},
     perform::spare,
     record::Records,
     returned::Orphans,
-    sent::Stage,
     waiting::Waiting,
     withheld::Withheld,
 };
@@ -68,7 +68,7 @@ pub(crate) struct Replication {
     pub(super) effects: Effects,
     pub(crate) readers: Vec<EventFeed>,
     /// What they are shown next.
-    pub(super) shown: Vec<GroupEvent>,
+    pub(super) shown: Vec<Shown>,
     /// What they do not get yet.
     pub(super) withheld: Withheld,
     /// The application that keeps the state, in a group with state.
@@ -273,13 +273,9 @@ impl Replication {
         let (mut is_full, mut accepted) = (false, false);
         while let Some(asker) = self.waiting.pop() {
             let ticket = self.ticket();
-            let (head, payload) = asker.message();
-            match self.group.handle(now, Input::Submit { ticket, head, payload }, &mut effects) {
+            match self.group.handle(now, asker.input(ticket), &mut effects) {
                 Ok(()) => {
-                    if let Asker::Sender(_, progress) = &asker {
-                        progress.reach(Stage::Accepted);
-                    }
-                    self.askers.insert(ticket, asker);
+                    self.askers.insert(ticket, asker.accepted());
                     accepted = true;
                 }
                 Err(Refusal::WouldBlock { waiting, .. }) if waiting > 0 => {
@@ -305,11 +301,13 @@ impl Replication {
 
     /// Takes one in that the application has handed over; it waits for its turn.
     fn take_in(&mut self, submission: Submission, ctx: &mut Context<Self>) {
-        let Submission { payload, progress, wait } = submission;
-        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
-        if bytes > limit {
-            return progress.fail(SendError::TooLarge { bytes, limit });
+        let Submission { payloads, progress, wait } = submission;
+        let limit = self.payload_bytes_max;
+        let longest = payloads.iter().map(Bytes::len).max().unwrap_or_default();
+        if longest > limit {
+            return progress.fail(SendError::TooLarge { bytes: longest, limit });
         }
+        let bytes = payloads.iter().map(Bytes::len).sum();
         if !self.waiting.has_room(bytes) {
             self.admit(ctx);
         }
@@ -323,7 +321,7 @@ impl Replication {
                 return progress.fail(SendError::WouldBlock { waiting });
             }
         }
-        self.waiting.push(Asker::Sender(payload, progress));
+        self.waiting.push(Asker::Sender(payloads, progress));
     }
 }
 
@@ -424,7 +422,7 @@ impl Handler<Marked> for Replication {
         let Some(bound) = &mut self.bound else { return };
         match bound.learn(from, view, marks) {
             Ok(Learnt { hand_outs, decided }) => {
-                self.shown.extend(self.withheld.release(decided));
+                self.shown.extend(self.withheld.release(decided).into_iter().map(Shown::One));
                 self.show_all(ctx);
                 for (hand_out, bus) in hand_outs.into_iter().zip(self.bus.iter().cycle()) {
                     bus.do_send(hand_out);

@@ -134,3 +134,31 @@ impl Sent {
         self.0.wait(Stage::Everywhere).await
     }
 }
+
+/// Messages that the group has accepted together. Dropping this changes nothing about them.
+#[derive(Clone, Debug)]
+pub struct SentAll(pub(crate) Vec<Sent>);
+
+impl SentAll {
+    /// Waits until each of them is [uniform](Sent::uniform).
+    ///
+    /// # Errors
+    /// [`SendError`] of the first part that is not: those before it are.
+    pub async fn uniform(&self) -> Result<(), SendError> {
+        for part in &self.0 {
+            part.uniform().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every member of the view holds all of them.
+    ///
+    /// # Errors
+    /// [`SendError::Unknown`] if this member had to leave before it knew.
+    pub async fn everywhere(&self) -> Result<(), SendError> {
+        for part in &self.0 {
+            part.everywhere().await?;
+        }
+        Ok(())
+    }
+}

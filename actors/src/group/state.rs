@@ -17,7 +17,11 @@ use futures_util::{Stream, StreamExt};
 use quorate_membership::{Member, ViewId};
 use quorate_protocols::{Input, Refusal, Restore};
 
-use super::{GroupEvent, GroupEvents, events::stream, replication::Replication};
+use super::{
+    GroupEvent, GroupEvents,
+    events::{Shown, stream},
+    replication::Replication,
+};
 use crate::queue::{Feed, Offer, queue};
 
 /// What an event counts for at least while it waits.
@@ -190,7 +194,7 @@ impl GroupState {
 /// The application that keeps the state, as its group sees it.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    feed: Feed<GroupEvent>,
+    feed: Feed<Shown>,
     answer_within: Duration,
     /// Snapshots that were asked for and not answered.
     open: BTreeSet<ViewId>,
@@ -214,7 +218,7 @@ impl Keeper {
     /// Returns whether the application goes on.
     fn tell(&self, event: GroupEvent) -> bool {
         let bytes = event.weight().max(EVENT_BYTES_MIN);
-        match self.feed.offer(event, bytes) {
+        match self.feed.offer(Shown::One(event), bytes) {
             Offer::Taken => true,
             Offer::Full(_) => {
                 metrics::counter!("quorate_group_states_lost_total").increment(1);

@@ -3,8 +3,12 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use quorate_protocols::{Batch, Input, Ticket};
 
-use super::{Publication, SendError, sent::Progress};
+use super::{
+    Publication, SendError,
+    sent::{Progress, Stage},
+};
 use crate::room::OVERHEAD_BYTES;
 
 /// Bytes of submissions that may wait, besides one that alone is longer: 16 windows of the default
@@ -16,7 +20,8 @@ pub(crate) const WAITING_BYTES_MAX: usize = 128 << 20;
 /// Ten thousands of them wait for their fate at full load, so they are small.
 #[derive(Debug)]
 pub(crate) enum Asker {
-    Sender(Bytes, Arc<Progress>),
+    /// Of these messages; none once they were accepted.
+    Sender(Batch, Arc<Progress>),
     Publisher(Box<Publication>),
 }
 
@@ -28,18 +33,35 @@ impl Asker {
         }
     }
 
-    /// What stands before the message, and the message.
-    pub(crate) fn message(&self) -> (Bytes, Bytes) {
+    /// What the group is handed.
+    pub(crate) fn input(&self, ticket: Ticket) -> Input {
         match self {
-            Self::Sender(payload, _) => (Bytes::new(), payload.clone()),
-            Self::Publisher(publication) => (publication.head.clone(), publication.payload.clone()),
+            Self::Sender(payloads, _) => match &payloads[..] {
+                [payload] => Input::Submit { ticket, head: Bytes::new(), payload: payload.clone() },
+                _ => Input::SubmitAll { ticket, payloads: payloads.clone() },
+            },
+            Self::Publisher(publication) => {
+                let (head, payload) = (publication.head.clone(), publication.payload.clone());
+                Input::Submit { ticket, head, payload }
+            }
         }
     }
 
-    const fn weight(&self) -> usize {
+    /// The group has taken it.
+    pub(crate) fn accepted(self) -> Self {
+        match self {
+            Self::Sender(_, progress) => {
+                progress.reach(Stage::Accepted);
+                Self::Sender(Batch::default(), progress)
+            }
+            publisher @ Self::Publisher(_) => publisher,
+        }
+    }
+
+    fn weight(&self) -> usize {
         OVERHEAD_BYTES
             + match self {
-                Self::Sender(payload, _) => payload.len(),
+                Self::Sender(payloads, _) => payloads.iter().map(|it| it.len() + OVERHEAD_BYTES).sum(),
                 Self::Publisher(publication) => publication.head.len() + publication.payload.len(),
             }
     }
@@ -97,7 +119,7 @@ mod tests {
     use super::*;
 
     fn sender(bytes: usize) -> Asker {
-        Asker::Sender(vec![0; bytes].into(), Progress::new())
+        Asker::Sender(Bytes::from(vec![0; bytes]).into(), Progress::new())
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod batches;
 mod bindings;
 mod bus;
 mod clients;

@@ -23,7 +23,7 @@ pub(crate) struct GroupFlow {
     cluster: Arc<Cluster>,
     senders: usize,
     load: Load,
-    callers: usize,
+    batches: usize,
     readers: Vec<GroupEvents>,
 }
 
@@ -32,18 +32,18 @@ impl GroupFlow {
         cluster: &Arc<Cluster>,
         senders: usize,
         load: Load,
-        callers: usize,
+        batches: usize,
     ) -> Result<Self, BenchError> {
         let readers = try_join_all((0..cluster.members()).map(|index| cluster.events(index))).await?;
-        Ok(Self { cluster: Arc::clone(cluster), senders, load, callers, readers })
+        Ok(Self { cluster: Arc::clone(cluster), senders, load, batches, readers })
     }
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let started = Instant::now();
-        let (senders, callers) = (self.senders, self.callers);
+        let (senders, batches) = (self.senders, self.batches);
         let sending = (0..senders).map(|index| {
             let load = self.load.clone();
-            self.cluster.at(index, move |group| send_until(group, load, callers, started + length))
+            self.cluster.at(index, move |group| send_until(group, load, batches, started + length))
         });
         let receiving = mem::take(&mut self.readers)
             .into_iter()
@@ -69,13 +69,13 @@ impl Side for GroupFlow {
     }
 }
 
-/// Many callers send one message after the other until the time is over, and then one the last.
-async fn send_until(group: Group, load: Load, callers: usize, deadline: Instant) -> Result<u64, BenchError> {
-    let calls = (0..callers).map(|_| async {
+/// Sends batches, so many at a time, until the time is over, and then one message, the last.
+async fn send_until(group: Group, load: Load, batches: usize, deadline: Instant) -> Result<u64, BenchError> {
+    let calls = (0..batches).map(|_| async {
         let mut sent = 0;
         while Instant::now() < deadline {
-            group.send(load.message(false).clone()).await.map_err(BenchError::ours)?;
-            sent += 1;
+            group.send_all(load.batch(false).cloned()).await.map_err(BenchError::ours)?;
+            sent += load.per_batch() as u64;
         }
         Ok(sent)
     });

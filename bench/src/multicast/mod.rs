@@ -35,8 +35,9 @@ pub struct MulticastArgs {
     pub senders: Vec<Senders>,
     /// Bytes of the messages whose throughput is measured. Default 64, 1 KiB, 64 KiB.
     pub sizes: Vec<usize>,
-    /// Messages that each sender has handed over and that are not accepted yet, at most. Default 256.
-    pub callers: usize,
+    /// Batches that each sender has handed over and that are not accepted yet, at most. They are as long as those
+    /// of the baseline. Default 4.
+    pub batches: usize,
     /// Bytes of the messages whose latency is measured. Default 64.
     pub latency_sizes: Vec<usize>,
     /// Time from one of those to the next. Default 2 ms.
@@ -52,7 +53,7 @@ impl Default for MulticastArgs {
             orders: vec![Order::Uniform],
             senders: Senders::ALL.into(),
             sizes: vec![64, 1 << 10, 64 << 10],
-            callers: 256,
+            batches: 4,
             latency_sizes: vec![64],
             pace: Duration::from_millis(2),
             schedule: Schedule::default(),
@@ -80,7 +81,7 @@ impl MulticastArgs {
                 "the latency of {bytes} bytes is not measured: choose {STAMPED_BYTES_MIN} to {MESSAGE_BYTES_MAX}"
             ));
         }
-        if self.callers == 0 || self.pace.is_zero() {
+        if self.batches == 0 || self.pace.is_zero() {
             return refuse("at least one message must be on its way, and some time between two".into());
         }
         Ok(())
@@ -113,8 +114,8 @@ pub fn multicast(
         .collect::<Result<_, _>>()?;
     let records = in_system(|| measure(args, &stages, harness))?;
     let settings = format!(
-        "a thread per member, {} messages handed over at a time; latency with a message every {:?}",
-        args.callers, args.pace
+        "a thread per member, {} batches handed over at a time; latency with a message every {:?}",
+        args.batches, args.pace
     );
     Ok(Report { machine, schedule: args.schedule, settings, records })
 }
@@ -149,7 +150,7 @@ async fn measure_group(
             let (load, sending) = (Load::new(bytes), senders.among(members));
             let measured = async {
                 let mut raw = RawSpread::new(stage, members, sending, load.clone()).await?;
-                let mut ours = GroupFlow::new(cluster, sending, load, args.callers).await?;
+                let mut ours = GroupFlow::new(cluster, sending, load, args.batches).await?;
                 harness.compare(&case, &mut ours, &mut raw).await
             };
             measured.await.map_err(|error| error.in_case(&case.name))?;
@@ -239,7 +240,7 @@ mod tests {
             MulticastArgs { members: vec![1], ..args.clone() },
             MulticastArgs { sizes: vec![0], ..args.clone() },
             MulticastArgs { latency_sizes: vec![1], ..args.clone() },
-            MulticastArgs { callers: 0, ..args },
+            MulticastArgs { batches: 0, ..args },
         ] {
             assert!(matches!(multicast(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use quorate_membership::{Member, View, majority};
 
-use super::{Effect, Effects, Fate, Group, Payloads, Refusal, Submission, Ticket};
+use super::{Effect, Effects, Fate, Group, Refusal, Submission, Ticket};
 use crate::direct::{Letter, Purpose, RequestId};
 
 /// Who is asked.
@@ -94,7 +94,7 @@ impl Group {
                 self.enqueue(Submission {
                     ticket,
                     head: Bytes::new(),
-                    payloads: Payloads::One(payload),
+                    payloads: payload.into(),
                     asks: true,
                 })?;
             }

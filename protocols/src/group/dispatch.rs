@@ -49,7 +49,7 @@ impl Group {
                 return Ok(());
             }
             Body::State { label, batch } => {
-                self.on_state(from, label, batch, out);
+                self.on_state(from, label, &batch, out);
                 return Ok(());
             }
             Body::NoState { snapshot } => {

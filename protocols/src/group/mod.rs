@@ -33,11 +33,7 @@ mod transferring;
 mod untold;
 mod waits;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Deref,
-    slice,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_membership::{
@@ -82,28 +78,9 @@ struct Submission {
     ticket: Ticket,
     /// What stands before the message.
     head: Bytes,
-    payloads: Payloads,
+    payloads: Batch,
     /// Whether answers to it are collected.
     asks: bool,
-}
-
-/// What is submitted at once.
-#[derive(Debug)]
-enum Payloads {
-    One(Bytes),
-    /// Several without heads.
-    Many(Batch),
-}
-
-impl Deref for Payloads {
-    type Target = [Bytes];
-
-    fn deref(&self) -> &[Bytes] {
-        match self {
-            Self::One(payload) => slice::from_ref(payload),
-            Self::Many(batch) => batch,
-        }
-    }
 }
 
 /// What the coordinator of an attempt asked this member to hold.

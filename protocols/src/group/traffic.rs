@@ -1,11 +1,11 @@
 //! Messages of the open view: sending, receiving, asking for what is missing, delivering.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem::take};
 
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effects, Event, Fate, Group, Message, Messages, Payloads, Refusal, Submission, Ticket};
+use super::{Body, Effects, Event, Fate, Group, Message, Messages, Refusal, Submission, Ticket};
 use crate::{
     Batch, Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError},
@@ -18,18 +18,13 @@ const REFILL_BYTES: usize = 256 << 10;
 impl Group {
     pub(super) fn on_submit(&mut self, ticket: Ticket, head: Bytes, payload: Bytes) -> Result<(), Refusal> {
         self.may_submit(head.len() + payload.len())?;
-        self.enqueue(Submission { ticket, head, payloads: Payloads::One(payload), asks: false })
+        self.enqueue(Submission { ticket, head, payloads: payload.into(), asks: false })
     }
 
     pub(super) fn on_submit_all(&mut self, ticket: Ticket, payloads: Batch) -> Result<(), Refusal> {
         let size = batch_weight(&[], &payloads);
         self.may_submit(size)?;
-        self.enqueue(Submission {
-            ticket,
-            head: Bytes::new(),
-            payloads: Payloads::Many(payloads),
-            asks: false,
-        })
+        self.enqueue(Submission { ticket, head: Bytes::new(), payloads, asks: false })
     }
 
     /// Whether this member may send a message of so many bytes, be it to all or to one.
@@ -90,7 +85,7 @@ impl Group {
 
     /// Says what was received, if that is news and no frame has said it.
     pub(super) fn send_row(&mut self, out: &mut Effects) {
-        if !std::mem::take(&mut self.row_due) || !self.may_acknowledge() {
+        if !take(&mut self.row_due) || !self.may_acknowledge() {
             return;
         }
         if self.is_learner() {
@@ -313,10 +308,9 @@ fn next_batch(outbox: &mut VecDeque<Submission>, bytes: usize) -> Vec<Submission
 
 /// The heads of submissions, none if none has one, and their payloads.
 fn pieces(mut submissions: Vec<Submission>) -> (Batch, Batch) {
-    if let [only] = &mut submissions[..]
-        && let Payloads::Many(batch) = &mut only.payloads
-    {
-        return (Batch::default(), std::mem::take(batch)); // as it was handed in
+    if let [only] = &mut submissions[..] {
+        let heads = if only.head.is_empty() { Batch::default() } else { take(&mut only.head).into() };
+        return (heads, take(&mut only.payloads)); // as it was handed in
     }
     let headed = submissions.iter().any(|s| !s.head.is_empty());
     let count = submissions.iter().map(|s| s.payloads.len()).sum();

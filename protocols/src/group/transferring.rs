@@ -173,7 +173,7 @@ impl Group {
         }
         self.transfers.donor.supply(view, state);
         if let Some((learners, Chunk { label, bytes })) = self.transfers.donor.offer(view) {
-            self.post_all(learners, self.view_id(), Body::State { label, batch: [bytes].into() }, out);
+            self.post_all(learners, self.view_id(), Body::State { label, batch: bytes.into() }, out);
         }
         Ok(())
     }
@@ -200,11 +200,11 @@ impl Group {
             return self.post(from.node, mine, Body::NoState { snapshot }, out);
         };
         for Chunk { label, bytes } in chunks {
-            self.post(from.node, mine, Body::State { label, batch: [bytes].into() }, out);
+            self.post(from.node, mine, Body::State { label, batch: bytes.into() }, out);
         }
     }
 
-    pub(super) fn on_state(&mut self, from: Member, label: ChunkLabel, batch: Batch, out: &mut Effects) {
+    pub(super) fn on_state(&mut self, from: Member, label: ChunkLabel, batch: &Batch, out: &mut Effects) {
         if label.length > self.config.snapshot_bytes_max as u64 {
             // The donor may be set up for more: nothing is wrong with it, but it is of no use here.
             return self.on_no_state(from, label.snapshot);

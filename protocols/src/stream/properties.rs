@@ -263,7 +263,7 @@ proptest! {
     ) {
         let mut stream = Stream::new(order, MEMBERS, Some(0), None).for_learners(1, 1 << 20);
         for _ in 0..own {
-            stream.send(Vec::new(), Batch::default(), [Bytes::from_static(b"mine")].into());
+            stream.send(Vec::new(), Batch::default(), Bytes::from_static(b"mine").into());
         }
         for lie in lies {
             let before = stream.clone();
@@ -314,7 +314,7 @@ proptest! {
                 Lie::Refill(_, frame) => streams[by].receive(liar, frame).map(drop),
                 Lie::Learner(_) => Ok(()),
             };
-            let frame = streams[by].send(Vec::new(), Batch::default(), [Bytes::from_static(b"true")].into());
+            let frame = streams[by].send(Vec::new(), Batch::default(), Bytes::from_static(b"true").into());
             let row = streams[by].row();
             prop_assert_eq!(streams[1 - by].on_frame(by, &row, frame).map(drop), Ok(()));
         }

@@ -81,7 +81,7 @@ fn whoever_sends_other_heads_than_messages_is_faulty() {
     let mut world = World::founded(2, |_| {});
     let (view, from) = (world.view(1).id, Member::new(n(2), Incarnation::new(1)));
     let heads = Batch::from(vec![Bytes::from("head"); 2]);
-    let batch = Batch::from([Bytes::from("payload")]);
+    let batch = Batch::from(Bytes::from("payload"));
     let none = vec![Seq::NONE; 2];
     let row = Row { clock: 1, sent: Seq::new(1), received: none.clone(), delivered: none.clone() };
     let (seq, after) = (Seq::new(1), none);

@@ -8,12 +8,7 @@ use super::{
     prefix::{PREFIX_BYTES, Prefix},
     recycled::Recycled,
 };
-use crate::{Frame, FrameConfig, SendError};
-
-/// Pieces of a payload below this many bytes are copied. A chunk of its own costs its receiver a
-/// counted reference, a place in queues and system calls, and so does the chunk before it that it
-/// cuts off: more than copying two KiB. A batch of many small frames thus becomes one chunk.
-const COPIED_BELOW_BYTES: usize = 2 << 10;
+use crate::{Body, Frame, FrameConfig, SendError};
 
 /// Frames are taken until the chunks hold this much: larger batches were measured to be no faster.
 const BATCH_BYTES: usize = 64 << 10;
@@ -85,12 +80,12 @@ impl FrameEncoder {
         if header + payload <= self.config.frame_bytes_max() {
             self.prefix(Prefix::Whole { header, payload });
             self.append(&frame.header);
-            frame.body.iter().for_each(|piece| self.append(piece));
+            frame.body.joined().iter().for_each(|piece| self.append(piece));
             return Ok(());
         }
         self.prefix(Prefix::Large { header, payload });
         self.append(&frame.header);
-        self.encode_parts(&frame.body, payload);
+        self.encode_parts(frame.body.joined(), payload);
         Ok(())
     }
 
@@ -118,7 +113,7 @@ impl FrameEncoder {
 
     fn append(&mut self, piece: &Bytes) {
         self.bytes += piece.len();
-        if piece.len() < COPIED_BELOW_BYTES {
+        if piece.len() < Body::COPIED_BELOW_BYTES {
             self.copy(piece);
         } else {
             self.cut();
@@ -126,7 +121,8 @@ impl FrameEncoder {
         }
     }
 
-    /// Copies fewer than [`COPIED_BELOW_BYTES`].
+    /// Copies fewer than [`Body::COPIED_BELOW_BYTES`].
+    /// A batch of many small frames thus becomes one chunk.
     fn copy(&mut self, bytes: &[u8]) {
         if self.copied.room() < bytes.len() {
             self.cut();
