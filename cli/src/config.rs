@@ -29,7 +29,7 @@ founders = ["n1", "n2", "n3"]  # the same list at every node
 subjects = ["log.>"]           # subjects whose messages come in the group's order
 slow = "demote"                # a member that lags: block (wait for it), demote to learner or evict
 lag_for = "5s"                 # for so long it may lag first
-lag_bytes = 262144             # it lags when it is so many bytes behind, or does not catch up
+lag_bytes = 524288             # it lags when it is so many bytes behind, or does not catch up
 "#;
 
 /// What follows in the help text of a command: an example, and a configuration.
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(file.timing, Timing::DEFAULT);
         let spec = file.groups[0].spec.config();
         assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
-        assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 256 << 10));
+        assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 512 << 10));
         let identity = "quorate://prod/node/1".parse().unwrap();
         assert_eq!(file.config(&identity).unwrap().groups().len(), 1);
     }

@@ -165,9 +165,9 @@ fn the_doctor_explains_what_becomes_of_slow_members() {
              keeps up",
         ),
         (
-            "slow = \"evict\"\nlag_bytes = 2097152",
+            "slow = \"evict\"\nlag_bytes = 4194304",
             "warning",
-            "or is more than 2 MiB behind, is removed, and comes back later; its founders have no more than 1 MiB \
+            "or is more than 4 MiB behind, is removed, and comes back later; its founders have no more than 2 MiB \
              on the way, so lag_bytes never applies",
         ),
     ] {

@@ -31,8 +31,8 @@ pub struct ControlArgs {
     pub sizes: Vec<usize>,
     /// Of a hundred heartbeats so many are lost on the way, each way. Default none, then one.
     pub lost_percent: Vec<u8>,
-    /// Messages that each node has handed over and that are not accepted yet, at most. Default 256.
-    pub callers: usize,
+    /// Batches of 64 KiB that each node has handed over and that are not accepted yet, at most. Default 4.
+    pub batches: usize,
     /// Time from one heartbeat to the next. Default 5 ms, a twentieth of what nodes do by themselves,
     /// or a quantile of few heartbeats would take an hour.
     pub pace: Duration,
@@ -45,7 +45,7 @@ impl Default for ControlArgs {
         Self {
             sizes: vec![1 << 10, 64 << 10],
             lost_percent: vec![0, 1],
-            callers: 256,
+            batches: 4,
             pace: Duration::from_millis(5),
             schedule: Schedule { round: Duration::from_secs(5), ..Schedule::default() },
         }
@@ -67,9 +67,9 @@ impl ControlArgs {
         if let Some(lost) = self.lost_percent.iter().find(|lost| **lost > 50) {
             return refuse(format!("{lost} % lost leave too little to measure: choose 0 to 50"));
         }
-        if self.callers == 0 || self.pace.is_zero() {
+        if self.batches == 0 || self.pace.is_zero() {
             return refuse(
-                "at least one message must be on its way, and some time between two heartbeats".into(),
+                "at least one batch must be on its way, and some time between two heartbeats".into(),
             );
         }
         Ok(())
@@ -93,8 +93,8 @@ pub fn control(
     let harness = Harness::new(args.schedule, args.lost_percent.len() * args.sizes.len(), observer)?;
     let records = in_system(|| measure(args, harness))?;
     let settings = format!(
-        "a thread per node, a heartbeat every {:?} each way, {} messages handed over at a time at each node",
-        args.pace, args.callers
+        "a thread per node, a heartbeat every {:?} each way, {} batches handed over at a time at each node",
+        args.pace, args.batches
     );
     Ok(Report { machine, schedule: args.schedule, settings, records })
 }
@@ -120,7 +120,7 @@ async fn measure_pair(
     for &bytes in &args.sizes {
         let case = case(bytes, lost);
         let measured = async {
-            let data = GroupFlow::new(cluster, cluster.members(), Load::new(bytes), args.callers).await?;
+            let data = GroupFlow::new(cluster, cluster.members(), Load::new(bytes), args.batches).await?;
             let mut loaded = Beats::new(Arc::clone(cluster), args.pace, Some(data));
             let mut idle = Beats::new(Arc::clone(cluster), args.pace, None);
             harness.compare(&case, &mut loaded, &mut idle).await
@@ -188,7 +188,7 @@ mod tests {
         for refused in [
             ControlArgs { sizes: vec![0], ..tiny() },
             ControlArgs { lost_percent: vec![51], ..tiny() },
-            ControlArgs { callers: 0, ..tiny() },
+            ControlArgs { batches: 0, ..tiny() },
             ControlArgs { pace: Duration::ZERO, ..tiny() },
         ] {
             assert!(matches!(control(&refused, &mut |_| ()), Err(BenchError::Settings(_))));

@@ -70,7 +70,7 @@ struct Join {
     /// For a new group: how long a member may lag first, such as 2s [default: 5s].
     #[arg(long, value_name = "SPAN", value_parser = span::parse, requires = "founders")]
     lag_for: Option<Duration>,
-    /// For a new group: a member lags when it is so many bytes behind, or does not catch up [default: 262144].
+    /// For a new group: a member lags when it is so many bytes behind, or does not catch up [default: 524288].
     #[arg(long, value_name = "BYTES", requires = "founders")]
     lag_bytes: Option<usize>,
     /// For a new group: founding nodes that vote on views and hold nothing [default: none].

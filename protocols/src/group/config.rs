@@ -34,8 +34,9 @@ pub struct GroupConfig {
     pub window_bytes: usize,
     /// Bytes of messages at which a frame is closed. Default 64 KiB: larger ones gain nothing.
     pub batch_bytes: usize,
-    /// Own frames on the way at once. Default 8: while they are, further messages gather in the
-    /// next frame, so that batches grow with the load.
+    /// Own frames on the way at once. Default 16: while they are, further messages gather in the
+    /// next frame, so that batches grow with the load. With fewer a sender of long messages waits for
+    /// acknowledgements, with more messages wait longer at their receivers.
     pub frames_in_flight: u64,
     /// Bytes of messages to one other member that it has not acknowledged. At the bound messages to
     /// it are refused. Default 4 MiB; it is counted per addressee, beside `window_bytes`.
@@ -48,7 +49,7 @@ pub struct GroupConfig {
     /// What happens to a member that lags. Default: the others wait for it.
     pub slow: SlowPolicy,
     /// A member lags while it is more than so many bytes behind what a majority of the others has,
-    /// or has not received within `lag_for` what they had. Default 256 KiB: half of what one sender
+    /// or has not received within `lag_for` what they had. Default 512 KiB: half of what one sender
     /// has on the way with the defaults of `batch_bytes` and `frames_in_flight`, so that a member
     /// never less behind is the one that everybody's window waits for. Above what all senders
     /// together have on the way it never applies.
@@ -100,12 +101,12 @@ impl GroupConfig {
             timing: Timing::DEFAULT,
             window_bytes: 8 << 20,
             batch_bytes: 64 << 10,
-            frames_in_flight: 8,
+            frames_in_flight: 16,
             direct_window_bytes: 4 << 20,
             message_bytes_max: 64 << 20,
             requests_max: 1024,
             slow: SlowPolicy::Block,
-            lag_bytes_max: 256 << 10,
+            lag_bytes_max: 512 << 10,
             lag_for: Duration::from_secs(5),
             learner_bytes_max: 16 << 20,
             state_transfer: false,
