@@ -25,6 +25,7 @@ mod size;
 mod stage;
 mod summary;
 mod transport;
+mod views;
 
 pub use bus::{BusArgs, NotATarget, Target, bus};
 pub use control::{ControlArgs, control};
@@ -37,3 +38,4 @@ pub use record::{Bound, Record, Unit};
 pub use report::Report;
 pub use schedule::Schedule;
 pub use transport::{NotATransport, TransportArgs, TransportKind, transport};
+pub use views::{ViewsArgs, views};

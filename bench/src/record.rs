@@ -59,7 +59,7 @@ impl fmt::Display for Bound {
 /// One figure beside its baseline, as it is printed with `--json`: one object per line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
-    /// The benchmark: `transport`, `multicast`, `control`, `bus` or `crypto`.
+    /// The benchmark: `transport`, `multicast`, `control`, `bus`, `views` or `crypto`.
     pub bench: &'static str,
     /// What was measured, for instance `quic 64 KiB throughput`.
     pub case: String,

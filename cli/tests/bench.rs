@@ -70,3 +70,27 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let refused = place.fails("bench multicast --members 1 --json", 2);
     assert!(refused.contains("choose 2 to 32"), "{refused}");
 }
+
+#[test]
+fn view_changes_are_measured_with_members_that_are_killed_and_that_leave() {
+    let place = Place::new();
+    let figures = place.ok("bench views --rounds 1 --json");
+    let cases: Vec<serde_json::Value> =
+        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(cases.len(), 8, "{figures}");
+    for (going, cases) in ["one is killed", "one leaves"].iter().zip(cases.chunks(4)) {
+        for case in cases {
+            assert!(
+                case["case"].as_str().expect("a name").starts_with(&format!("3 members, {going}: ")),
+                "{case}"
+            );
+            assert!(case["value"].as_f64() > Some(0.0) && case["baseline"] == 500_000.0, "{case}");
+        }
+    }
+    // Nobody can know of a death that it was one before the time that nodes wait for.
+    assert!(cases[0]["value"].as_f64() > cases[4]["value"].as_f64(), "{figures}");
+    assert_eq!(
+        place.fails("bench views --members 2", 2),
+        "quorate: measure 3 to 9 members: of fewer no majority goes on"
+    );
+}

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, MulticastArgs, Progress, Report, Schedule, Senders, Target,
-    TransportArgs, TransportKind,
+    TransportArgs, TransportKind, ViewsArgs,
 };
 
 use crate::{Failure, failure::one_line, output::Output, progress, span};
@@ -20,6 +20,7 @@ Examples:
   quorate bench multicast
   quorate bench control
   quorate bench bus
+  quorate bench views
   quorate bench crypto")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,6 +33,7 @@ enum What {
     Multicast(Multicast),
     Control(Control),
     Bus(Bus),
+    Views(Views),
     Crypto(Crypto),
 }
 
@@ -100,6 +102,24 @@ struct Bus {
     common: Common,
 }
 
+/// Measure how long a group takes to go on without a member that is killed, or leaves, under load.
+///
+/// The members are processes of their own. Beside the figures stands the time that nodes take to call a silent
+/// one lost, which is set and not measured.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench views --rounds 5")]
+struct Views {
+    /// Members of the group [default: 3].
+    #[arg(long, value_name = "N")]
+    members: Option<usize>,
+    /// How often a member is killed, and how often one leaves [default: 20].
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Print the figures as JSON, one per line, as soon as they are known.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -144,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(&args.common, |observer| quorate_bench::transport(&wanted, observer))
+            measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer))
         }
         What::Multicast(args) => {
             let mut wanted = MulticastArgs::default();
@@ -153,14 +173,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             choose(&mut wanted.orders, &args.orders);
             choose(&mut wanted.senders, &args.senders);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(&args.common, |observer| quorate_bench::multicast(&wanted, observer))
+            measure(args.common.json, |observer| quorate_bench::multicast(&wanted, observer))
         }
         What::Control(args) => {
             let mut wanted = ControlArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.lost_percent, &args.lost);
-            measure(&args.common, |observer| quorate_bench::control(&wanted, observer))
+            measure(args.common.json, |observer| quorate_bench::control(&wanted, observer))
         }
         What::Bus(args) => {
             let mut wanted = BusArgs::default();
@@ -168,13 +188,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             choose(&mut wanted.publishers, &args.publishers);
             choose(&mut wanted.targets, &args.to);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(&args.common, |observer| quorate_bench::bus(&wanted, observer))
+            measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
+        }
+        What::Views(args) => {
+            let program = std::env::current_exe()
+                .map_err(|error| Failure::Failed(format!("this command does not find itself: {error}")))?;
+            let mut wanted = ViewsArgs::new(program);
+            wanted.members = args.members.unwrap_or(wanted.members);
+            wanted.rounds = args.rounds.unwrap_or(wanted.rounds);
+            measure(args.json, |observer| quorate_bench::views(&wanted, observer))
         }
         What::Crypto(args) => {
             let mut wanted = CryptoArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(&args.common, |observer| quorate_bench::crypto(&wanted, observer))
+            measure(args.common.json, |observer| quorate_bench::crypto(&wanted, observer))
         }
     }
 }
@@ -190,7 +218,7 @@ fn choose<T: Clone>(wanted: &mut Vec<T>, given: &[T]) {
 type Observer<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 fn measure(
-    common: &Common,
+    json: bool,
     benchmark: impl FnOnce(Observer<'_>) -> Result<Report, BenchError>,
 ) -> Result<(), Failure> {
     let bar = progress::drawn(ProgressBar::new(0), "{bar:30} {pos}/{len} {msg}");
@@ -202,7 +230,7 @@ fn measure(
             bar.set_position(done as u64);
             bar.set_message(case);
         }
-        Progress::Measured(record) if common.json && written.is_ok() => {
+        Progress::Measured(record) if json && written.is_ok() => {
             written = output.line(record.to_json()).and_then(|()| output.flush());
         }
         _ => {}
@@ -213,7 +241,7 @@ fn measure(
         BenchError::Settings(what) => Failure::Usage(what),
         other => Failure::Failed(one_line(&other)),
     })?;
-    if !common.json {
+    if !json {
         output.line(report.to_string())?;
         output.flush()?;
     }

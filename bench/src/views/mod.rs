@@ -1,0 +1,243 @@
+//! How long a group takes to go on without a member, under load: one that was killed, and one that leaves.
+
+mod nodes;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesOrdered};
+use quorate::{Bus, PublishError};
+use tokio::sync::oneshot;
+
+use self::nodes::Nodes;
+use crate::{
+    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Unit, stage::in_system, summary::Summary,
+};
+
+/// What the benchmark of view changes measures.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ViewsArgs {
+    /// The command `quorate`, which runs the nodes.
+    pub program: PathBuf,
+    /// Members of the group. Default 3.
+    pub members: usize,
+    /// How often a member is killed, and how often one leaves. Default 20.
+    pub rounds: usize,
+    /// For how long messages are published before that happens, and after it is over. Default 300 ms.
+    pub load: Duration,
+}
+
+impl ViewsArgs {
+    /// The default of all else.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), members: 3, rounds: 20, load: Duration::from_millis(300) }
+    }
+
+    fn check(&self) -> Result<(), BenchError> {
+        let refuse = |why: &str| Err(BenchError::Settings(why.into()));
+        if !(3..=9).contains(&self.members) {
+            return refuse("measure 3 to 9 members: of fewer no majority goes on");
+        }
+        if self.rounds == 0 || self.rounds > 10_000 {
+            return refuse("measure 1 to 10,000 rounds");
+        }
+        Ok(())
+    }
+}
+
+/// The detection time of nodes by default, in microseconds.
+const DETECT_US: f64 = 500_000.0;
+const BASELINE_IS: &str = "the detection time that nodes have by default, which is set and not measured";
+/// Bytes of the messages that are published meanwhile, and how many are on their way.
+const MESSAGE_BYTES: usize = 64;
+const ON_THE_WAY: usize = 64;
+const SUBJECT: &str = "log.bench";
+
+/// How a member goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Going {
+    Killed,
+    Leaves,
+}
+
+/// What one round took.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// Until all others were in the next view.
+    installed: Duration,
+    /// The longest time between two acknowledgements.
+    blocked: Duration,
+}
+
+/// Measures a group whose members are processes of their own, while a client publishes as fast as
+/// acknowledgements come: how long after the death or the departure of a member all others have installed the next
+/// view, and for how long nothing was acknowledged. Members go in turns; the one that the client uses
+/// stays. Blocks the calling thread until all is measured.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer.
+pub fn views(args: &ViewsArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
+    args.check()?;
+    let machine = Machine::here();
+    let records = in_system(|| measure(args, observer))?;
+    let settings = format!(
+        "a process per member, messages of {MESSAGE_BYTES} B published by a client, {ON_THE_WAY} of them on their \
+         way; a round is one member that goes"
+    );
+    let schedule = Schedule { warm_up: args.load, round: args.load * 2, rounds: args.rounds };
+    Ok(Report { machine, schedule, settings, records })
+}
+
+async fn measure(
+    args: &ViewsArgs,
+    observer: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Vec<Record>, BenchError> {
+    let mut nodes = Nodes::start(&args.program, args.members).await?;
+    let (mut records, steps) = (Vec::new(), 2 * args.rounds);
+    for going in [Going::Killed, Going::Leaves] {
+        let mut rounds = Vec::new();
+        for round in 0..args.rounds {
+            let done = records.len() / 4 * args.rounds + round;
+            observer(Progress::Step { done, steps, case: name(args.members, going) });
+            rounds.push(go(args, &mut nodes, round % args.members, going).await?);
+        }
+        for record in figures(args.members, going, &rounds) {
+            observer(Progress::Measured(record.clone()));
+            records.push(record);
+        }
+    }
+    Ok(records)
+}
+
+/// One member goes, and comes back.
+async fn go(args: &ViewsArgs, nodes: &mut Nodes, who: usize, going: Going) -> Result<Round, BenchError> {
+    let client = nodes.client((who + 1) % args.members).await?;
+    let (stop, stopped) = oneshot::channel();
+    let publishing = actix_rt::spawn(publish(client.bus(), stopped));
+    tokio::time::sleep(args.load).await;
+    let begun = match going {
+        Going::Killed => nodes.kill(who)?,
+        Going::Leaves => nodes.dismiss(who),
+    };
+    let installed = nodes.await_views(args.members - 1, args.members - 1).await?;
+    tokio::time::sleep(args.load).await;
+    drop(stop);
+    let acknowledged = publishing.await.map_err(BenchError::task)?.map_err(BenchError::ours)?;
+    client.close().await;
+    nodes.run(who)?;
+    nodes.await_views(args.members, args.members).await?;
+    let blocked = longest_gap(&acknowledged, begun)
+        .ok_or_else(|| BenchError::Ours("nothing was acknowledged after a member had gone".into()))?;
+    Ok(Round { installed: installed.saturating_duration_since(begun), blocked })
+}
+
+/// Publishes until it is told to stop; returns when each message was acknowledged.
+async fn publish(bus: Bus, mut stopped: oneshot::Receiver<()>) -> Result<Vec<Instant>, PublishError> {
+    let payload = Bytes::from_static(&[0x5a; MESSAGE_BYTES]);
+    let (mut on_their_way, mut acknowledged) = (FuturesOrdered::new(), Vec::new());
+    loop {
+        // It is closed when its other end is dropped.
+        let goes_on = stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty);
+        while goes_on && on_their_way.len() < ON_THE_WAY {
+            on_their_way.push_back(bus.begin(SUBJECT, payload.clone()).await?.acknowledged());
+        }
+        match on_their_way.next().await {
+            Some(outcome) => outcome?,
+            None => return Ok(acknowledged),
+        }
+        acknowledged.push(Instant::now());
+    }
+}
+
+/// The longest time between two acknowledgements, the second of which came after this moment.
+fn longest_gap(acknowledged: &[Instant], after: Instant) -> Option<Duration> {
+    let pairs = acknowledged.windows(2).filter(|pair| pair[1] > after);
+    pairs.map(|pair| pair[1].duration_since(pair[0])).max()
+}
+
+fn name(members: usize, going: Going) -> String {
+    let what = if going == Going::Killed { "one is killed" } else { "one leaves" };
+    format!("{members} members, {what}")
+}
+
+fn figures(members: usize, going: Going, rounds: &[Round]) -> Vec<Record> {
+    let killed = going == Going::Killed;
+    let all = |of: fn(&Round) -> Duration| -> Vec<f64> {
+        rounds.iter().map(|round| of(round).as_secs_f64() * 1e6).collect()
+    };
+    let (installed, blocked) = (all(|round| round.installed), all(|round| round.blocked));
+    let wanted = |bound: f64| Some(Bound::ValueBelow(bound));
+    let (beyond, planned) = (DETECT_US + 50_000.0, 20_000.0);
+    let named = |what: &str| format!("{}: {what}", name(members, going));
+    let view = |what: &str| named(&format!("until all others have the next view, {what}"));
+    let gap = |what: &str| named(&format!("nothing acknowledged for, {what}"));
+    let figures = [
+        (view("median"), &installed, false, if killed { Some(Bound::AtMost(1.0)) } else { None }),
+        (view("worst"), &installed, true, if killed { wanted(1_000_000.0) } else { None }),
+        (gap("median"), &blocked, false, wanted(if killed { beyond } else { planned })),
+        (gap("worst"), &blocked, true, None),
+    ];
+    let record = |(case, all, worst, wanted): (String, &Vec<f64>, bool, Option<Bound>)| {
+        let summary = Summary::of(all.iter().copied())?;
+        let value = if worst { summary.high } else { summary.median };
+        let ratio = value / DETECT_US;
+        Some(Record {
+            bench: "views",
+            case,
+            value,
+            unit: Unit::Microseconds,
+            baseline: DETECT_US,
+            ratio,
+            wanted,
+            holds: wanted.map(|bound| bound.holds(ratio, value)),
+            range: (summary.low, summary.high),
+            baseline_range: (DETECT_US, DETECT_US),
+            ratio_range: (summary.low / DETECT_US, summary.high / DETECT_US),
+            cores_used: None,
+            baseline_cores_used: None,
+            baseline_is: BASELINE_IS,
+        })
+    };
+    figures.into_iter().filter_map(record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_is_one_that_ends_after_the_member_has_gone() {
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        let acknowledged = [0, 500, 510, 700, 720].map(at);
+        assert_eq!(longest_gap(&acknowledged, at(505)), Some(Duration::from_millis(190)));
+        assert_eq!(longest_gap(&acknowledged, at(499)), Some(Duration::from_millis(500)));
+        assert_eq!(longest_gap(&acknowledged, at(720)), None);
+    }
+
+    #[test]
+    fn what_is_wanted_is_asked_of_medians_and_of_the_worst_view() {
+        let round = |installed, blocked| Round {
+            installed: Duration::from_millis(installed),
+            blocked: Duration::from_millis(blocked),
+        };
+        let rounds = [round(400, 450), round(450, 540), round(1200, 900)];
+        let holds = |going| -> Vec<Option<bool>> {
+            figures(3, going, &rounds).iter().map(|record| record.holds).collect()
+        };
+        assert_eq!(holds(Going::Killed), [Some(true), Some(false), Some(true), None]);
+        assert_eq!(holds(Going::Leaves), [None, None, Some(false), None]);
+    }
+
+    #[test]
+    fn groups_of_which_no_majority_goes_on_are_refused() {
+        for args in
+            [ViewsArgs { members: 2, ..ViewsArgs::new("x") }, ViewsArgs { rounds: 0, ..ViewsArgs::new("x") }]
+        {
+            assert!(matches!(views(&args, &mut |_| ()), Err(BenchError::Settings(_))));
+        }
+    }
+}
