@@ -22,8 +22,8 @@ pub use client::{Client, ClientConfig, ClientError, ClientSettings};
 
 pub use group::{
     Answers, Behind, Ended, EventOptions, Group, GroupEvent, GroupEvents, GroupState, GroupStatus,
-    MemberFrontier, SendError, Sent, SentAll, SnapshotError, SnapshotRequest, StateOptions, Stopped,
-    ViewRecord, Wait,
+    MemberFrontier, SendAllError, SendError, Sent, SentAll, SnapshotError, SnapshotRequest, StateOptions,
+    Stopped, ViewRecord, Wait,
 };
 
 pub use bus::{

@@ -357,4 +357,19 @@ mod tests {
         drop(reader);
         assert_eq!(feed.offer_all(items(), true), Offered { left_out: 0, goes_on: false });
     }
+
+    #[actix::test]
+    async fn what_stands_for_several_items_counts_for_each_and_is_taken_whole_or_not_at_all() {
+        let (feed, mut reader) = queue(4, BYTES_MAX);
+        assert_eq!(feed.offer_many("three", 3, 30), Offer::Taken);
+        assert_eq!(feed.offer_many("two", 2, 20), Offer::Full("two"));
+        assert_eq!(feed.offer("one", 10), Offer::Taken);
+        assert_eq!(feed.offer("none", 10), Offer::Full("none"));
+        assert_eq!(reader.next().await, Some(Slot::Item("three")));
+        assert_eq!(feed.offer_many("too long", 3, BYTES_MAX), Offer::Full("too long"));
+        assert_eq!(feed.offer_many("three more", 3, 30), Offer::Taken);
+        assert_eq!(feed.offer_many("one too many", 1, 0), Offer::Full("one too many"));
+        drop(reader);
+        assert_eq!(feed.offer_many("nobody", 1, 0), Offer::Abandoned);
+    }
 }

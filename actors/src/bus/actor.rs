@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId, Timing};
-use quorate_protocols::bus::{Bindings, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId};
+use quorate_protocols::bus::{Bindings, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId, Want};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
@@ -16,7 +16,7 @@ use super::{
     holding::Holders,
     local::{Local, Receipt},
     peers::Peers,
-    routes::{RouteWriter, Routes},
+    routes::{RouteWriter, Routes, is_inbox},
     talk::{At, Talk},
 };
 use crate::{
@@ -46,6 +46,8 @@ pub(crate) struct BusActor {
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
     pub(super) holders: Holders,
+    /// What subscribers here hold publishers on other nodes back for, and how many do.
+    pub(super) holding: BTreeMap<Want, usize>,
     pub(super) bindings: Bindings,
     pub(super) served: BTreeMap<GroupId, Served>,
     pub(super) payload_bytes_max: usize,
@@ -81,6 +83,7 @@ impl BusActor {
             locals: BTreeMap::new(),
             peers: Peers::default(),
             holders: Holders::default(),
+            holding: BTreeMap::new(),
             bindings: Bindings::default(),
             served: BTreeMap::new(),
             payload_bytes_max,
@@ -147,10 +150,15 @@ impl BusActor {
                 self.give(subject, reply_to, payload, at, plain, &queues, Some(&receipt));
                 continue;
             }
-            self.holders.wait(node, subject, &receipt);
-            let (subject, reply_to) = (subject.clone(), reply_to.cloned());
-            let talk = Talk::Message { subject, reply_to, plain, queues, at };
-            match self.peers.send(node, &talk, payload.clone()) {
+            let (about, reply_to) = (subject.clone(), reply_to.cloned());
+            let talk = Talk::Message { subject: about, reply_to, plain, queues, at };
+            let sent = self.peers.send(node, &talk, payload.clone());
+            if let (Ok(Some(_)), Talk::Message { plain, queues, at: None, .. }) = (&sent, &talk)
+                && !is_inbox(subject)
+            {
+                self.holders.wait(node, subject, (*plain, queues), &receipt);
+            }
+            match sent {
                 // The message is on its way, but its publisher waits until there is room again.
                 Ok(Some(lane)) if lane.is_crowded() => {
                     let receipt = Rc::clone(&receipt);
@@ -193,8 +201,10 @@ impl BusActor {
         }
         let selection = self.router.select(subject, plain, queues);
         for id in selection.subscriptions {
-            let kept = self.locals.get_mut(&id).is_some_and(|local| local.give(delivery.clone(), receipt));
-            if kept && receipt.is_none() {
+            if let Some(local) = self.locals.get_mut(&id) {
+                local.give(delivery.clone(), receipt);
+            }
+            if receipt.is_none() && at.is_none() {
                 self.hold_back(id);
             }
         }
@@ -234,8 +244,8 @@ impl BusActor {
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
             }
-            Talk::Hold(id, pattern) => self.on_hold(from, link, id, Some(pattern))?,
-            Talk::Go(id) => self.on_hold(from, link, id, None)?,
+            Talk::Hold(want) => self.holders.hold(from, link, want)?,
+            Talk::Go(want) => self.holders.release(from, link, &want),
         }
         Ok(())
     }

@@ -7,35 +7,25 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use quorate_membership::NodeId;
-use quorate_protocols::bus::{Interest, LinkId, Pattern, Subject, SubscriptionId};
+use quorate_protocols::bus::{Interest, LinkId, Subject, SubscriptionId, Want};
 
-use super::{
-    BusActor, Overflow,
-    local::{Local, Receipt},
-    talk::Talk,
-};
+use super::{BusActor, Overflow, local::Receipt, talk::Talk};
 use crate::wire::Malformed;
 
-/// Those on other nodes for whom publishers wait.
+/// For what on other nodes publishers wait.
 #[derive(Debug, Default)]
 pub(super) struct Holders(BTreeMap<NodeId, Linked>);
 
+/// What is wanted at a linked node and has no room there, and who waits for it.
 #[derive(Debug)]
 struct Linked {
     link: LinkId,
-    holders: BTreeMap<SubscriptionId, Holder>,
-}
-
-/// A subscriber without room, and who waits for it.
-#[derive(Debug)]
-struct Holder {
-    pattern: Pattern,
-    waiting: Vec<Rc<Receipt>>,
+    full: BTreeMap<Want, Vec<Rc<Receipt>>>,
 }
 
 impl Holders {
     pub(super) fn up(&mut self, node: NodeId, link: LinkId) {
-        self.0.insert(node, Linked { link, holders: BTreeMap::new() });
+        self.0.insert(node, Linked { link, full: BTreeMap::new() });
     }
 
     /// Nobody waits for a node that is gone.
@@ -45,80 +35,76 @@ impl Holders {
         }
     }
 
-    /// A subscriber at a node has no room. What comes late, from a link that is gone, says nothing.
+    /// Somebody at a node has no room. What comes late, from a link that is gone, says nothing.
     ///
     /// # Errors
-    /// [`Malformed`] if no node can have so many.
-    fn hold(
-        &mut self,
-        node: NodeId,
-        link: LinkId,
-        id: SubscriptionId,
-        pattern: Pattern,
-    ) -> Result<(), Malformed> {
+    /// [`Malformed`] if no node can want so much.
+    pub(super) fn hold(&mut self, node: NodeId, link: LinkId, want: Want) -> Result<(), Malformed> {
         let Some(linked) = self.0.get_mut(&node).filter(|it| it.link == link) else { return Ok(()) };
-        if linked.holders.len() >= Interest::WANTS_MAX {
+        if linked.full.len() >= Interest::WANTS_MAX {
             return Err(Malformed("bus"));
         }
-        linked.holders.entry(id).or_insert_with(|| Holder { pattern, waiting: Vec::new() });
+        linked.full.entry(want).or_default();
         Ok(())
     }
 
-    /// It has room again, or is gone.
-    fn release(&mut self, node: NodeId, link: LinkId, id: SubscriptionId) {
+    /// All who want this there have room again, or are gone.
+    pub(super) fn release(&mut self, node: NodeId, link: LinkId, want: &Want) {
         if let Some(linked) = self.0.get_mut(&node).filter(|it| it.link == link) {
-            linked.holders.remove(&id);
+            linked.full.remove(want);
         }
     }
 
-    /// The publisher of a message to a node waits as long as somebody there has no room for it.
-    pub(super) fn wait(&mut self, node: NodeId, subject: &Subject, receipt: &Rc<Receipt>) {
-        let holders = self.0.get_mut(&node).into_iter().flat_map(|linked| linked.holders.values_mut());
-        for holder in holders.filter(|holder| holder.pattern.matches(subject)) {
-            holder.waiting.push(Rc::clone(receipt));
+    /// The publisher of a message waits as long as somebody at the node that it goes to has no room for it: a
+    /// plain subscriber if it is for those, or one of these queue groups.
+    pub(super) fn wait(
+        &mut self,
+        node: NodeId,
+        subject: &Subject,
+        (plain, queues): (bool, &[String]),
+        receipt: &Rc<Receipt>,
+    ) {
+        let full = self.0.get_mut(&node).into_iter().flat_map(|linked| &mut linked.full);
+        for (want, waiting) in full {
+            let goes = want.queue.as_ref().map_or(plain, |queue| queues.contains(queue));
+            if goes && want.pattern.matches(subject) {
+                waiting.push(Rc::clone(receipt));
+            }
         }
     }
 }
 
 impl BusActor {
-    /// A subscriber here keeps what another node has passed on: publishers there are to wait.
+    /// A subscriber here got what another node has passed on: if it waits, publishers there are to wait, too.
     pub(super) fn hold_back(&mut self, id: SubscriptionId) {
         let Some(local) = self.locals.get_mut(&id) else { return };
-        if local.overflow == Overflow::Backpressure && !std::mem::replace(&mut local.holds, true) {
-            self.peers.say_all(&hold(id, local));
+        let waits = local.overflow == Overflow::Backpressure && local.has_backlog();
+        if !waits || std::mem::replace(&mut local.holds, true) {
+            return;
+        }
+        let holding = self.holding.entry(local.want.clone()).or_default();
+        *holding += 1;
+        if *holding == 1 {
+            self.peers.say_all(&Talk::Hold(local.want.clone()));
         }
     }
 
     /// A node is linked: it has not heard who has no room.
     pub(super) fn tell_holders(&self, to: NodeId) {
-        for (id, local) in self.locals.iter().filter(|(_, local)| local.holds) {
-            self.peers.say(to, &hold(*id, local));
+        for want in self.holding.keys() {
+            self.peers.say(to, &Talk::Hold(want.clone()));
         }
     }
 
-    /// A subscriber here has room again, or is gone.
-    pub(super) fn let_go(&self, id: SubscriptionId) {
-        self.peers.say_all(&Talk::Go(id));
-    }
-
-    /// Another node says who there has no room, or has.
-    pub(super) fn on_hold(
-        &mut self,
-        from: NodeId,
-        link: LinkId,
-        id: SubscriptionId,
-        pattern: Option<Pattern>,
-    ) -> Result<(), Malformed> {
-        if let Some(pattern) = pattern {
-            return self.holders.hold(from, link, id, pattern);
+    /// A subscriber here that held publishers back has room again, or is gone.
+    pub(super) fn let_go(&mut self, want: &Want) {
+        let Some(holding) = self.holding.get_mut(want) else { return };
+        *holding -= 1;
+        if *holding == 0 {
+            self.holding.remove(want);
+            self.peers.say_all(&Talk::Go(want.clone()));
         }
-        self.holders.release(from, link, id);
-        Ok(())
     }
-}
-
-fn hold(id: SubscriptionId, local: &Local) -> Talk {
-    Talk::Hold(id, local.want.pattern.clone())
 }
 
 #[cfg(test)]
@@ -134,11 +120,17 @@ mod tests {
         LinkId::new(number)
     }
 
-    /// Publishes on a subject to the node; says whether the publisher waits.
-    fn publish(holders: &mut Holders, subject: &str) -> impl FnMut() -> bool + use<> {
+    fn want(pattern: &str, queue: Option<&str>) -> Want {
+        Want { pattern: pattern.parse().unwrap(), queue: queue.map(str::to_owned) }
+    }
+
+    /// Publishes for plain subscribers at the node, or for a queue group there; says whether the
+    /// publisher waits.
+    fn publish(holders: &mut Holders, subject: &str, queue: Option<&str>) -> impl FnMut() -> bool + use<> {
         let (done, mut told) = oneshot::channel();
         let receipt = Receipt::new(Done::Once(done, None));
-        holders.wait(NODE, &subject.parse().unwrap(), &receipt);
+        let queues: Vec<String> = queue.map(str::to_owned).into_iter().collect();
+        holders.wait(NODE, &subject.parse().unwrap(), (queue.is_none(), &queues), &receipt);
         drop(receipt);
         let mut waits = true;
         move || {
@@ -151,45 +143,54 @@ mod tests {
     fn who_publishes_what_somebody_has_no_room_for_waits_until_there_is_room() {
         let mut holders = Holders::default();
         holders.up(NODE, link(1));
-        assert!(!publish(&mut holders, "a.b")(), "nobody holds back");
-        for id in [1, 2] {
-            holders.hold(NODE, link(1), id, "a.*".parse().unwrap()).unwrap();
-        }
-        let mut waits = publish(&mut holders, "a.b");
-        assert!(waits() && !publish(&mut holders, "b.b")(), "what it does not want is let pass");
-        holders.release(NODE, link(1), 1);
+        assert!(!publish(&mut holders, "a.b", None)(), "nobody holds back");
+        holders.hold(NODE, link(1), want("a.*", None)).unwrap();
+        holders.hold(NODE, link(1), want("*.b", None)).unwrap();
+        let mut waits = publish(&mut holders, "a.b", None);
+        assert!(waits() && !publish(&mut holders, "b.c", None)(), "what nobody wants is let pass");
+        holders.release(NODE, link(1), &want("a.*", None));
         assert!(waits(), "the other one has no room either");
-        holders.release(NODE, link(1), 2);
+        holders.release(NODE, link(1), &want("*.b", None));
         assert!(!waits());
+    }
+
+    #[test]
+    fn a_message_waits_for_those_only_to_whom_it_goes() {
+        let mut holders = Holders::default();
+        holders.up(NODE, link(1));
+        holders.hold(NODE, link(1), want("a", Some("full"))).unwrap();
+        assert!(!publish(&mut holders, "a", None)() && !publish(&mut holders, "a", Some("other"))());
+        assert!(publish(&mut holders, "a", Some("full"))());
+        holders.hold(NODE, link(1), want(">", None)).unwrap();
+        assert!(publish(&mut holders, "a", None)() && !publish(&mut holders, "a", Some("other"))());
     }
 
     #[test]
     fn nobody_waits_for_a_node_that_is_gone_whatever_comes_late() {
-        let mut holders = Holders::default();
+        let (mut holders, all) = (Holders::default(), want(">", None));
         holders.up(NODE, link(1));
-        holders.hold(NODE, link(1), 1, ">".parse().unwrap()).unwrap();
-        let mut waits = publish(&mut holders, "a");
+        holders.hold(NODE, link(1), all.clone()).unwrap();
+        let mut waits = publish(&mut holders, "a", None);
         assert!(waits());
         holders.down(NODE, link(1));
         assert!(!waits());
-        holders.hold(NODE, link(1), 1, ">".parse().unwrap()).unwrap();
-        assert!(!publish(&mut holders, "a")());
+        holders.hold(NODE, link(1), all.clone()).unwrap();
+        assert!(!publish(&mut holders, "a", None)());
         holders.up(NODE, link(2));
-        holders.hold(NODE, link(1), 1, ">".parse().unwrap()).unwrap();
-        assert!(!publish(&mut holders, "a")());
+        holders.hold(NODE, link(1), all.clone()).unwrap();
+        assert!(!publish(&mut holders, "a", None)());
         holders.down(NODE, link(1));
-        holders.hold(NODE, link(2), 1, ">".parse().unwrap()).unwrap();
-        assert!(publish(&mut holders, "a")());
+        holders.hold(NODE, link(2), all).unwrap();
+        assert!(publish(&mut holders, "a", None)());
     }
 
     #[test]
-    fn more_than_a_node_can_have_is_refused() {
+    fn more_than_a_node_can_want_is_refused() {
         let mut holders = Holders::default();
         holders.up(NODE, link(1));
-        let pattern: Pattern = ">".parse().unwrap();
-        for id in 0..Interest::WANTS_MAX as u64 {
-            holders.hold(NODE, link(1), id, pattern.clone()).unwrap();
+        for number in 0..Interest::WANTS_MAX {
+            holders.hold(NODE, link(1), want(&number.to_string(), None)).unwrap();
         }
-        assert!(holders.hold(NODE, link(1), u64::MAX, pattern).is_err());
+        assert!(holders.hold(NODE, link(1), want("one.more", None)).is_err());
     }
 }

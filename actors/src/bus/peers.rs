@@ -53,7 +53,9 @@ impl Peers {
 
     /// The same to all that are linked.
     pub(crate) fn say_all(&self, talk: &Talk) {
-        self.linked.keys().for_each(|to| self.say(*to, talk));
+        for to in self.linked.keys() {
+            self.say(*to, talk);
+        }
     }
 
     /// Sends to one peer and returns its lane, unless it is not linked.

@@ -129,7 +129,7 @@ impl BusActor {
         let Some(local) = self.locals.remove(&id) else { return };
         self.routing(|router, out| router.unsubscribe(id, out));
         if local.holds {
-            self.let_go(id);
+            self.let_go(&local.want);
         }
         local.readers.into_values().for_each(|(place, reader)| place.release(reader));
     }
@@ -237,7 +237,8 @@ impl Handler<Pump> for BusActor {
         local.pump();
         if local.holds && !local.has_backlog() {
             local.holds = false;
-            self.let_go(id);
+            let want = local.want.clone();
+            self.let_go(&want);
         }
     }
 }

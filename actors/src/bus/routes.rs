@@ -24,6 +24,11 @@ use crate::{
 /// in use are learned again with their next message.
 pub(super) const SUBJECTS_MAX: usize = 4096;
 
+/// Whether answers are expected on a subject.
+pub(super) fn is_inbox(subject: &Subject) -> bool {
+    subject.as_str().starts_with("_inbox.")
+}
+
 /// Where each message of a subject goes.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -226,7 +231,7 @@ impl BusActor {
     /// Lets publishers know where further messages of a subject go.
     pub(super) fn learn(&self, subject: &Subject) {
         // Each answer has a subject of its own.
-        if subject.as_str().starts_with("_inbox.") || self.routes.knows(subject) {
+        if is_inbox(subject) || self.routes.knows(subject) {
             return;
         }
         let target = match self.group_of(subject) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_membership::GroupId;
-use quorate_protocols::bus::{Announcement, Carried, Pattern, Position, Subject, SubscriptionId};
+use quorate_protocols::bus::{Announcement, Carried, Position, Subject, Want};
 use quorate_transport::Frame;
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +20,10 @@ pub(crate) enum Talk {
     Carries(Vec<Carried>),
     /// A message for subscribers at the receiver.
     Message { subject: Subject, reply_to: Option<Subject>, plain: bool, queues: Vec<String>, at: At },
-    /// A subscriber at the sender has no room for what its pattern selects: publishers are to wait.
-    Hold(SubscriptionId, Pattern),
-    /// It has room again, or is gone.
-    Go(SubscriptionId),
+    /// Somebody at the sender has no room for what this selects: publishers are to wait.
+    Hold(Want),
+    /// All who want it there have room again, or are gone.
+    Go(Want),
 }
 
 /// The group and the place of a message in its order, if it has one.
@@ -51,7 +51,7 @@ impl Talk {
 mod tests {
     use proptest::prelude::*;
     use quorate_membership::ViewId;
-    use quorate_protocols::bus::{Interest, Want};
+    use quorate_protocols::bus::Interest;
     use quorate_transport::{FrameConfig, codec::check_lengths};
 
     use super::*;
@@ -101,8 +101,8 @@ mod tests {
             (any::<u64>(), said).prop_map(|(number, said)| Talk::Announce { number, said }),
             any::<u64>().prop_map(Talk::Heard),
             prop::collection::vec(carried, 0..4).prop_map(Talk::Carries),
-            (any::<u64>(), wants()).prop_map(|(id, want)| Talk::Hold(id, want.pattern)),
-            any::<u64>().prop_map(Talk::Go),
+            wants().prop_map(Talk::Hold),
+            wants().prop_map(Talk::Go),
             (subject(), prop::option::of(subject()), any::<bool>(), queues, places()).prop_map(
                 |(subject, reply_to, plain, queues, at)| {
                     Talk::Message { subject, reply_to, plain, queues, at }

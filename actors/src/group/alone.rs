@@ -41,7 +41,7 @@ pub(crate) fn start(spec: Arc<GroupSpec>, own: PublisherId) -> (Addr<Replication
     let pulse = Pulse::new(clock, Timing::DEFAULT);
     let node = Nobody.start().recipient();
     let canary = Canary::new("group", mpsc::unbounded_channel().0);
-    let (kept, intake) = (Rc::new(outlet.clone()), Intake::default());
+    let (kept, intake) = (Rc::new(outlet.clone()), Intake::new(1 << 20));
     let host =
         Host { own, legacy: None, intake, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
     (Replication::new(spec, host, None, None, canary).start(), outlet)

@@ -18,7 +18,8 @@ use crate::queue::{Feed, Offer, Offered, Reader, Slot, queue};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum GroupEvent {
-    /// A view, a message, or a change in this member's standing.
+    /// A view, a message, or a change in this member's standing. Messages come one by one, never as
+    /// [`Event::Messages`].
     Event(Event),
     /// Newcomers need the state of the application: answer with what it is now, before the events that
     /// follow. Only for those who [keep it](crate::Node::join_with_state).
@@ -98,7 +99,8 @@ impl Shown {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EventOptions {
     /// Events that may wait for the reader. Default 65,536: a group that goes on after a wait delivers
-    /// at once what has gathered, and a prompt reader must not miss it.
+    /// at once what has gathered, and a prompt reader must not miss it. The messages of the frame that it is reading
+    /// do not count.
     pub capacity: usize,
     /// Bytes of messages that may wait for the reader, besides one that alone is larger. Default
     /// 64 MiB: eight members' windows of the default size. Below the windows of all members together

@@ -8,7 +8,7 @@ use quorate_membership::{GroupId, View};
 use quorate_protocols::{Batch, Input, bus::group_id};
 
 use super::{
-    EventOptions, GroupEvents, GroupStatus, SendError, Sent, SentAll, ViewRecord, Wait, events,
+    EventOptions, GroupEvents, GroupStatus, SendAllError, SendError, Sent, SentAll, ViewRecord, Wait, events,
     intake::{Intake, Submission},
     replication::{Feed, Gathered, Read, Replication},
     sent::{Progress, Stage},
@@ -80,24 +80,31 @@ impl Group {
     /// than one by one, since what goes into a frame together is handed on and accounted for together.
     ///
     /// # Errors
-    /// [`SendError`] of the first one that was not sent, nor were those after it, unless the error says
-    /// otherwise; those before it were.
+    /// [`SendAllError`] says how many were taken. None of the others is sent, unless its reason says otherwise.
     pub async fn send_all<T: Into<Bytes>>(
         &self,
         payloads: impl IntoIterator<Item = T>,
-    ) -> Result<SentAll, SendError> {
+    ) -> Result<SentAll, SendAllError> {
         let mut payloads = payloads.into_iter().map(Into::into).peekable();
-        let mut sent = Vec::new();
+        let (mut taken, mut sent, longest) = (0, SentAll(Vec::new()), self.intake.payload_bytes_max);
         while let Some(first) = payloads.next() {
             let weight = |payload: &Bytes| payload.len().max(PIECE_BYTES / PIECE_MESSAGES);
             let (mut bytes, mut piece) = (weight(&first), vec![first]);
-            while let Some(next) = payloads.next_if(|next| bytes + weight(next) <= PIECE_BYTES) {
+            // What is too long is refused with nothing else.
+            let fits =
+                |bytes: usize, next: &Bytes| bytes + weight(next) <= PIECE_BYTES && next.len() <= longest;
+            while let Some(next) = payloads.next_if(|next| fits(bytes, next)) {
                 bytes += weight(&next);
                 piece.push(next);
             }
-            sent.push(self.submit(piece.into(), true).await?);
+            let count = piece.len();
+            match self.submit(piece.into(), true).await {
+                Ok(part) => sent.0.push(part),
+                Err(why) => return Err(SendAllError { taken, sent, why }),
+            }
+            taken += count;
         }
-        Ok(SentAll(sent))
+        Ok(sent)
     }
 
     /// Multicasts a message unless it would have to wait.

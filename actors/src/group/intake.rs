@@ -27,12 +27,20 @@ struct State {
 }
 
 /// The queue before a group's actor. Clones are the same queue.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Intake(Arc<Mutex<State>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    state: Arc<Mutex<State>>,
+    /// The longest payload that the node takes.
+    pub(crate) payload_bytes_max: usize,
+}
 
 impl Intake {
+    pub(crate) fn new(payload_bytes_max: usize) -> Self {
+        Self { state: Arc::default(), payload_bytes_max }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds one, behind those added before. Returns whether the actor has to be told.
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_actor_is_told_once_for_all_that_gather() {
-        let intake = Intake::default();
+        let intake = Intake::new(9);
         let told = [(); 3].map(|()| intake.push(submission()).unwrap());
         assert_eq!(told, [true, false, false]);
         let mut taken = Vec::new();
@@ -87,7 +95,7 @@ mod tests {
 
     #[actix::test]
     async fn what_is_not_taken_when_the_actor_ends_fails_and_nothing_comes_after() {
-        let (intake, late) = (Intake::default(), submission());
+        let (intake, late) = (Intake::new(9), submission());
         let progress = Arc::clone(&late.progress);
         intake.push(late).unwrap();
         intake.close();

@@ -26,7 +26,7 @@ pub use asking::{Answers, Ended};
 pub use events::{Behind, EventOptions, GroupEvent, GroupEvents};
 pub use handle::{Group, Stopped};
 pub use record::{GroupStatus, MemberFrontier, ViewRecord, Wait};
-pub use sent::{SendError, Sent, SentAll};
+pub use sent::{SendAllError, SendError, Sent, SentAll};
 pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
 pub(crate) use codec::{Packet, decode};

@@ -308,10 +308,10 @@ impl Replication {
             return progress.fail(SendError::TooLarge { bytes: longest, limit });
         }
         let bytes = payloads.iter().map(Bytes::len).sum();
-        if !self.waiting.has_room(bytes) {
+        if !self.waiting.has_room(payloads.len(), bytes) {
             self.admit(ctx);
         }
-        if !self.waiting.has_room(bytes) {
+        if !self.waiting.has_room(payloads.len(), bytes) {
             return progress.fail(SendError::Busy(self.waiting.len()));
         }
         if !wait {

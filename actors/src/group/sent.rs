@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use quorate_protocols::Refusal;
 use tokio::sync::Notify;
 
@@ -135,7 +136,8 @@ impl Sent {
     }
 }
 
-/// Messages that the group has accepted together. Dropping this changes nothing about them.
+/// Messages that the group has accepted, in parts that go out in a frame each. Dropping this changes nothing
+/// about them.
 #[derive(Clone, Debug)]
 pub struct SentAll(pub(crate) Vec<Sent>);
 
@@ -143,22 +145,55 @@ impl SentAll {
     /// Waits until each of them is [uniform](Sent::uniform).
     ///
     /// # Errors
-    /// [`SendError`] of the first part that is not: those before it are.
+    /// [`SendError::Lost`] if nobody will deliver any of them; what was lost in part is
+    /// [`SendError::Unknown`], since sending all of them again would double the rest.
     pub async fn uniform(&self) -> Result<(), SendError> {
-        for part in &self.0 {
-            part.uniform().await?;
-        }
-        Ok(())
+        in_all(join_all(self.0.iter().map(Sent::uniform)).await)
     }
 
     /// Waits until every member of the view holds all of them.
     ///
     /// # Errors
-    /// [`SendError::Unknown`] if this member had to leave before it knew.
+    /// As [`Self::uniform`].
     pub async fn everywhere(&self) -> Result<(), SendError> {
-        for part in &self.0 {
-            part.everywhere().await?;
-        }
-        Ok(())
+        in_all(join_all(self.0.iter().map(Sent::everywhere)).await)
+    }
+}
+
+/// What is to be said of messages as a whole.
+fn in_all(parts: Vec<Result<(), SendError>>) -> Result<(), SendError> {
+    let some_lost = parts.contains(&Err(SendError::Lost));
+    if some_lost && parts.iter().any(|part| *part != Err(SendError::Lost)) {
+        return Err(SendError::Unknown);
+    }
+    parts.into_iter().collect()
+}
+
+/// Why not all of many messages were taken.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the first {taken} messages were taken, and not the next: {why}")]
+pub struct SendAllError {
+    /// How many were.
+    pub taken: usize,
+    /// Those.
+    pub sent: SentAll,
+    /// Why not the next.
+    #[source]
+    pub why: SendError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_which_some_are_lost_must_not_all_be_sent_again() {
+        let (lost, unknown) = (Err(SendError::Lost), Err(SendError::Unknown));
+        assert_eq!(in_all(Vec::new()), Ok(()));
+        assert_eq!(in_all(vec![Ok(()), Ok(())]), Ok(()));
+        assert_eq!(in_all(vec![lost.clone(), lost.clone()]), lost);
+        assert_eq!(in_all(vec![lost.clone(), Ok(())]), unknown);
+        assert_eq!(in_all(vec![unknown.clone(), lost]), unknown);
+        assert_eq!(in_all(vec![Ok(()), Err(SendError::Stopped)]), Err(SendError::Stopped));
     }
 }

@@ -59,11 +59,12 @@ impl Asker {
     }
 
     fn weight(&self) -> usize {
-        OVERHEAD_BYTES
-            + match self {
-                Self::Sender(payloads, _) => payloads.iter().map(|it| it.len() + OVERHEAD_BYTES).sum(),
-                Self::Publisher(publication) => publication.head.len() + publication.payload.len(),
+        match self {
+            Self::Sender(payloads, _) => payloads.iter().map(|it| it.len() + OVERHEAD_BYTES).sum(),
+            Self::Publisher(publication) => {
+                OVERHEAD_BYTES + publication.head.len() + publication.payload.len()
             }
+        }
     }
 }
 
@@ -83,9 +84,9 @@ impl Waiting {
         self.askers.is_empty()
     }
 
-    /// Whether a submission with so many bytes may wait, too.
-    pub(crate) fn has_room(&self, payload: usize) -> bool {
-        self.askers.is_empty() || self.bytes + payload + OVERHEAD_BYTES <= WAITING_BYTES_MAX
+    /// Whether so many messages of so many bytes together may wait, too.
+    pub(crate) fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.askers.is_empty() || self.bytes + bytes + messages * OVERHEAD_BYTES <= WAITING_BYTES_MAX
     }
 
     pub(crate) fn push(&mut self, asker: Asker) {
@@ -125,16 +126,16 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_in_bytes_and_one_that_alone_is_longer_may_wait() {
         let mut waiting = Waiting::default();
-        assert!(waiting.has_room(WAITING_BYTES_MAX));
+        assert!(waiting.has_room(1, WAITING_BYTES_MAX));
         for _ in 0..4 {
             waiting.push(sender((WAITING_BYTES_MAX / 4) - OVERHEAD_BYTES));
         }
-        assert!(!waiting.has_room(0), "an empty one takes room, too");
+        assert!(!waiting.has_room(1, 0), "an empty one takes room, too");
         let oldest = waiting.pop().unwrap();
-        assert!(waiting.has_room(0));
+        assert!(waiting.has_room(1, 0));
         waiting.push_back_to_front(oldest);
-        assert!(!waiting.has_room(0));
+        assert!(!waiting.has_room(1, 0));
         waiting.fail_all(&SendError::Stopped);
-        assert!(waiting.is_empty() && waiting.has_room(WAITING_BYTES_MAX));
+        assert!(waiting.is_empty() && waiting.has_room(1, WAITING_BYTES_MAX));
     }
 }

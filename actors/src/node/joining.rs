@@ -42,7 +42,7 @@ impl NodeActor {
         let canary = Canary::new(format!("group {}", spec.name()), self.alarm.clone());
         let queues: Option<Recipient<HandOut>> =
             (!spec.subjects().is_empty()).then(|| self.bus.clone().recipient());
-        let intake = Intake::default();
+        let intake = Intake::new(self.config.payload_bytes_max());
         let host = Host {
             own: self.sessions.begin(),
             legacy,

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use quorate::{Bus, PublishError};
+use quorate::{Bus, PublishError, membership::Timing};
 use tokio::sync::oneshot;
 
 use self::nodes::Nodes;
@@ -49,7 +49,7 @@ impl ViewsArgs {
 }
 
 /// The detection time of nodes by default, in microseconds.
-const DETECT_US: f64 = 500_000.0;
+const DETECT_US: f64 = Timing::DEFAULT.detect().as_micros() as f64;
 const BASELINE_IS: &str = "the detection time that nodes have by default, which is set and not measured";
 /// Bytes of the messages that are published meanwhile, and how many are on their way.
 const MESSAGE_BYTES: usize = 64;
@@ -85,9 +85,9 @@ pub fn views(args: &ViewsArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
     let records = in_system(|| measure(args, observer))?;
     let settings = format!(
         "a process per member, messages of {MESSAGE_BYTES} B published by a client, {ON_THE_WAY} of them on their \
-         way; a round is one member that goes"
+         way; a round is one member that goes, with so long a load before and after, and has no other side"
     );
-    let schedule = Schedule { warm_up: args.load, round: args.load * 2, rounds: args.rounds };
+    let schedule = Schedule { warm_up: args.load, round: args.load, rounds: args.rounds };
     Ok(Report { machine, schedule, settings, records })
 }
 
@@ -122,13 +122,14 @@ async fn go(args: &ViewsArgs, nodes: &mut Nodes, who: usize, going: Going) -> Re
         Going::Killed => nodes.kill(who)?,
         Going::Leaves => nodes.dismiss(who),
     };
-    let installed = nodes.await_views(args.members - 1, args.members - 1).await?;
+    let installed = nodes.await_views((args.members - 1, args.members - 1), begun).await?;
     tokio::time::sleep(args.load).await;
     drop(stop);
     let acknowledged = publishing.await.map_err(BenchError::task)?.map_err(BenchError::ours)?;
     client.close().await;
+    let again = Instant::now();
     nodes.run(who)?;
-    nodes.await_views(args.members, args.members).await?;
+    nodes.await_views((args.members, args.members), again).await?;
     let blocked = longest_gap(&acknowledged, begun)
         .ok_or_else(|| BenchError::Ours("nothing was acknowledged after a member had gone".into()))?;
     Ok(Round { installed: installed.saturating_duration_since(begun), blocked })

@@ -79,10 +79,11 @@ impl Nodes {
         let running = (0..members).map(|_| None).collect();
         let mut nodes = Self { program: program.to_owned(), folder, addresses, running, tell, entries };
         nodes.prepare()?;
+        let begun = Instant::now();
         for node in 0..members {
             nodes.run(node)?;
         }
-        nodes.await_views(members, members).await?;
+        nodes.await_views((members, members), begun).await?;
         Ok(nodes)
     }
 
@@ -119,6 +120,10 @@ impl Nodes {
 
     /// Starts a node, for the first time or again.
     pub(super) fn run(&mut self, node: usize) -> Result<(), BenchError> {
+        // The one before may still be about to end, and hold the port.
+        if let Some(mut before) = self.running[node].take() {
+            before.child.wait()?;
+        }
         let args = format!("node --config n{}.toml --json --until-stdin-ends", node + 1);
         let mut command = self.prepared(&args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
@@ -158,13 +163,20 @@ impl Nodes {
         at
     }
 
-    /// Waits until so many nodes have entered a view with so many members; returns when the last has.
-    pub(super) async fn await_views(&mut self, nodes: usize, members: usize) -> Result<Instant, BenchError> {
+    /// Waits until so many nodes have entered a view with so many members after this moment; returns when
+    /// the last has.
+    pub(super) async fn await_views(
+        &mut self,
+        (nodes, members): (usize, usize),
+        after: Instant,
+    ) -> Result<Instant, BenchError> {
         let mut inside = vec![None; self.addresses.len()];
         let all = async {
             while inside.iter().flatten().count() < nodes {
                 let entry = self.entries.recv().await.ok_or(BenchError::Stuck(PATIENCE))?;
-                inside[entry.node] = (entry.members == members).then_some(entry.at);
+                if entry.at >= after {
+                    inside[entry.node] = (entry.members == members).then_some(entry.at);
+                }
             }
             Ok::<_, BenchError>(inside.iter().flatten().max().copied())
         };

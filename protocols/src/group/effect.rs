@@ -33,8 +33,9 @@ pub enum Input {
         /// The message.
         payload: Bytes,
     },
-    /// Multicast messages that go out in one frame, if no more are waiting than fit into the window. What becomes
-    /// of them is told once for all of them.
+    /// Multicast messages that go out in one frame: no more than it takes, which is
+    /// [`batch_bytes`](super::GroupConfig::batch_bytes), or a single longer one. What becomes of them is told once
+    /// for all of them.
     SubmitAll {
         /// The submitter's name for them.
         ticket: Ticket,
@@ -227,7 +228,8 @@ pub enum Event {
         /// Which views were closed, and who came out of which. A side of one may be a newcomer.
         sides: Vec<Side>,
     },
-    /// Several messages of one frame.
+    /// Several messages of one frame, each of which stands for an [`Event::Message`]; [`Event::each`] takes them
+    /// apart.
     Messages(Messages),
     /// A message.
     Message {
@@ -430,6 +432,9 @@ pub enum Refusal {
     /// This member has left the group. Join again to go on.
     #[error("this member has left the group")]
     Left,
+    /// Messages without one among them. Submit at least one.
+    #[error("there is no message among what is submitted: submit at least one")]
+    Empty,
     /// A witness holds no data, so it sends none. Submit through a data member.
     #[error("a witness does not send messages")]
     Witness,

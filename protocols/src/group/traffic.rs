@@ -22,8 +22,16 @@ impl Group {
     }
 
     pub(super) fn on_submit_all(&mut self, ticket: Ticket, payloads: Batch) -> Result<(), Refusal> {
-        let size = batch_weight(&[], &payloads);
-        self.may_submit(size)?;
+        for payload in &payloads {
+            self.may_submit(payload.len())?;
+        }
+        let (size, max) = (batch_weight(&[], &payloads), self.config.batch_bytes);
+        if payloads.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        if payloads.len() > 1 && size > max {
+            return Err(Refusal::TooLarge { size, max });
+        }
         self.enqueue(Submission { ticket, head: Bytes::new(), payloads, asks: false })
     }
 

@@ -238,8 +238,9 @@ impl Group {
         let mut held_back = std::mem::take(&mut self.transfers.held_back);
         self.transfers.drop_incoming();
         let forgets = self.config.breach == Some(Breach::ForgetHeldBack);
-        held_back
-            .retain(|event| !(forgets && matches!(event, Event::Message { .. } | Event::Request { .. })));
+        held_back.retain(|event| {
+            !(forgets && matches!(event, Event::Message { .. } | Event::Messages(_) | Event::Request { .. }))
+        });
         self.transfers.hunt = Hunt::default();
         out.extend(held_back.into_iter().map(Effect::Deliver));
         self.row_due = true; // which says that it may be promoted

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_membership::{Incarnation, Member, Seq};
 use quorate_protocols::{
-    Batch, Body, Effect, Event, Fate, Frame, Input, Message, Order, Refusal, Row, Ticket,
+    Audience, Batch, Body, Collect, Effect, Event, Fate, Frame, Input, Message, Order, Refusal, Row, Ticket,
 };
 
 use crate::world::{World, n};
@@ -96,4 +96,44 @@ fn whoever_sends_other_heads_than_messages_is_faulty() {
     }
     world.run(100);
     assert_eq!(delivered(&mut world, 1), []);
+}
+
+#[test]
+fn messages_that_are_submitted_together_keep_their_places_beside_others_in_a_frame() {
+    let mut world = World::founded(3, |config| config.frames_in_flight = 1);
+    world.submit(1, 1, "a"); // while it is on its way the others gather
+    let payloads = [Bytes::from("b"), Bytes::from("c")].into_iter().collect();
+    world.input(1, Input::SubmitAll { ticket: Ticket(2), payloads }).unwrap();
+    world.ask(1, Audience::Group, 3, "which?", Collect::First);
+    submit(&mut world, 1, 4, "head", "d".into()).unwrap();
+    world.run(100);
+    let told = world.told(2);
+    let places = told.iter().filter_map(|effect| match effect {
+        Effect::Deliver(Event::Message { seq, index, head, payload, .. }) => {
+            Some((seq.get(), *index, head.clone(), payload.clone()))
+        }
+        Effect::Deliver(Event::Request { request, place, payload, .. }) => {
+            assert_eq!(request.number, 3);
+            place.map(|(seq, index)| (seq.get(), index, Bytes::new(), payload.clone()))
+        }
+        _ => None,
+    });
+    let expected =
+        [(1, 0, "", "a"), (2, 0, "", "b"), (2, 1, "", "c"), (2, 2, "", "which?"), (2, 3, "head", "d")];
+    let expected = expected.map(|(seq, index, head, payload)| (seq, index, head.into(), payload.into()));
+    assert_eq!(places.collect::<Vec<_>>(), expected);
+    assert_eq!(world.fates(1, 2), [Fate::Uniform, Fate::Everywhere], "one fate for both");
+}
+
+#[test]
+fn what_does_not_fit_into_a_frame_together_is_refused_and_so_is_nothing() {
+    let mut world = World::founded(3, |_| {});
+    let mut all = |payloads: Vec<Bytes>| {
+        world.input(1, Input::SubmitAll { ticket: Ticket(1), payloads: payloads.into() })
+    };
+    assert_eq!(all(Vec::new()), Err(Refusal::Empty));
+    let long = Bytes::from(vec![0; 40 << 10]);
+    assert_eq!(all(vec![long.clone(); 2]), Err(Refusal::TooLarge { size: 80 << 10, max: 64 << 10 }));
+    assert_eq!(all(vec![Bytes::new(); 1025]), Err(Refusal::TooLarge { size: 1025 * 64, max: 64 << 10 }));
+    assert_eq!(all(vec![long]), Ok(()));
 }
