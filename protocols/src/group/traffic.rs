@@ -226,8 +226,9 @@ impl Group {
         }
     }
 
+    /// A member that stands still tells no fates: what it hears late may be of a view that the others have left.
     pub(super) fn settle_fates(&mut self, out: &mut Effects) {
-        let may = self.may_acknowledge();
+        let may = self.may_acknowledge() && !self.wedged;
         let Some(stream) = self.stream.as_ref().filter(|_| may) else { return };
         let (uniform, everywhere) = (stream.uniform(), stream.stable());
         self.settle_through(uniform, everywhere, out);

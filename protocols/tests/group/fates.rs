@@ -1,6 +1,6 @@
 //! What a sender is told of its message, in every order.
 
-use quorate_protocols::{Body, Effect, Event, Fate, Order};
+use quorate_protocols::{Body, Effect, Event, Fate, Order, Wait};
 
 use crate::world::{World, n};
 
@@ -108,5 +108,26 @@ fn a_removed_sender_is_not_told_that_a_message_it_could_not_deliver_is_uniform()
             if order.is_total() { (vec![], Fate::Unknown) } else { (vec!["a"], Fate::Uniform) };
         assert_eq!(world.delivered(1), delivered, "{order}");
         assert_eq!(world.fates(1, 1).first(), Some(&fate), "{order}");
+    }
+}
+
+#[test]
+fn a_member_that_stands_still_calls_nothing_uniform_whatever_it_hears_late() {
+    for order in Order::ALL {
+        let mut world = World::founded(3, |config| config.order = order);
+        world.lose(|_, to, body| to == n(1) && matches!(body, Body::Status { .. }));
+        world.submit(1, 1, "a");
+        world.run(5);
+        world.unreachable(1, 2);
+        world.unreachable(1, 3);
+        assert!(matches!(world.waits(1)[..], [Wait::Majority { .. }, ..]), "{:?}", world.waits(1));
+        // Now it hears that both have the message; whether they are still in its view it does not know.
+        world.lose(|_, _, _| false);
+        world.run(200);
+        assert_eq!(world.fates(1, 1), [], "{order}");
+        world.reachable(1, 2);
+        world.reachable(1, 3);
+        world.run(50);
+        assert_eq!(world.fates(1, 1), [Fate::Uniform, Fate::Everywhere], "{order}");
     }
 }
