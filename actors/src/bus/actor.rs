@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_membership::{GroupId, Member, NodeId, Timing};
-use quorate_protocols::bus::{Bindings, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId, Want};
+use quorate_protocols::bus::{
+    Bindings, Holders, LinkId, Route, Router, RouterEffect, Subject, SubscriptionId,
+};
 use quorate_transport::{Frame, Mesh};
 use tokio::sync::oneshot;
 
@@ -13,7 +15,6 @@ use super::{
     Delivery, Publish, PublishError, Request, RequestError, SubscribeError,
     bindings::Served,
     commands::unheard,
-    holding::Holders,
     local::{Local, Receipt},
     peers::Peers,
     routes::{RouteWriter, Routes, is_inbox},
@@ -45,9 +46,7 @@ pub(crate) struct BusActor {
     pub(super) router: Router,
     pub(super) locals: BTreeMap<SubscriptionId, Local>,
     pub(super) peers: Peers,
-    pub(super) holders: Holders,
-    /// What subscribers here hold publishers on other nodes back for, and how many do.
-    pub(super) holding: BTreeMap<Want, usize>,
+    pub(super) holders: Holders<Rc<Receipt>>,
     pub(super) bindings: Bindings,
     pub(super) served: BTreeMap<GroupId, Served>,
     pub(super) payload_bytes_max: usize,
@@ -83,7 +82,6 @@ impl BusActor {
             locals: BTreeMap::new(),
             peers: Peers::default(),
             holders: Holders::default(),
-            holding: BTreeMap::new(),
             bindings: Bindings::default(),
             served: BTreeMap::new(),
             payload_bytes_max,
@@ -156,7 +154,7 @@ impl BusActor {
             if let (Ok(Some(_)), Talk::Message { plain, queues, at: None, .. }) = (&sent, &talk)
                 && !is_inbox(subject)
             {
-                self.holders.wait(node, subject, (*plain, queues), &receipt);
+                self.holders.wait(node, subject, *plain, queues, &receipt);
             }
             match sent {
                 // The message is on its way, but its publisher waits until there is room again.
@@ -244,8 +242,10 @@ impl BusActor {
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
             }
-            Talk::Hold(want) => self.holders.hold(from, link, want)?,
-            Talk::Go(want) => self.holders.release(from, link, &want),
+            Talk::Hold(want) => {
+                self.holders.on_hold(from, link, want).map_err(|_| Malformed("bus"))?;
+            }
+            Talk::Go(want) => self.holders.on_go(from, link, &want),
         }
         Ok(())
     }
@@ -289,8 +289,9 @@ impl Handler<PeerUp> for BusActor {
         // It may be gone already; then that is said next.
         let Some(peer) = self.mesh.peer(node) else { return };
         self.peers.up(node, peer.outbox(BUS_LANE));
-        self.holders.up(node, link);
-        self.tell_holders(node);
+        for want in self.holders.on_link(node, link) {
+            self.peers.say(node, &Talk::Hold(want.clone()));
+        }
         self.routing(|router, out| router.on_link(node, link, out));
         self.binding(|it, out| it.on_link(node, link, out));
     }
@@ -300,7 +301,7 @@ impl Handler<PeerDown> for BusActor {
     type Result = ();
     fn handle(&mut self, PeerDown(node, link): PeerDown, _: &mut Self::Context) {
         self.peers.down(node);
-        self.holders.down(node, link);
+        self.holders.on_unlink(node, link);
         self.routing(|router, out| router.on_unlink(node, link, out));
         self.binding(|it, out| it.on_unlink(node, link, out));
     }

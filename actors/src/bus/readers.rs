@@ -129,7 +129,7 @@ impl BusActor {
         let Some(local) = self.locals.remove(&id) else { return };
         self.routing(|router, out| router.unsubscribe(id, out));
         if local.holds {
-            self.let_go(&local.want);
+            self.let_go(local.want);
         }
         local.readers.into_values().for_each(|(place, reader)| place.release(reader));
     }
@@ -238,7 +238,7 @@ impl Handler<Pump> for BusActor {
         if local.holds && !local.has_backlog() {
             local.holds = false;
             let want = local.want.clone();
-            self.let_go(&want);
+            self.let_go(want);
         }
     }
 }

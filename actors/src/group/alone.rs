@@ -42,7 +42,6 @@ pub(crate) fn start(spec: Arc<GroupSpec>, own: PublisherId) -> (Addr<Replication
     let node = Nobody.start().recipient();
     let canary = Canary::new("group", mpsc::unbounded_channel().0);
     let (kept, intake) = (Rc::new(outlet.clone()), Intake::new(1 << 20));
-    let host =
-        Host { own, legacy: None, intake, clock, pulse, outlet: kept, node, payload_bytes_max: 1 << 20 };
+    let host = Host { own, legacy: None, intake, clock, pulse, outlet: kept, node };
     (Replication::new(spec, host, None, None, canary).start(), outlet)
 }

@@ -161,7 +161,7 @@ impl Replication {
         let Some(bound) = bound else { return done.tell(Err(PublishError::NotBound(subject))) };
         // A stamped one has a place among its publisher's, and those behind it would wait for it; the
         // node to which it was given has looked at its length.
-        let (bytes, limit) = (payload.len(), self.payload_bytes_max);
+        let (bytes, limit) = (payload.len(), self.intake.payload_bytes_max);
         if stamp.is_none() && bytes > limit {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
         }

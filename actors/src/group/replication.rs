@@ -50,7 +50,6 @@ pub(crate) struct Host {
     pub(crate) outlet: Rc<dyn Outlet>,
     /// Who hears that the node has left the group.
     pub(crate) node: Recipient<GroupLeft>,
-    pub(crate) payload_bytes_max: usize,
 }
 
 /// The group's actor. Effects are carried out in `perform.rs`.
@@ -61,7 +60,7 @@ pub(crate) struct Replication {
     pulse: Pulse,
     pub(crate) outlet: Rc<dyn Outlet>,
     /// What the application multicasts.
-    intake: Intake,
+    pub(super) intake: Intake,
     /// The list that is exchanged for what has gathered there.
     taken: Vec<Submission>,
     /// Empty while no effects are carried out; kept for the room that it has.
@@ -77,7 +76,6 @@ pub(crate) struct Replication {
     /// Who collects answers; the core bounds how many do.
     pub(crate) collecting: BTreeMap<Ticket, mpsc::UnboundedSender<Step>>,
     pub(crate) waiting: Waiting,
-    pub(crate) payload_bytes_max: usize,
     pub(crate) bound: Option<Bound>,
     /// Where queue groups get what this node has published to the group.
     pub(crate) bus: Option<Recipient<HandOut>>,
@@ -136,7 +134,7 @@ impl Replication {
         keeper: Option<Keeper>,
         canary: Canary,
     ) -> Self {
-        let Host { own, legacy, intake, clock, pulse, outlet, node, payload_bytes_max } = host;
+        let Host { own, legacy, intake, clock, pulse, outlet, node } = host;
         Self {
             group: match legacy {
                 Some(legacy) => protocols::Group::rejoin(spec.config().clone(), legacy, clock.now()),
@@ -162,7 +160,6 @@ impl Replication {
             askers: BTreeMap::new(),
             collecting: BTreeMap::new(),
             waiting: Waiting::default(),
-            payload_bytes_max,
             undecided: Vec::new(),
             orphans: Orphans::default(),
             settle_due: false,
@@ -302,7 +299,7 @@ impl Replication {
     /// Takes one in that the application has handed over; it waits for its turn.
     fn take_in(&mut self, submission: Submission, ctx: &mut Context<Self>) {
         let Submission { payloads, progress, wait } = submission;
-        let limit = self.payload_bytes_max;
+        let limit = self.intake.payload_bytes_max;
         let longest = payloads.iter().map(Bytes::len).max().unwrap_or_default();
         if longest > limit {
             return progress.fail(SendError::TooLarge { bytes: longest, limit });

@@ -51,7 +51,6 @@ impl NodeActor {
             pulse: self.pulse.clone(),
             outlet: Rc::new(self.mesh.clone()),
             node,
-            payload_bytes_max: self.config.payload_bytes_max(),
         };
         let replication = Replication::new(Arc::clone(spec), host, queues, keeper, canary);
         let addr = start_within(error_span!("group", name = spec.name()), |_| replication);

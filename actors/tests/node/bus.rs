@@ -336,6 +336,24 @@ async fn held_back(bus: &Bus) -> Pin<Box<dyn Future<Output = Result<(), PublishE
 }
 
 #[actix::test]
+async fn an_answer_waits_for_nobody_though_somebody_who_wants_everything_has_no_room() {
+    let world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let replier = world.node(1).bus();
+    let mut questions = replier.subscribe("ask", SubscribeOptions::default()).await.unwrap();
+    let everything = SubscribeOptions::default().backpressure().capacity(1);
+    let _all = world.node(2).bus().subscribe(">", everything).await.unwrap();
+    let waits = soon(held_back(&replier)).await;
+    let asker = world.node(2).bus();
+    let asking = actix::spawn(async move { asker.request("ask", "21", PATIENCE).await });
+    let question = soon(questions.next()).await.unwrap();
+    soon(replier.reply(&question, "42")).await.unwrap();
+    assert_eq!(soon(asking).await.unwrap().unwrap().payload, "42");
+    assert!(waits.now_or_never().is_none(), "what is published waits all the while");
+    world.stop().await;
+}
+
+#[actix::test]
 async fn a_node_that_is_linked_later_hears_at_once_who_has_no_room() {
     let mut world = World::start(2, vec![]).await;
     linked(&world, &[1, 2]).await;

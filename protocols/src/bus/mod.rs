@@ -11,6 +11,7 @@ mod bound;
 mod breach;
 mod carried;
 mod history;
+mod holders;
 mod index;
 mod interest;
 mod marks;
@@ -24,6 +25,7 @@ pub use bound::{Arrival, BoundGroup, Cursor, Decision, MarksRefused, Read, Settl
 pub use breach::BusBreach;
 pub use carried::{Carried, CarriesRefused, group_id, is_name};
 pub use history::{Found, History};
+pub use holders::Holders;
 pub use interest::{Announcement, Interest, Route, TooManyWants, Want};
 pub use marks::{Admission, Marks, MarksError, PublisherId, Stamp};
 pub use position::Position;
