@@ -45,8 +45,14 @@ struct State<T> {
 /// The end that an actor writes to. Dropping it ends the stream after what it holds.
 pub(crate) struct Feed<T>(Arc<Mutex<State<T>>>);
 
-/// The end that is read.
-pub(crate) struct Reader<T>(Arc<Mutex<State<T>>>);
+/// The end that is read. What it has in its hand, up to a sixteenth of what may wait, waits no longer.
+pub(crate) struct Reader<T> {
+    shared: Arc<Mutex<State<T>>>,
+    hand: VecDeque<Slot<T>>,
+}
+
+/// A reader takes no more slots at once.
+const HAND_MAX: usize = 256;
 
 /// What became of an offer.
 #[derive(Debug, Eq, PartialEq)]
@@ -84,7 +90,7 @@ pub(crate) fn queue<T>(items_max: usize, bytes_max: usize) -> (Feed<T>, Reader<T
         abandoned: false,
     };
     let shared = Arc::new(Mutex::new(state));
-    (Feed(Arc::clone(&shared)), Reader(shared))
+    (Feed(Arc::clone(&shared)), Reader { shared, hand: VecDeque::new() })
 }
 
 // No code that runs under the lock panics half-way, so a poisoned state is a whole one.
@@ -146,6 +152,31 @@ impl<T> Feed<T> {
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         Offer::Taken
+    }
+
+    /// Offers items, oldest first, and returns the first for which there is no room.
+    pub(crate) fn offer_run(
+        &self,
+        items: impl Iterator<Item = T>,
+        bytes_of: impl Fn(&T) -> usize,
+    ) -> Option<T> {
+        let mut state = lock(&self.0);
+        let (mut waker, mut lacking) = (None, None);
+        for item in items {
+            if state.abandoned {
+                continue;
+            }
+            let bytes = bytes_of(&item);
+            if !state.has_room(bytes) {
+                state.starved = true;
+                lacking = Some(item);
+                break;
+            }
+            waker = state.push(Slot::Item(item), 1, bytes).or(waker);
+        }
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        lacking
     }
 
     /// Offers items of so many bytes each, in their order. What does not fit is left out: it is counted at
@@ -219,8 +250,11 @@ impl<T> Drop for Feed<T> {
 }
 
 impl<T> Reader<T> {
-    fn poll(&self, cx: &Context<'_>) -> Poll<Option<Slot<T>>> {
-        let mut state = lock(&self.0);
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Slot<T>>> {
+        if let Some(slot) = self.hand.pop_front() {
+            return Poll::Ready(Some(slot));
+        }
+        let mut state = lock(&self.shared);
         let Some((slot, items, bytes)) = state.slots.pop_front() else {
             if state.ended {
                 return Poll::Ready(None);
@@ -230,6 +264,13 @@ impl<T> Reader<T> {
         };
         state.items -= items;
         state.bytes -= bytes;
+        let more = (state.items_max / 16).min(HAND_MAX).min(state.slots.len());
+        for _ in 1..more {
+            let Some((slot, items, bytes)) = state.slots.pop_front() else { break };
+            state.items -= items;
+            state.bytes -= bytes;
+            self.hand.push_back(slot);
+        }
         // Half empty: waking the writer for each item would cost more than the item.
         if state.starved && state.items <= state.items_max / 2 && state.bytes <= state.bytes_max / 2 {
             state.starved = false;
@@ -239,17 +280,20 @@ impl<T> Reader<T> {
     }
 }
 
+// Nothing in it is pinned.
+impl<T> Unpin for Reader<T> {}
+
 impl<T> Stream for Reader<T> {
     type Item = Slot<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Slot<T>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Slot<T>>> {
         self.poll(cx)
     }
 }
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.shared);
         state.abandoned = true;
         let (slots, on_room) = (std::mem::take(&mut state.slots), std::mem::take(&mut state.on_room));
         // The writer forgets this reader when it looks; what waits is freed at once.

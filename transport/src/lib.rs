@@ -26,7 +26,9 @@ pub use error::{CloseReason, ConnectError, DatagramError, LinkError, SendError};
 pub use frame::{Body, Frame};
 pub use link::{Incoming, Lane, LaneReceiver, LaneSender, Link, Transport};
 pub use memory::{MemoryConfig, MemoryNetwork, MemoryTransport};
-pub use mesh::{Mesh, MeshConfig, MeshEvent, MeshSettings, MeshSettingsError, Outbox, OutboxError, Peer};
+pub use mesh::{
+    Crowd, Mesh, MeshConfig, MeshEvent, MeshSettings, MeshSettingsError, Outbox, OutboxError, Peer,
+};
 pub use net::{BindError, ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
 pub use quic::QuicTransport;

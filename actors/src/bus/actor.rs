@@ -17,6 +17,7 @@ use super::{
     commands::unheard,
     local::{Local, Receipt},
     peers::Peers,
+    post::Parcel,
     routes::{RouteWriter, Routes, is_inbox},
     talk::{At, Talk},
 };
@@ -38,6 +39,8 @@ const SWEEP_EVERY: u64 = 1024;
 pub(crate) struct BusActor {
     // The first to be dropped: what the table names ends with the fields below, and not while it is locked.
     pub(super) routes: RouteWriter,
+    /// An empty list, for what publishers leave next.
+    pub(super) spare: Vec<Parcel>,
     pub(super) addr: Option<Addr<Self>>,
     pub(super) me: Member,
     pub(super) sessions: Sessions,
@@ -86,6 +89,7 @@ impl BusActor {
             served: BTreeMap::new(),
             payload_bytes_max,
             routes: RouteWriter::new(payload_bytes_max),
+            spare: Vec::new(),
             requests: BTreeMap::new(),
             canary,
         })
@@ -158,10 +162,10 @@ impl BusActor {
             }
             match sent {
                 // The message is on its way, but its publisher waits until there is room again.
-                Ok(Some(lane)) if lane.is_crowded() => {
+                Ok(Some(lane)) if lane.crowd().is_crowded() => {
                     let receipt = Rc::clone(&receipt);
                     spawn(async move {
-                        lane.eased().await;
+                        lane.crowd().eased().await;
                         drop(receipt);
                     });
                 }
@@ -212,7 +216,7 @@ impl BusActor {
         }
     }
 
-    fn request(&mut self, Request { subject, payload, done, held, ticket }: Request) {
+    pub(super) fn request(&mut self, Request { subject, payload, done, held }: Request) {
         match self.router.request(&subject) {
             Ok(None) => drop(done.send(Err(RequestError::NoResponders(subject)))),
             Ok(Some((number, reply_to))) => {
@@ -223,11 +227,10 @@ impl BusActor {
                 }
                 self.requests.insert(number, done);
                 let done = unheard(held);
-                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done, ticket: None });
+                self.publish_now(Publish { subject, reply_to: Some(reply_to), payload, done });
             }
             Err(error) => drop(done.send(Err(PublishError::from(error).into()))),
         }
-        drop(ticket);
     }
 
     fn on_frame(&mut self, from: NodeId, link: LinkId, frame: Frame) -> Result<(), Malformed> {
@@ -242,10 +245,15 @@ impl BusActor {
             Talk::Message { subject, reply_to, plain, queues, at } => {
                 self.give(&subject, reply_to.as_ref(), &payload, at, plain, &queues, None);
             }
+            Talk::Letters { subject } => self.on_letters(&subject, payload)?,
             Talk::Hold(want) => {
                 self.holders.on_hold(from, link, want).map_err(|_| Malformed("bus"))?;
+                self.routes.forget();
             }
-            Talk::Go(want) => self.holders.on_go(from, link, &want),
+            Talk::Go(want) => {
+                self.holders.on_go(from, link, &want);
+                self.routes.forget();
+            }
         }
         Ok(())
     }
@@ -330,6 +338,7 @@ impl Handler<HandOut> for BusActor {
 impl Handler<StopBus> for BusActor {
     type Result = ();
     fn handle(&mut self, _: StopBus, ctx: &mut Self::Context) {
+        self.collect();
         self.canary.disarm();
         ctx.stop();
     }

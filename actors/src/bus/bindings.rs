@@ -212,7 +212,7 @@ impl BusActor {
     }
 
     pub(super) fn publish_now(&mut self, command: Publish) {
-        let Publish { subject, reply_to, payload, done, .. } = command;
+        let Publish { subject, reply_to, payload, done } = command;
         let (bytes, limit) = (payload.len(), self.payload_bytes_max);
         if bytes > limit {
             return done.tell(Err(PublishError::TooLarge { bytes, limit }));
@@ -234,7 +234,7 @@ impl BusActor {
         let group = match self.group_of(&subject) {
             Ok(Some(group)) => group,
             Ok(None) if !again => {
-                return self.publish_now(Publish { subject, reply_to, payload, done, ticket: None });
+                return self.publish_now(Publish { subject, reply_to, payload, done });
             }
             Ok(None) => return done.tell(Err(PublishError::MayHaveHappened)),
             Err(error) => return done.tell(Err(error)),
@@ -246,7 +246,12 @@ impl BusActor {
         self.forward(Forward { group, stamp, subject, reply_to, payload, done });
     }
 
-    fn on_hosted(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
+    pub(super) fn on_hosted(&mut self, Hosted(spec, here, change): Hosted) {
+        self.host(&spec, here.as_ref());
+        drop(change);
+    }
+
+    fn host(&mut self, spec: &GroupSpec, here: Option<&Addr<Replication>>) {
         let group = spec.id();
         let former = std::mem::replace(&mut self.served.entry(group).or_default().here, here.cloned());
         let carried = Carried { name: spec.name().to_owned(), patterns: spec.subjects().to_vec() };
@@ -286,17 +291,14 @@ impl Handler<UplinkOf> for BusActor {
 struct Idle(GroupId);
 
 /// A group with bound subjects is known, and carried here if there is an actor.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub(crate) struct Hosted(pub(crate) Arc<GroupSpec>, pub(crate) Option<Addr<Replication>>, pub(crate) Change);
 
 impl Handler<Publish> for BusActor {
     type Result = ();
-    fn handle(&mut self, mut command: Publish, _: &mut Self::Context) {
-        let ticket = command.ticket.take();
+    fn handle(&mut self, command: Publish, _: &mut Self::Context) {
         self.learn(&command.subject);
         self.publish_now(command);
-        drop(ticket);
     }
 }
 
@@ -320,13 +322,5 @@ impl Handler<Idle> for BusActor {
         if !self.bindings.knows(group) {
             self.give_up(group);
         }
-    }
-}
-
-impl Handler<Hosted> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Hosted(spec, here, change): Hosted, _: &mut Self::Context) {
-        self.on_hosted(&spec, here.as_ref());
-        drop(change);
     }
 }

@@ -11,7 +11,7 @@ use quorate_membership::GroupId;
 use quorate_protocols::bus::{Pattern, Position, PublisherId, Stamp, Subject};
 use tokio::sync::oneshot;
 
-use super::{Delivery, PublishError, RequestError, SubscribeError, SubscribeOptions, routes::Ticket};
+use super::{Delivery, PublishError, RequestError, SubscribeError, SubscribeOptions};
 use crate::{group::Done, queue::Feed, room::Held};
 
 /// Publishes.
@@ -22,20 +22,6 @@ pub(crate) struct Publish {
     pub(crate) reply_to: Option<Subject>,
     pub(crate) payload: Bytes,
     pub(crate) done: Done,
-    pub(crate) ticket: Option<Ticket>,
-}
-
-impl Publish {
-    /// What subscribers get of it.
-    pub(super) fn delivery(&self) -> Delivery {
-        Delivery {
-            subject: self.subject.clone(),
-            payload: self.payload.clone(),
-            reply_to: self.reply_to.clone(),
-            at: None,
-            missed: None,
-        }
-    }
 }
 
 /// What a client has published to each group over one link: the number of the latest.
@@ -80,7 +66,6 @@ pub(crate) struct Request {
     pub(crate) done: oneshot::Sender<Result<Delivery, RequestError>>,
     /// What its payload takes of its asker's room, as long as that is kept somewhere here.
     pub(crate) held: Option<Held>,
-    pub(crate) ticket: Option<Ticket>,
 }
 
 /// Subscribes; answers once all nodes in reach know.

@@ -53,6 +53,17 @@ pub struct NotThatType {
 }
 
 impl Delivery {
+    /// A message that has no place in any order.
+    pub(crate) fn new(subject: &Subject, reply_to: Option<&Subject>, payload: &Bytes) -> Self {
+        Self {
+            subject: subject.clone(),
+            payload: payload.clone(),
+            reply_to: reply_to.cloned(),
+            at: None,
+            missed: None,
+        }
+    }
+
     /// Reads a payload that [`Bus::publish_typed`](crate::Bus::publish_typed) or
     /// [`Bus::request_typed`](crate::Bus::request_typed) has written.
     ///

@@ -7,13 +7,16 @@ use bytes::Bytes;
 use quorate_membership::GroupId;
 use quorate_protocols::bus::{Pattern, Position, Subject, SubjectError, group_id, is_name};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::{consume_budget, unconstrained},
+};
 
 use super::{
     BusActor, Delivery, Follower, Publish, PublishError, Request, RequestError, Subscribe, SubscribeError,
     SubscribeOptions, Subscription, Unsubscribe, WAITING_BYTES_MAX, delivery,
     follow::{events_of, is_reserved},
-    routes::{Rest, Routes, Shortcut, Ticket},
+    routes::{Handed, Routes, Shortcut},
 };
 use crate::{
     group::Done,
@@ -54,11 +57,30 @@ pub struct Bus {
     unsubscribe: Recipient<Unsubscribe>,
     in_flight: Room,
     shortcut: Option<Shortcut>,
+    turn: Turn,
+}
+
+/// Lets the messages of one handle be handed on one after the other. Each clone of a handle has its own.
+#[derive(Debug, Default)]
+struct Turn(Mutex<()>);
+
+impl Clone for Turn {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// A publication on its way. Dropping this changes nothing about it.
 #[derive(Debug)]
-pub struct Publishing(oneshot::Receiver<Result<(), PublishError>>);
+pub struct Publishing(Outcome);
+
+#[derive(Debug)]
+enum Outcome {
+    HandedOn,
+    /// It was left for the bus actor, with this number.
+    Left(u64, Arc<Routes>),
+    Waits(oneshot::Receiver<Result<(), PublishError>>),
+}
 
 impl Publishing {
     /// Waits until the message was handed on, or, on a subject that is bound to a group, until it
@@ -67,7 +89,17 @@ impl Publishing {
     /// # Errors
     /// [`PublishError`] says whether subscribers may have it.
     pub async fn acknowledged(self) -> Result<(), PublishError> {
-        self.0.await.unwrap_or(Err(PublishError::Stopped))
+        match self.0 {
+            Outcome::HandedOn => Ok(()),
+            Outcome::Left(number, routes) => {
+                if routes.seen(number).await {
+                    Ok(())
+                } else {
+                    Err(PublishError::Stopped)
+                }
+            }
+            Outcome::Waits(outcome) => outcome.await.unwrap_or(Err(PublishError::Stopped)),
+        }
     }
 }
 
@@ -122,6 +154,7 @@ impl Bus {
             unsubscribe: actor.clone().recipient(),
             in_flight: Room::new(IN_FLIGHT_BYTES_MAX),
             shortcut: None,
+            turn: Turn::default(),
         }
     }
 
@@ -201,10 +234,6 @@ impl Bus {
         self.in_flight.take(bytes).await
     }
 
-    fn ticket(&self) -> Option<Ticket> {
-        self.shortcut.as_ref().map(Shortcut::ticket)
-    }
-
     async fn hand_over(
         &self,
         subject: Subject,
@@ -212,23 +241,47 @@ impl Bus {
         payload: Bytes,
     ) -> Result<Publishing, PublishError> {
         check_subject(&subject)?;
+        let Some(shortcut) = &self.shortcut else { return self.send_over(subject, reply_to, payload).await };
+        // In turns, whatever each of them waits for, and nobody else on this thread is left without one. The
+        // turn itself is waited for in any case, not at the scheduler's pleasure: those behind would overtake.
+        let _turn = unconstrained(self.turn.0.lock()).await;
+        consume_budget().await;
+        let lacking = loop {
+            match shortcut.hand_on(&subject, reply_to.as_ref(), &payload) {
+                Handed::On => return Ok(Publishing(Outcome::HandedOn)),
+                Handed::Left(number) => {
+                    return Ok(Publishing(Outcome::Left(number, Arc::clone(shortcut.routes()))));
+                }
+                Handed::Crowded(lane) => lane.eased().await,
+                Handed::Full => shortcut.eased().await,
+                Handed::Stopped => return Err(PublishError::Stopped),
+                Handed::Lacked(lacking) => break lacking,
+                Handed::Not => break Vec::new(),
+            }
+        };
         let held = self.room(payload.len()).await;
         let (asker, outcome) = oneshot::channel();
-        let done = Done::Once(asker, held);
-        let message = Publish { subject, reply_to, payload, done, ticket: None };
-        let rest = match &self.shortcut {
-            Some(shortcut) => shortcut.hand_on(message),
-            None => Rest::All(message),
-        };
-        match (rest, &self.shortcut) {
-            (Rest::All(mut message), _) => {
-                message.ticket = self.ticket();
-                self.publish.send(message).await.map_err(|_| PublishError::Stopped)?;
-            }
-            (Rest::Some(rest), Some(shortcut)) => shortcut.leave(rest).await,
-            _ => {}
+        let message = Publish { subject, reply_to, payload, done: Done::Once(asker, held) };
+        if lacking.is_empty() {
+            shortcut.hand_over(message);
+        } else {
+            shortcut.hand_rest(message, lacking);
         }
-        Ok(Publishing(outcome))
+        Ok(Publishing(Outcome::Waits(outcome)))
+    }
+
+    /// The way of a handle whose bus is reached over a link.
+    async fn send_over(
+        &self,
+        subject: Subject,
+        reply_to: Option<Subject>,
+        payload: Bytes,
+    ) -> Result<Publishing, PublishError> {
+        let held = self.room(payload.len()).await;
+        let (asker, outcome) = oneshot::channel();
+        let message = Publish { subject, reply_to, payload, done: Done::Once(asker, held) };
+        self.publish.send(message).await.map_err(|_| PublishError::Stopped)?;
+        Ok(Publishing(Outcome::Waits(outcome)))
     }
 
     /// Publishes a message and waits for the first answer to it.
@@ -244,10 +297,15 @@ impl Bus {
         let (subject, payload) = (subject.to_subject()?, payload.into());
         let asking = async {
             check_subject(&subject)?;
+            let turn = unconstrained(self.turn.0.lock()).await;
             let held = self.room(payload.len()).await;
             let (done, answer) = oneshot::channel();
-            let command = Request { subject: subject.clone(), payload, done, held, ticket: self.ticket() };
-            self.request.send(command).await.map_err(|_| PublishError::Stopped)?;
+            let command = Request { subject: subject.clone(), payload, done, held };
+            match &self.shortcut {
+                None => self.request.send(command).await.map_err(|_| PublishError::Stopped)?,
+                Some(shortcut) => shortcut.request(command),
+            }
+            drop(turn);
             answer.await.unwrap_or(Err(PublishError::Stopped.into()))
         };
         let answer = tokio::time::timeout(within, asking).await;

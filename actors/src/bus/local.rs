@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use quorate_membership::{GroupId, Timing};
-use quorate_protocols::bus::{Pattern, Position, Want};
+use quorate_protocols::bus::{Pattern, Position, Subject, Want};
 
 use super::{
     Delivery, Overflow, PublishError,
@@ -143,6 +144,19 @@ impl Local {
                 self.pass(at); // what waits comes before it
             }
             false
+        }
+    }
+
+    /// Hands over messages of one subject that has no order, as far as there is room, and does with the
+    /// others what [`Self::give`] does.
+    pub(super) fn give_all(&mut self, subject: &Subject, payloads: &[Bytes]) {
+        let mut deliveries = payloads.iter().map(|payload| Delivery::new(subject, None, payload));
+        if self.spill.is_empty() {
+            let Some(lacking) = self.feed.offer_run(deliveries.by_ref(), Delivery::weight) else { return };
+            self.give(lacking, None);
+        }
+        for delivery in deliveries {
+            self.give(delivery, None);
         }
     }
 

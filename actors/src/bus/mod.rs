@@ -2,6 +2,7 @@
 
 mod actor;
 mod bindings;
+mod collect;
 mod commands;
 mod crossing;
 mod delivery;
@@ -11,8 +12,10 @@ mod follow;
 mod handle;
 mod handover;
 mod holding;
+mod letters;
 mod local;
 mod peers;
+mod post;
 mod readers;
 mod routes;
 mod subscription;
@@ -27,7 +30,8 @@ pub use handle::{Bus, Publishing};
 pub use subscription::{Overflow, SubscribeOptions, Subscription};
 
 pub(crate) use actor::{BusActor, HandOut, PeerDown, PeerFrames, PeerUp, StopBus};
-pub(crate) use bindings::{Hosted, UplinkOf};
+use bindings::Hosted;
+pub(crate) use bindings::UplinkOf;
 pub(crate) use commands::{
     Forward, Publish, PublishFor, Request, Subscribe, Subscribed, Trail, Unsubscribe, unheard,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use bytes::Bytes;
 use quorate_membership::NodeId;
 use quorate_protocols::bus::SubscriptionId;
-use quorate_transport::{Outbox, OutboxError, SendError};
+use quorate_transport::{Body, Frame, Outbox, OutboxError, SendError};
 use tokio::sync::oneshot;
 
 use super::{PublishError, SubscribeError, commands::Subscribed, talk::Talk};
@@ -26,6 +26,11 @@ impl Peers {
 
     pub(crate) fn down(&mut self, node: NodeId) {
         self.linked.remove(&node);
+    }
+
+    /// The lane to a linked node.
+    pub(super) fn lane(&self, node: NodeId) -> Option<&Outbox> {
+        self.linked.get(&node).map(|lane| &**lane)
     }
 
     /// A subscriber is to be answered once its subscription stands.
@@ -66,10 +71,18 @@ impl Peers {
         &self,
         to: NodeId,
         talk: &Talk,
-        payload: Bytes,
+        payload: impl Into<Body>,
     ) -> Result<Option<Rc<Outbox>>, PublishError> {
-        let Some(lane) = self.linked.get(&to) else { return Ok(None) };
         let frame = talk.frame(payload).map_err(|error| PublishError::Unencodable(error.to_string()))?;
+        self.send_frame(to, frame)
+    }
+
+    /// The same with a frame that goes to several peers.
+    ///
+    /// # Errors
+    /// Why no link could carry it.
+    pub(super) fn send_frame(&self, to: NodeId, frame: Frame) -> Result<Option<Rc<Outbox>>, PublishError> {
+        let Some(lane) = self.linked.get(&to) else { return Ok(None) };
         match lane.push_over(frame) {
             Ok(()) => Ok(Some(Rc::clone(lane))),
             Err(OutboxError::TooLarge(SendError::TooLarge { bytes, limit })) => {

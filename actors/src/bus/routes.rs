@@ -4,18 +4,29 @@
 //! The actor learns a subject's target when a message of it comes by, and forgets all of them whenever
 //! anything changes that they depend on, before anybody is told that it has come about. So whoever
 //! publishes after a subscription stands finds no target from before it.
+//!
+//! All else is left for the actor in the [`Post`]. As long as something waits there, what needs no actor
+//! takes the same way, or it would overtake.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering, fence},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use actix::prelude::*;
+use bytes::Bytes;
 use dashmap::DashMap;
 use quorate_protocols::bus::{Subject, SubscriptionId};
+use quorate_transport::Crowd;
 
-use super::{BusActor, Delivery, Local, Overflow, Publish, local::Receipt};
+use super::{
+    BusActor, Delivery, Hosted, Local, Overflow, Publish, Request,
+    collect::Collect,
+    local::Receipt,
+    post::{Parcel, Post, Posted},
+};
 use crate::{
+    config::GroupSpec,
     group::{PublishBound, Replication},
     queue::{Feed, Offer},
 };
@@ -32,8 +43,11 @@ pub(super) fn is_inbox(subject: &Subject) -> bool {
 /// Where each message of a subject goes.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// Through the bus actor: to other nodes, or to queue groups, which take turns.
+    /// Through the bus actor, which tells what became of each message: to queue groups, which take turns,
+    /// or to subscribers that hold publishers back.
     Actor,
+    /// Through the bus actor to plain subscribers, some of them on other nodes, to which these lanes go.
+    Letters(Vec<Arc<Crowd>>),
     /// To these subscribers on this node, if there are any, and to nobody else.
     Subscribers(Vec<Subscriber>),
     /// To the group to which the subject is bound and in which this node takes part.
@@ -70,9 +84,15 @@ pub(crate) struct Routes {
     /// Changes on their way to the bus actor.
     changes: AtomicUsize,
     payload_bytes_max: usize,
+    post: Post,
 }
 
 impl Routes {
+    /// Waits until the actor has seen to what was left for it; returns whether it has, or the bus has ended.
+    pub(super) async fn seen(&self, number: u64) -> bool {
+        self.post.seen(number).await
+    }
+
     fn find(&self, subject: &Subject) -> Option<Arc<Target>> {
         if self.changes.load(Ordering::Acquire) > 0 {
             return None;
@@ -80,8 +100,19 @@ impl Routes {
         self.targets.get(subject).map(|target| Arc::clone(&target))
     }
 
+    /// Lets the bus actor know that a group with bound subjects is known, and whether it is carried here.
+    pub(crate) fn host(
+        self: &Arc<Self>,
+        bus: &Addr<BusActor>,
+        spec: Arc<GroupSpec>,
+        here: Option<Addr<Replication>>,
+    ) {
+        let hosted = Hosted(spec, here, self.change());
+        self.post.put(Parcel::Hosted(hosted), || bus.do_send(Collect));
+    }
+
     /// Announces a change of which the bus actor is about to be told.
-    pub(crate) fn change(self: &Arc<Self>) -> Change {
+    pub(super) fn change(self: &Arc<Self>) -> Change {
         self.changes.fetch_add(1, Ordering::AcqRel);
         Change(Arc::clone(self))
     }
@@ -97,7 +128,7 @@ impl Drop for Change {
     }
 }
 
-/// The table, as the bus actor alone writes it. It is empty once this is dropped, or publishers would keep
+/// The table, as the bus actor alone writes it. It is empty once this is dropped, and the post is closed, or publishers would keep
 /// alive what ends with the actor.
 #[derive(Debug)]
 pub(super) struct RouteWriter(Arc<Routes>);
@@ -105,7 +136,7 @@ pub(super) struct RouteWriter(Arc<Routes>);
 impl RouteWriter {
     pub(super) fn new(payload_bytes_max: usize) -> Self {
         let (targets, changes) = (DashMap::new(), AtomicUsize::new(0));
-        Self(Arc::new(Routes { targets, changes, payload_bytes_max }))
+        Self(Arc::new(Routes { targets, changes, payload_bytes_max, post: Post::default() }))
     }
 
     pub(super) fn read(&self) -> Arc<Routes> {
@@ -126,102 +157,125 @@ impl RouteWriter {
     pub(super) fn forget(&self) {
         self.0.targets.clear();
     }
+
+    /// What publishers leave for the actor.
+    pub(super) fn post(&self) -> &Post {
+        &self.0.post
+    }
 }
 
 impl Drop for RouteWriter {
     fn drop(&mut self) {
         self.forget();
+        self.post().close();
     }
 }
 
-/// What one handle has put into the bus actor's mailbox and the actor has not handled.
-#[derive(Debug, Default)]
-struct Queued(Arc<()>);
-
-/// One message in the mailbox. The actor drops it with all that it does about the message.
-pub(crate) type Ticket = Arc<()>;
-
-impl Queued {
-    fn is_empty(&self) -> bool {
-        let none = Arc::strong_count(&self.0) == 1;
-        // Pairs with the drop of the last ticket: what the actor did before that is seen from here on.
-        fence(Ordering::Acquire);
-        none
-    }
-}
-
-/// The way of one handle past the bus actor.
-#[derive(Debug)]
+/// The way of a handle past the bus actor, or to it without waiting.
+#[derive(Clone, Debug)]
 pub(super) struct Shortcut {
     routes: Arc<Routes>,
     bus: Addr<BusActor>,
-    queued: Queued,
 }
 
-impl Clone for Shortcut {
-    /// Each handle waits for its own messages only, or publishers that never meet would send each other
-    /// through the actor for ever. A call returns once the actor has handled its message, so what another
-    /// handle publishes after that does not overtake it either.
-    fn clone(&self) -> Self {
-        Self { routes: Arc::clone(&self.routes), bus: self.bus.clone(), queued: Queued::default() }
-    }
-}
-
-/// What is left of a message for the bus actor.
+/// What became of a message that was to be handed on at once.
 #[derive(Debug)]
-pub(super) enum Rest {
-    Nothing,
-    All(Publish),
-    Some(Remainder),
+pub(super) enum Handed {
+    /// All is done about it.
+    On,
+    /// It was left for the actor, with this number.
+    Left(u64),
+    /// These subscribers here lack it, and others have got it.
+    Lacked(Vec<SubscriptionId>),
+    /// Not yet: a lane is crowded.
+    Crowded(Arc<Crowd>),
+    /// Not yet: as much waits for the actor as may.
+    Full,
+    /// The bus has ended.
+    Stopped,
+    /// Its publisher has to be told what becomes of it.
+    Not,
 }
 
 impl Shortcut {
     pub(super) fn new(routes: Arc<Routes>, bus: Addr<BusActor>) -> Self {
-        Self { routes, bus, queued: Queued::default() }
+        Self { routes, bus }
     }
 
-    /// For a message that goes into the actor's mailbox.
-    pub(super) fn ticket(&self) -> Ticket {
-        Arc::clone(&self.queued.0)
+    fn target(&self, subject: &Subject, payload: &Bytes) -> Option<Arc<Target>> {
+        let fits = payload.len() <= self.routes.payload_bytes_max;
+        if fits { self.routes.find(subject) } else { None }
     }
 
-    /// Hands a message on without the bus actor, as far as its target is known and nothing of this handle
-    /// that comes before it waits for the actor.
-    pub(super) fn hand_on(&self, message: Publish) -> Rest {
-        let fits = message.payload.len() <= self.routes.payload_bytes_max;
-        let known = if fits && self.queued.is_empty() { self.routes.find(&message.subject) } else { None };
-        match known.as_deref() {
-            Some(Target::Subscribers(subscribers)) => {
-                let delivery = message.delivery();
+    /// Hands a message on, if its target is known and there is nothing to be told of it later.
+    pub(super) fn hand_on(&self, subject: &Subject, reply_to: Option<&Subject>, payload: &Bytes) -> Handed {
+        let post = &self.routes.post;
+        match self.target(subject, payload).as_deref() {
+            Some(Target::Letters(lanes)) if reply_to.is_none() => {
+                if let Some(lane) = lanes.iter().find(|lane| lane.is_crowded()) {
+                    return Handed::Crowded(Arc::clone(lane));
+                }
+                match post.put_letter(subject, payload, || self.call()) {
+                    Posted::Taken(number) => Handed::Left(number),
+                    Posted::Full => Handed::Full,
+                    Posted::Closed => Handed::Stopped,
+                }
+            }
+            Some(Target::Subscribers(subscribers)) if post.is_settled() => {
+                let delivery = Delivery::new(subject, reply_to, payload);
                 let lacking = subscribers.iter().filter(|it| it.lacks(&delivery)).map(|it| it.id);
                 let lacking: Vec<SubscriptionId> = lacking.collect();
-                if lacking.is_empty() {
-                    message.done.tell(Ok(()));
-                    return Rest::Nothing;
-                }
-                Rest::Some(Remainder { message, lacking })
+                if lacking.is_empty() { Handed::On } else { Handed::Lacked(lacking) }
             }
-            Some(Target::Group(group)) => {
-                let Publish { subject, reply_to, payload, done, .. } = message;
-                // As from the bus actor: the publishers' room bounds what may wait there.
-                group.do_send(PublishBound { stamp: None, subject, reply_to, payload, done });
-                Rest::Nothing
-            }
-            Some(Target::Actor) | None => Rest::All(message),
+            _ => Handed::Not,
         }
     }
 
-    /// Lets the bus actor see to it that the others get a message, too.
-    pub(super) async fn leave(&self, mut rest: Remainder) {
-        rest.message.ticket = Some(self.ticket());
-        // Some have it: should the bus be stopped, the outcome says so.
-        let _ = self.bus.send(rest).await;
+    /// Hands a message to the actor, or to its group if that is known and nothing that was handed on before
+    /// waits for the actor.
+    pub(super) fn hand_over(&self, message: Publish) {
+        match self.target(&message.subject, &message.payload).as_deref() {
+            Some(Target::Group(group)) if self.routes.post.is_settled() => {
+                let Publish { subject, reply_to, payload, done } = message;
+                // As from the bus actor: the publishers' room bounds what may wait there.
+                group.do_send(PublishBound { stamp: None, subject, reply_to, payload, done });
+            }
+            _ => self.leave(Parcel::Publish(message.into())),
+        }
+    }
+
+    /// Lets the actor see to it that the others get a message, too.
+    pub(super) fn hand_rest(&self, message: Publish, lacking: Vec<SubscriptionId>) {
+        self.leave(Parcel::Remainder(Remainder { message, lacking }.into()));
+    }
+
+    /// What publishers read, for those who wait until the actor has seen to what was left for it.
+    pub(super) const fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Waits until the actor has taken what was left for it.
+    pub(super) async fn eased(&self) {
+        self.routes.post.eased().await;
+    }
+
+    /// Leaves a request for the actor.
+    pub(super) fn request(&self, request: Request) {
+        self.leave(Parcel::Request(request.into()));
+    }
+
+    fn leave(&self, parcel: Parcel) {
+        self.routes.post.put(parcel, || self.call());
+    }
+
+    fn call(&self) {
+        // At most one of them waits in the mailbox beside one that is carried out.
+        self.bus.do_send(Collect);
     }
 }
 
 /// A message that some subscribers on this node have got, and others lack.
-#[derive(Debug, actix::Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub(super) struct Remainder {
     message: Publish,
     lacking: Vec<SubscriptionId>,
@@ -238,33 +292,33 @@ impl BusActor {
             Ok(Some(group)) => {
                 self.publishes_here(group).filter(|_| self.bindings.knows(group)).map(Target::Group)
             }
-            Ok(None) => self.router.plain_here(subject).map(|ids| {
-                let locals = ids.iter().filter_map(|id| Some((*id, self.locals.get(id)?)));
-                let subscriber = |(id, local): (SubscriptionId, &Local)| Subscriber {
-                    id,
-                    feed: Arc::clone(&local.feed),
-                    overflow: local.overflow,
-                };
-                Target::Subscribers(locals.map(subscriber).collect())
-            }),
+            Ok(None) => match self.router.plain_here(subject) {
+                Some(ids) => Some(Target::Subscribers(self.subscribers(&ids))),
+                None => self.lanes_of_letters(subject).map(Target::Letters),
+            },
             Err(_) => None, // it is refused until somebody carries the group
         };
         self.routes.learn(subject, target.unwrap_or(Target::Actor));
     }
-}
 
-impl Handler<Remainder> for BusActor {
-    type Result = ();
-    fn handle(&mut self, Remainder { mut message, lacking }: Remainder, _: &mut Self::Context) {
-        let ticket = message.ticket.take();
-        let delivery = message.delivery();
+    fn subscribers(&self, ids: &[SubscriptionId]) -> Vec<Subscriber> {
+        let locals = ids.iter().filter_map(|id| Some((*id, self.locals.get(id)?)));
+        let subscriber = |(id, local): (SubscriptionId, &Local)| Subscriber {
+            id,
+            feed: Arc::clone(&local.feed),
+            overflow: local.overflow,
+        };
+        locals.map(subscriber).collect()
+    }
+
+    pub(super) fn give_remainder(&mut self, Remainder { message, lacking }: Remainder) {
+        let delivery = Delivery::new(&message.subject, message.reply_to.as_ref(), &message.payload);
         let receipt = Receipt::new(message.done);
         for id in lacking {
             if let Some(local) = self.locals.get_mut(&id) {
                 local.give(delivery.clone(), Some(&receipt));
             }
         }
-        drop(ticket);
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_membership::GroupId;
 use quorate_protocols::bus::{Announcement, Carried, Position, Subject, Want};
-use quorate_transport::Frame;
+use quorate_transport::{Body, Frame};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Malformed;
@@ -20,6 +20,8 @@ pub(crate) enum Talk {
     Carries(Vec<Carried>),
     /// A message for subscribers at the receiver.
     Message { subject: Subject, reply_to: Option<Subject>, plain: bool, queues: Vec<String>, at: At },
+    /// Messages for all plain subscribers at the receiver, one behind the other: see [`join`](super::letters::join).
+    Letters { subject: Subject },
     /// Somebody at the sender has no room for what this selects: publishers are to wait.
     Hold(Want),
     /// All who want it there have room again, or are gone.
@@ -30,10 +32,10 @@ pub(crate) enum Talk {
 pub(crate) type At = Option<(GroupId, Position)>;
 
 impl Talk {
-    pub(crate) fn frame(&self, payload: Bytes) -> Result<Frame, rmp_serde::encode::Error> {
+    pub(crate) fn frame(&self, payload: impl Into<Body>) -> Result<Frame, rmp_serde::encode::Error> {
         let said: Bytes = rmp_serde::to_vec(self)?.into();
         Ok(match self {
-            Self::Message { .. } => Frame { header: said, body: payload.into() },
+            Self::Message { .. } | Self::Letters { .. } => Frame { header: said, body: payload.into() },
             _ => Frame { header: Bytes::new(), body: said.into() },
         })
     }
@@ -103,6 +105,7 @@ mod tests {
             prop::collection::vec(carried, 0..4).prop_map(Talk::Carries),
             wants().prop_map(Talk::Hold),
             wants().prop_map(Talk::Go),
+            subject().prop_map(|subject| Talk::Letters { subject }),
             (subject(), prop::option::of(subject()), any::<bool>(), queues, places()).prop_map(
                 |(subject, reply_to, plain, queues, at)| {
                     Talk::Message { subject, reply_to, plain, queues, at }
@@ -127,7 +130,7 @@ mod tests {
         fn what_is_written_is_understood_and_a_damaged_byte_is_no_harm(
             payload: Vec<u8>, talk in talks(), at in any::<prop::sample::Index>(), byte: u8,
         ) {
-            let carries = matches!(talk, Talk::Message { .. });
+            let carries = matches!(talk, Talk::Message { .. } | Talk::Letters { .. });
             let payload = if carries { Bytes::from(payload) } else { Bytes::new() };
             let frame = talk.frame(payload.clone()).unwrap();
             prop_assert_eq!(Talk::read(frame.clone()), Ok((talk, payload)));

@@ -16,7 +16,7 @@ use quorate_protocols::bus::{Announcement, Carried, LinkId, Want};
 use quorate_transport::{MemoryConfig, MemoryNetwork, MemoryTransport, Mesh, MeshConfig, Role};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Bus, BusActor, Hosted, PeerDown, PeerFrames, PeerUp, RequestError, Routes, talk::Talk};
+use super::{Bus, BusActor, PeerDown, PeerFrames, PeerUp, RequestError, Routes, talk::Talk};
 use crate::{
     config::{GroupSettings, GroupSpec, NodeConfig, NodeSettings},
     node::Canary,
@@ -81,8 +81,8 @@ async fn whoever_learns_that_subjects_are_bound_before_the_bus_does_publishes_to
     bus.publish("log.app", "").await.unwrap();
     assert_eq!(bus.publish("log.app", "").now_or_never(), Some(Ok(())), "it needs no actor");
     let spec = GroupSpec::try_from(GroupSettings::new("log", [2]).bind("log.>")).unwrap();
-    // As when a group is joined: the news is in the mailbox.
-    actor.do_send(Hosted(Arc::new(spec), None, routes.change()));
+    // As when a group is joined: the news is on its way.
+    routes.host(&actor, Arc::new(spec), None);
     let mut published = Box::pin(bus.publish("log.app", ""));
     assert_eq!((&mut published).now_or_never(), None);
     // It waits for a node that carries the group, as what comes later does, when the news has arrived.

@@ -9,7 +9,7 @@ use tracing::error_span;
 
 use super::{Canary, JoinError, actor::NodeActor, directory::Entry, membership::Introduce};
 use crate::{
-    bus::{HandOut, Hosted},
+    bus::HandOut,
     config::GroupSpec,
     group::{Group, Host, Intake, Keeper, Replication, Retire},
     start::start_within,
@@ -66,7 +66,7 @@ impl NodeActor {
     /// Tells the bus what becomes of a group with a history. Whoever learns of it elsewhere publishes
     /// accordingly at once.
     fn hosted(&self, spec: Arc<GroupSpec>, here: Option<Addr<Replication>>) {
-        self.bus.do_send(Hosted(spec, here, self.routes.change()));
+        self.routes.host(&self.bus, spec, here);
     }
 
     fn join(

@@ -2,26 +2,13 @@
 
 use std::{cell::Cell, pin::Pin, rc::Rc, time::Duration};
 
-use crate::common::{PATIENCE, World, soon, texts};
+use crate::common::{PATIENCE, World, linked, soon, texts};
 use actix::prelude::*;
 use futures_util::{FutureExt, future::Either};
 use quorate::{
     Bus, Delivery, GroupSettings, Missed, Node, PublishError, RequestError, SubscribeError, SubscribeOptions,
 };
 use serde::{Deserialize, Serialize};
-
-async fn linked(world: &World, nodes: &[u64]) {
-    let all = async {
-        for node in nodes {
-            while world.node(*node).status().await.unwrap().peers.iter().filter(|p| p.linked).count()
-                < nodes.len() - 1
-            {
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    soon(all).await;
-}
 
 #[actix::test]
 async fn what_is_published_anywhere_after_a_subscription_stands_reaches_it() {

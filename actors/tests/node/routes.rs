@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU64,
     pin::pin,
     sync::{
         Arc,
@@ -9,11 +10,17 @@ use std::{
     },
     task::{Context, Poll, Waker},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use crate::common::{PATIENCE, soon};
+use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
-use quorate::{Bus, Delivery, Missed, Node, SubscribeOptions, Subscription};
+use quorate::{
+    Bus, Delivery, Missed, Node, SubscribeOptions, Subscription, membership::NodeId, transport::faults::Rule,
+};
+use tokio::time::timeout;
+
+use crate::common::{PATIENCE, World, linked, soon};
 
 /// Publishers that number their messages.
 struct Publishers {
@@ -96,10 +103,8 @@ async fn reads_on(subscription: &mut Subscription, begun: &[u64], count: u64) {
 
 /// Subscribers come and go, read fast or slowly, and for a while messages of one subject have to take the
 /// way through the actor.
-async fn order_is_kept_and_nothing_is_missed(prefix: &'static str) {
-    let node = Node::alone("demo").await.unwrap();
-    let bus = node.bus();
-    let publishers = Publishers::start(&bus, prefix);
+async fn order_is_kept_and_nothing_is_missed(prefix: &'static str, publish_on: &Bus, bus: &Bus) {
+    let publishers = Publishers::start(publish_on, prefix);
     let all = format!("{prefix}.>");
     for round in 0..60 {
         let options = if round % 2 == 0 {
@@ -120,17 +125,90 @@ async fn order_is_kept_and_nothing_is_missed(prefix: &'static str) {
         reads_on(&mut subscription, &[u64::MAX - 1; PUBLISHERS as usize], 40).await;
     }
     publishers.stop().await;
-    node.stop().await;
 }
 
 #[actix::test]
 async fn a_subscriber_gets_all_that_is_published_once_it_stands_in_each_publishers_order() {
-    order_is_kept_and_nothing_is_missed("free").await;
+    let node = Node::alone("demo").await.unwrap();
+    order_is_kept_and_nothing_is_missed("free", &node.bus(), &node.bus()).await;
+    node.stop().await;
 }
 
 #[actix::test]
 async fn so_does_one_of_subjects_that_are_bound_to_a_group() {
-    order_is_kept_and_nothing_is_missed("local").await;
+    let node = Node::alone("demo").await.unwrap();
+    order_is_kept_and_nothing_is_missed("local", &node.bus(), &node.bus()).await;
+    node.stop().await;
+}
+
+#[actix::test]
+async fn so_does_one_at_another_node() {
+    let world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    order_is_kept_and_nothing_is_missed("free", &world.node(1).bus(), &world.node(2).bus()).await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn what_is_begun_at_once_for_another_node_arrives_in_the_order_of_the_calls() {
+    const MESSAGES: usize = 30_000;
+    let world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let options = SubscribeOptions::default().buffered();
+    let mut reader = world.node(2).bus().subscribe("a", options).await.unwrap();
+    let bus = world.node(1).bus();
+    bus.publish("a", "first").await.unwrap();
+    assert_eq!(soon(reader.next()).await.unwrap().payload, "first");
+    // More than may wait for the actor: some wait for room, in which others would fit.
+    let calls = (0..MESSAGES).map(|number| bus.begin("a", number.to_string()));
+    let begun = join_all(calls).await;
+    for number in 0..MESSAGES {
+        assert_eq!(soon(reader.next()).await.unwrap().payload, number.to_string());
+    }
+    for publishing in begun {
+        publishing.unwrap().acknowledged().await.unwrap();
+    }
+    world.stop().await;
+}
+
+#[actix::test]
+async fn whoever_publishes_for_a_node_that_takes_little_waits_and_nobody_else_does() {
+    const MESSAGE_BYTES: usize = 64 << 10;
+    let world = World::start(3, vec![]).await;
+    linked(&world, &[1, 2, 3]).await;
+    let mut readers = Vec::new();
+    for node in [2, 3] {
+        let bus = world.node(node).bus();
+        let subscribed = bus.subscribe(&format!("to.{node}"), SubscribeOptions::default().buffered()).await;
+        readers.push(subscribed.unwrap());
+    }
+    let (near, far) = (Some(NodeId::new(1)), Some(NodeId::new(2)));
+    world.faults.set(near, far, Rule { bytes_per_s: NonZeroU64::new(1 << 20), ..Rule::default() });
+    let (bus, payload) = (world.node(1).bus(), Bytes::from(vec![0; MESSAGE_BYTES]));
+    bus.publish("to.2", payload.clone()).await.unwrap();
+    let mut sent = 1;
+    let mut waits = loop {
+        let mut begun = Box::pin(bus.begin("to.2", payload.clone()));
+        if poll_once(begun.as_mut()).is_pending() {
+            // The actor gets a turn to take what waits for it.
+            if soon(timeout(Duration::from_millis(200), begun.as_mut())).await.is_err() {
+                break begun;
+            }
+        }
+        sent += 1;
+        assert!(sent * MESSAGE_BYTES < 32 << 20, "nobody waits");
+    };
+    let clone = bus.clone();
+    clone.publish("to.3", "passes").await.unwrap();
+    assert_eq!(soon(readers[1].next()).await.unwrap().payload, "passes");
+    assert!(poll_once(waits.as_mut()).is_pending());
+    world.faults.set(near, far, Rule::default());
+    soon(waits).await.unwrap();
+    for _ in 0..=sent {
+        let delivery = soon(readers[0].next()).await.unwrap();
+        assert_eq!((delivery.payload.len(), delivery.missed), (MESSAGE_BYTES, None));
+    }
+    world.stop().await;
 }
 
 #[actix::test]

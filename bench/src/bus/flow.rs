@@ -42,15 +42,13 @@ impl BusFlow {
         callers: usize,
     ) -> Result<Self, BenchError> {
         let reads = |options: SubscribeOptions| {
-            let bus = cluster.node(target.nodes() - 1).bus();
+            let bus = cluster.node(0).bus();
             let subject = subject.clone();
             async move { bus.subscribe(subject.as_str(), options).await.map_err(BenchError::ours) }
         };
         let reader = match target {
-            Target::Nobody | Target::Group => None,
             Target::Local => Some(reads(SubscribeOptions::default().backpressure()).await?),
-            // Nothing on another node holds these publishers back but the link.
-            Target::Remote => Some(reads(SubscribeOptions::default().buffered()).await?),
+            _ => None,
         };
         let handles = vec![handle; publishers];
         Ok(Self { stage: Arc::clone(stage), handles, subject, load, callers, reader })
@@ -109,7 +107,7 @@ async fn publish_until(
 }
 
 /// Counts the messages of a round, until each publisher's last one.
-async fn receive(
+pub(super) async fn receive(
     mut reader: Option<Subscription>,
     publishers: usize,
 ) -> Result<(Option<Subscription>, u64), BenchError> {

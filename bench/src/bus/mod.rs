@@ -1,6 +1,9 @@
-//! Publishers on threads of their own, which read where their messages go, beside the same whose
-//! messages all go through the bus actor.
+//! The bus. For subscribers on the same node: publishers on threads of their own, which read where their
+//! messages go, beside the same whose messages all go through the bus actor. For those on other nodes: one
+//! publisher, and requests, beside bare quinn.
 
+mod asking;
+mod fan;
 mod flow;
 mod target;
 
@@ -9,13 +12,14 @@ use std::sync::Arc;
 use quorate::{GroupSettings, Subject};
 use serde::{Deserialize, Serialize};
 
-use self::flow::BusFlow;
 pub use self::target::{NotATarget, Target};
+use self::{asking::BusAsking, fan::BusFan, flow::BusFlow};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
     load::Load,
+    raw::{RAW_QUINN, RawEcho, RawSpread},
     sample::Reading,
     size::Size,
     stage::{Stage, in_system},
@@ -25,14 +29,16 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusArgs {
-    /// Publishers at one node, each on a thread of its own. Default 1, 2 and 4.
+    /// Publishers for subscribers on the same node, each on a thread of its own. Default 1, 2 and 4.
     pub publishers: Vec<usize>,
     /// For whom the messages are. Default nobody, a subscriber on the same node, a group of one node,
-    /// a subscriber on another node.
+    /// subscribers on two other nodes, and requests.
     pub targets: Vec<Target>,
-    /// Bytes of the messages. Default 64.
+    /// Bytes of the messages that stay on the node, and of requests. Default 64.
     pub sizes: Vec<usize>,
-    /// Messages of each publisher that are not acknowledged yet, at most. Default 256.
+    /// Bytes of the messages to other nodes. Default 64, 1 KiB, 16 KiB.
+    pub remote_sizes: Vec<usize>,
+    /// Messages of each publisher on the node that are not acknowledged yet, at most. Default 256.
     pub callers: usize,
     /// How long and how often.
     pub schedule: Schedule,
@@ -44,6 +50,7 @@ impl Default for BusArgs {
             publishers: vec![1, 2, 4],
             targets: Target::ALL.into(),
             sizes: vec![64],
+            remote_sizes: vec![64, 1 << 10, 16 << 10],
             callers: 256,
             schedule: Schedule::default(),
         }
@@ -63,13 +70,23 @@ impl BusArgs {
         if let Some(count) = self.publishers.iter().find(|count| !(1..=PUBLISHERS_MAX).contains(*count)) {
             return refuse(format!("{count} publishers are not measured: choose 1 to {PUBLISHERS_MAX}"));
         }
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
+        let mut sizes = self.sizes.iter().chain(&self.remote_sizes);
+        if let Some(bytes) = sizes.find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
             return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
         }
         if self.callers == 0 {
             return refuse("at least one message must be on its way".into());
         }
         Ok(())
+    }
+
+    fn cases(&self) -> usize {
+        let of = |target: &Target| match target {
+            Target::Nobody | Target::Local | Target::Group => self.publishers.len() * self.sizes.len(),
+            Target::Remote => self.remote_sizes.len(),
+            Target::Request => self.sizes.len(),
+        };
+        self.targets.iter().map(of).sum()
     }
 }
 
@@ -82,11 +99,11 @@ impl BusArgs {
 pub fn bus(args: &BusArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let cases = args.targets.len() * args.publishers.len() * args.sizes.len();
-    let harness = Harness::new(args.schedule, cases, observer)?;
+    let harness = Harness::new(args.schedule, args.cases(), observer)?;
     let stages = args.publishers.iter().map(|count| Ok(Arc::new(Stage::thread_each(count + 1)?)));
     let stages = stages.collect::<Result<Vec<_>, BenchError>>()?;
-    let records = in_system(|| measure(args, &stages, harness))?;
+    let raw = Arc::new(Stage::thread_each(Target::Remote.nodes())?);
+    let records = in_system(|| measure(args, &stages, &raw, harness))?;
     let settings = format!(
         "a thread per node, publisher and subscriber, {} messages on their way per publisher",
         args.callers
@@ -97,19 +114,26 @@ pub fn bus(args: &BusArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Resul
 async fn measure(
     args: &BusArgs,
     stages: &[Arc<Stage>],
+    raw: &Arc<Stage>,
     mut harness: Harness<'_>,
 ) -> Result<Vec<Record>, BenchError> {
     for &target in &args.targets {
         let bound = |group: GroupSettings| group.bind("bound.>");
-        let cluster = Cluster::start_with(target.nodes(), None, bound).await?;
-        let measured = measure_target(args, target, stages, &cluster, &mut harness).await;
+        let cluster = Arc::new(Cluster::start_with(target.nodes(), None, bound).await?);
+        let measured = match target {
+            Target::Nobody | Target::Local | Target::Group => {
+                measure_here(args, target, stages, &cluster, &mut harness).await
+            }
+            Target::Remote => measure_fan(args, raw, &cluster, &mut harness).await,
+            Target::Request => measure_requests(args, raw, &cluster, &mut harness).await,
+        };
         cluster.stop().await;
         measured?;
     }
     Ok(harness.into_records())
 }
 
-async fn measure_target(
+async fn measure_here(
     args: &BusArgs,
     target: Target,
     stages: &[Arc<Stage>],
@@ -139,14 +163,60 @@ async fn measure_target(
 
 fn case(target: Target, publishers: usize, bytes: usize) -> Case {
     let threads = if publishers == 1 { "thread" } else { "threads" };
-    // Messages to other nodes go through the actor in any case, which has their lanes.
-    let wanted = (target != Target::Remote).then_some(WANTED);
     Case {
         bench: "bus",
         name: format!("{publishers} {threads}, {}, {}", target.case(), Size(bytes)),
         baseline_is: BASELINE_IS,
-        readings: vec![(Reading::Messages, wanted)],
+        readings: vec![(Reading::Messages, Some(WANTED))],
     }
+}
+
+async fn measure_fan(
+    args: &BusArgs,
+    stage: &Arc<Stage>,
+    cluster: &Arc<Cluster>,
+    harness: &mut Harness<'_>,
+) -> Result<(), BenchError> {
+    for &bytes in &args.remote_sizes {
+        let case = Case {
+            bench: "bus",
+            name: format!("{}, {}", Target::Remote.case(), Size(bytes)),
+            baseline_is: RAW_QUINN,
+            readings: vec![(Reading::Messages, None)],
+        };
+        let measured = async {
+            let subject = format!("fan.{bytes}").parse().map_err(BenchError::ours)?;
+            let mut ours = BusFan::new(cluster, subject, Load::new(bytes)).await?;
+            let mut raw = RawSpread::new(stage, cluster.members(), 1, Load::new(bytes)).await?;
+            harness.compare(&case, &mut ours, &mut raw).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(())
+}
+
+async fn measure_requests(
+    args: &BusArgs,
+    stage: &Arc<Stage>,
+    cluster: &Arc<Cluster>,
+    harness: &mut Harness<'_>,
+) -> Result<(), BenchError> {
+    for &bytes in &args.sizes {
+        let case = Case {
+            bench: "bus",
+            name: format!("{}, {}", Target::Request.case(), Size(bytes)),
+            baseline_is: RAW_QUINN,
+            readings: vec![(Reading::Quantile(0.5), None), (Reading::Quantile(0.99), None)],
+        };
+        let measured = async {
+            let subject = format!("ask.{bytes}").parse().map_err(BenchError::ours)?;
+            let mut ours = BusAsking::new(cluster, subject, Load::new(bytes)).await?;
+            let mut raw = RawEcho::new(stage, Load::new(bytes), None).await?;
+            harness.compare(&case, &mut ours, &mut raw).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -184,7 +254,11 @@ mod tests {
                 "2 threads, nobody subscribes, 64 B throughput",
                 "2 threads, a subscriber here, 64 B throughput",
                 "2 threads, bound to a group of one, 64 B throughput",
-                "2 threads, a subscriber at another node, 64 B throughput",
+                "to subscribers at two other nodes, 64 B throughput",
+                "to subscribers at two other nodes, 1 KiB throughput",
+                "to subscribers at two other nodes, 16 KiB throughput",
+                "request and answer, 64 B p50",
+                "request and answer, 64 B p99",
             ]
         );
         for record in &report.records {

@@ -14,17 +14,23 @@ pub enum Target {
     Local,
     /// The subject is bound to a group of one node.
     Group,
-    /// One subscriber on another node, reached over QUIC.
+    /// One subscriber on each of two other nodes, reached over QUIC, from one publisher.
     Remote,
+    /// Requests to another node and back.
+    Request,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nobody, Self::Local, Self::Group, Self::Remote];
+    pub const ALL: [Self; 5] = [Self::Nobody, Self::Local, Self::Group, Self::Remote, Self::Request];
 
     /// The nodes that it takes.
     pub(super) const fn nodes(self) -> usize {
-        if matches!(self, Self::Remote) { 2 } else { 1 }
+        match self {
+            Self::Nobody | Self::Local | Self::Group => 1,
+            Self::Request => 2,
+            Self::Remote => 3,
+        }
     }
 
     /// What a case is called.
@@ -33,7 +39,8 @@ impl Target {
             Self::Nobody => "nobody subscribes",
             Self::Local => "a subscriber here",
             Self::Group => "bound to a group of one",
-            Self::Remote => "a subscriber at another node",
+            Self::Remote => "to subscribers at two other nodes",
+            Self::Request => "request and answer",
         }
     }
 }
@@ -45,13 +52,14 @@ impl fmt::Display for Target {
             Self::Local => "local",
             Self::Group => "group",
             Self::Remote => "remote",
+            Self::Request => "request",
         })
     }
 }
 
 /// A word that does not say for whom messages are.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` does not say for whom messages are: choose nobody, local, group or remote")]
+#[error("`{0}` does not say for whom messages are: choose nobody, local, group, remote or request")]
 pub struct NotATarget(String);
 
 impl FromStr for Target {

@@ -85,17 +85,18 @@ struct Control {
     common: Common,
 }
 
-/// Measure what threads outside a node publish on its bus, beside the same through the bus actor.
+/// Measure what is published on the bus: on one node beside the same through the bus actor, and from node to
+/// node beside bare quinn.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench bus --publishers 1,4 --to local,group")]
 struct Bus {
-    /// Publishers at one node, each on a thread of its own [default: 1,2,4].
+    /// Publishers for subscribers on the same node, each on a thread of its own [default: 1,2,4].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     publishers: Vec<usize>,
-    /// For whom messages are: nobody, local, group or remote [default: all].
+    /// For whom messages are: nobody, local, group, remote or request [default: all].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     to: Vec<Target>,
-    /// Bytes of the messages [default: 64].
+    /// Bytes of the messages [default: 64, and 64,1024,16384 to other nodes].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
     #[command(flatten)]
@@ -188,6 +189,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             choose(&mut wanted.publishers, &args.publishers);
             choose(&mut wanted.targets, &args.to);
             choose(&mut wanted.sizes, &args.sizes);
+            choose(&mut wanted.remote_sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
         }
         What::Views(args) => {

@@ -87,6 +87,12 @@ impl<W: Clone> Holders<W> {
         }
     }
 
+    /// Whether somebody who publishes a subject for plain subscribers at a node waits for one of them.
+    pub fn holds(&self, node: NodeId, subject: &Subject) -> bool {
+        let full = self.peers.get(&node).into_iter().flat_map(|peer| peer.full.keys());
+        full.filter(|want| want.queue.is_none()).any(|want| want.pattern.matches(subject))
+    }
+
     /// A message goes to a node, for plain subscribers or for these queue groups there: its publisher
     /// waits as long as one of those has no room for it.
     pub fn wait(&mut self, node: NodeId, subject: &Subject, plain: bool, queues: &[String], publisher: &W) {

@@ -171,6 +171,13 @@ impl Interest {
         !shared.chain(self.peers.values().flatten()).any(|want| want.pattern.matches(subject))
     }
 
+    /// The nodes, this one included, whose plain subscribers get every message of a subject, until anybody
+    /// subscribes or no longer does; `None` if a queue group gets some, so that each message needs
+    /// [`Self::route`]. Nobody's turn passes by asking.
+    pub fn plain_nodes(&self, subject: &Subject) -> Option<BTreeSet<NodeId>> {
+        self.wanted.find(subject).map(|(_, node, queue)| queue.is_none().then_some(*node)).collect()
+    }
+
     /// Decides who gets the next message of a subject. Queue groups take turns.
     pub fn route(&mut self, subject: &Subject) -> Route {
         let mut route = Route::default();

@@ -281,6 +281,12 @@ impl Router {
         Some(matching.map(|(id, _)| *id).collect())
     }
 
+    /// The nodes all of whose plain subscribers get every message of a subject, until anybody subscribes or
+    /// no longer does; `None` if a queue group gets some, or if it answers a request.
+    pub fn plain_nodes(&self, subject: &Subject) -> Option<BTreeSet<NodeId>> {
+        if self.inbox.matches(subject) { None } else { self.interest.plain_nodes(subject) }
+    }
+
     /// Decides who on this node gets a message that was routed here: all plain subscribers if
     /// `plain`, and one of each of the queue groups.
     pub fn select(&mut self, subject: &Subject, plain: bool, queues: &[String]) -> Selection {

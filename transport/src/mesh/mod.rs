@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     config::{MeshConfig, MeshSettings, MeshSettingsError},
-    outbox::{Outbox, OutboxError},
+    outbox::{Crowd, Outbox, OutboxError},
     peer::Peer,
 };
 use self::{dial::Dialers, roster::Roster};

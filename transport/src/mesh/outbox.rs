@@ -3,7 +3,10 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -33,6 +36,37 @@ pub enum OutboxError {
     NotLinked,
 }
 
+/// Whether more than half of what may wait in an outbox does, as other threads may ask, too.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    is_crowded: AtomicBool,
+    eased: Notify,
+}
+
+impl Crowd {
+    /// Whether more than half of what may wait does.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Acquire)
+    }
+
+    /// Waits until it does not, or the link is gone.
+    pub async fn eased(&self) {
+        loop {
+            let eased = self.eased.notified();
+            if !self.is_crowded() {
+                return;
+            }
+            eased.await;
+        }
+    }
+
+    fn set(&self, crowded: bool) {
+        if self.is_crowded.swap(crowded, Ordering::AcqRel) && !crowded {
+            self.eased.notify_waiters();
+        }
+    }
+}
+
 /// The queue of frames for one lane of one peer, drained in batches by one writer.
 ///
 /// Whoever hands in frames never waits for the network, unless they ask to. When the link ends,
@@ -47,6 +81,7 @@ pub struct Outbox {
     writing: Cell<bool>,
     filled: Notify,
     drained: Notify,
+    crowd: Arc<Crowd>,
 }
 
 impl Outbox {
@@ -59,6 +94,7 @@ impl Outbox {
             writing: Cell::new(false),
             filled: Notify::new(),
             drained: Notify::new(),
+            crowd: Arc::default(),
         }
     }
 
@@ -78,7 +114,7 @@ impl Outbox {
     }
 
     /// Takes a frame even if there is no room: for what is rare by construction, or whose sender
-    /// waits until the outbox has [eased](Self::eased) before the next.
+    /// waits until the outbox has [eased](Crowd::eased) before the next.
     ///
     /// # Errors
     /// [`OutboxError`], but never [`OutboxError::Full`].
@@ -90,6 +126,7 @@ impl Outbox {
             .map_err(OutboxError::TooLarge)?;
         self.bytes.set(self.bytes.get() + length(&frame));
         self.frames.borrow_mut().push_back(frame);
+        self.note_crowd();
         self.filled.notify_one();
         Ok(())
     }
@@ -109,22 +146,16 @@ impl Outbox {
         }
     }
 
-    /// Whether more than half of what may wait does.
-    pub fn is_crowded(&self) -> bool {
-        let settings = self.config.settings();
-        self.bytes.get() > settings.outbox_bytes_max / 2
-            || self.frames.borrow().len() > settings.outbox_frames_max / 2
+    /// Whether more than half of what may wait does, for those who hand in frames and wait before the next.
+    pub const fn crowd(&self) -> &Arc<Crowd> {
+        &self.crowd
     }
 
-    /// Waits until it is not crowded, or the link is gone.
-    pub async fn eased(&self) {
-        loop {
-            let drained = self.drained.notified();
-            if self.closed.get() || !self.is_crowded() {
-                return;
-            }
-            drained.await;
-        }
+    fn note_crowd(&self) {
+        let settings = self.config.settings();
+        let waiting = self.frames.borrow().len();
+        let bytes_many = self.bytes.get() > settings.outbox_bytes_max / 2;
+        self.crowd.set(bytes_many || waiting > settings.outbox_frames_max / 2);
     }
 
     /// Waits until all that was put in has been handed to the link, or the link is gone.
@@ -148,6 +179,7 @@ impl Outbox {
         self.closed.set(true);
         count_dropped(self.frames.take().len(), "link_gone");
         self.bytes.set(0);
+        self.crowd.set(false);
         self.drained.notify_waiters();
     }
 
@@ -170,6 +202,7 @@ impl Outbox {
             if !batch.is_empty() {
                 self.bytes.set(self.bytes.get() - taken);
                 self.writing.set(true);
+                self.note_crowd();
                 self.drained.notify_waiters();
                 return taken;
             }

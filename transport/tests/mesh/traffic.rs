@@ -25,7 +25,7 @@ async fn back_pressure_is_awaited_and_nothing_is_lost() {
             assert!(sent < 10_000, "nobody reads, and yet all was taken");
         }
         let outbox = a.mesh.peer(b.me).expect("linked").outbox(Lane::Data(1));
-        assert!(outbox.is_crowded() && outbox.bytes() <= 1 << 20);
+        assert!(outbox.crowd().is_crowded() && outbox.bytes() <= 1 << 20);
         let full = a.mesh.send(b.me, Lane::Data(1), frame(sent, 10_000));
         let Err(OutboxError::Full(again)) = full else { panic!("{full:?}") };
         a.mesh.send(b.me, Lane::Control, frame(0, 1)).expect("another lane has room");
@@ -37,7 +37,7 @@ async fn back_pressure_is_awaited_and_nothing_is_lost() {
         let (taken, got) = tokio::join!(waiting, receive(&mut *stuck, sent + 1));
         taken.expect("linked");
         assert_eq!(got, (0..=sent).map(|number| frame(number, 10_000)).collect::<Vec<_>>());
-        outbox.eased().await;
+        outbox.crowd().eased().await;
         assert_eq!(outbox.bytes(), 0);
     })
     .await;
@@ -58,7 +58,7 @@ async fn what_waits_for_a_link_that_breaks_is_given_up() {
         assert!(matches!(waited, Err(OutboxError::NotLinked)), "{waited:?}");
         assert!(matches!(error, LinkError::Lost(_)));
         assert_eq!(outbox.bytes(), 0);
-        outbox.eased().await;
+        outbox.crowd().eased().await;
         for lane in [Lane::Data(1), Lane::Data(2)] {
             assert!(matches!(peer.send(lane, frame(0, 1)), Err(OutboxError::NotLinked)));
         }

@@ -40,9 +40,9 @@ pub(super) struct Host(pub(super) Option<Addr<Replication>>);
 
 impl Handler<Host> for BusActor {
     type Result = ();
-    fn handle(&mut self, Host(here): Host, ctx: &mut Self::Context) {
+    fn handle(&mut self, Host(here): Host, _: &mut Self::Context) {
         let change = self.routes().change();
-        self.handle(Hosted(spec(), here, change), ctx);
+        self.on_hosted(Hosted(spec(), here, change));
     }
 }
 

@@ -70,7 +70,7 @@ async fn what_was_published_through_another_node_comes_before_what_is_published_
     known(&bus).await;
     let one = bus.begin("local.a", "one").await.unwrap();
     is_asked_to_publish(&mut carrier).await;
-    actor.do_send(Host(Some(group)));
+    actor.send(Host(Some(group))).await.unwrap();
     let two = bus.begin("local.a", "two").await.unwrap();
     let three = bus.begin("local.a", "three").await.unwrap();
     // The carrier never answers: it may as well be gone.
@@ -93,9 +93,9 @@ async fn what_waits_for_what_was_published_through_another_node_follows_it_there
     known(&bus).await;
     let _one = bus.begin("local.a", "one").await.unwrap();
     let first = is_asked_to_publish(&mut carrier).await;
-    actor.do_send(Host(Some(gone().await)));
+    actor.send(Host(Some(gone().await))).await.unwrap();
     let _two = bus.begin("local.a", "two").await.unwrap();
-    actor.do_send(Host(None));
+    actor.send(Host(None)).await.unwrap();
     let second = is_asked_to_publish(&mut carrier).await;
     assert_eq!((second.publisher, second.previous), (first.publisher, first.number));
 }
@@ -111,7 +111,7 @@ async fn a_reader_whom_another_node_has_left_waiting_reads_at_its_own_node_when_
     let subscription = subscribe(&bus);
     let (id, _) = carrier.is_asked_to_serve().await;
     let mut subscription = stands(subscription).await;
-    actor.do_send(Host(Some(group)));
+    actor.send(Host(Some(group))).await.unwrap();
     assert_eq!(carrier.asked().await, Ask::Unsubscribe { id });
     soon(bus.publish("local.a", "one")).await.unwrap();
     let (_, missed) = next(&mut subscription).await;
@@ -129,12 +129,12 @@ async fn news_of_an_earlier_change_lets_nothing_overtake() {
     let _one = bus.begin("local.a", "one").await.unwrap();
     let first = is_asked_to_publish(&mut carrier).await;
     for here in [Some(gone.clone()), None, Some(gone)] {
-        actor.do_send(Host(here));
+        actor.send(Host(here)).await.unwrap();
     }
     let _two = bus.begin("local.a", "two").await.unwrap();
     actor.do_send(Settled(spec().id(), 1));
     let _three = bus.begin("local.a", "three").await.unwrap();
-    actor.do_send(Host(None));
+    actor.send(Host(None)).await.unwrap();
     let second = is_asked_to_publish(&mut carrier).await;
     let third = is_asked_to_publish(&mut carrier).await;
     assert_eq!((second.previous, third.previous), (first.number, second.number));
@@ -148,11 +148,11 @@ async fn what_a_node_has_published_in_vain_in_a_group_that_it_leaves_goes_throug
     let mut carrier = Carrier::link(&network, 2).await;
     known(&bus).await;
     let group = outsider();
-    actor.do_send(Host(Some(group.clone())));
+    actor.send(Host(Some(group.clone()))).await.unwrap();
     let one = bus.begin("local.one", "one").await.unwrap();
     group.send(Feed(Input::Leave)).await.unwrap();
     let two = bus.begin("local.two", "two").await.unwrap();
-    actor.do_send(Host(None));
+    actor.send(Host(None)).await.unwrap();
     let three = bus.begin("local.three", "three").await.unwrap();
     let mut numbers = Vec::new();
     for subject in ["local.one", "local.two"] {
@@ -182,7 +182,7 @@ async fn what_comes_to_a_member_after_it_has_left_goes_through_the_one_that_the_
     let former = outsider();
     former.send(Feed(Input::Leave)).await.unwrap();
     for here in [Some(former.clone()), None, Some(group)] {
-        actor.do_send(Host(here));
+        actor.send(Host(here)).await.unwrap();
     }
     soon(bus.publish("local.a", "here")).await.unwrap();
     soon(publish_late(&former)).await.unwrap().unwrap();
@@ -200,10 +200,10 @@ async fn what_clients_publish_meanwhile_holds_nothing_back() {
     let mut carrier = Carrier::link(&network, 2).await;
     known(&bus).await;
     let group = outsider();
-    actor.do_send(Host(Some(group.clone())));
+    actor.send(Host(Some(group.clone()))).await.unwrap();
     group.send(Feed(Input::Leave)).await.unwrap();
     let one = bus.begin("local.one", "one").await.unwrap();
-    actor.do_send(Host(None));
+    actor.send(Host(None)).await.unwrap();
     let two = bus.begin("local.two", "two").await.unwrap();
     let first = is_asked_to_publish_on(&mut carrier, "local.one").await;
     let publisher = PublisherId { member: Member::new(NodeId::new(8), Incarnation::new(1)), session: 1 };

@@ -172,3 +172,17 @@ pub(crate) async fn texts(subscription: &mut Subscription, count: usize) -> Vec<
 pub(crate) async fn soon<T>(it: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, it).await.expect("it happens in time")
 }
+
+/// Waits until each of these nodes is linked to all others.
+pub(crate) async fn linked(world: &World, nodes: &[u64]) {
+    let all = async {
+        for node in nodes {
+            while world.node(*node).status().await.unwrap().peers.iter().filter(|p| p.linked).count()
+                < nodes.len() - 1
+            {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    soon(all).await;
+}
