@@ -8,11 +8,11 @@ use quorate_protocols::bus::{Subject, SubscriptionId, Want};
 use quorate_transport::{Crowd, Frame};
 
 use super::{
-    BusActor, Overflow,
+    BusActor, Overflow, Publish,
     commands::unheard,
     letters::{self, join, runs},
     post::Parcel,
-    routes::is_inbox,
+    routes::{Remainder, Target, is_inbox, offer},
     talk::Talk,
 };
 use crate::wire::Malformed;
@@ -53,10 +53,7 @@ impl BusActor {
             match parcel {
                 Parcel::Letter(..) => {}
                 Parcel::Hosted(hosted) => self.on_hosted(hosted),
-                Parcel::Publish(publish) => {
-                    self.learn(&publish.subject);
-                    self.publish_now(*publish);
-                }
+                Parcel::Publish(publish) => self.on_publish(*publish),
                 Parcel::Request(request) => self.request(*request),
                 Parcel::Remainder(remainder) => self.give_remainder(*remainder),
             }
@@ -66,6 +63,21 @@ impl BusActor {
         }
         self.spare = parcels;
         self.routes.post().settle(count);
+    }
+
+    /// What would have needed no actor if nothing had waited for it goes as fast from here.
+    fn on_publish(&mut self, message: Publish) {
+        let target = self.routes.read().target(&message.subject, &message.payload);
+        if let Some(Target::Subscribers(subscribers)) = target.as_deref() {
+            let lacking = offer(subscribers, &message.subject, message.reply_to.as_ref(), &message.payload);
+            return if lacking.is_empty() {
+                message.done.tell(Ok(()));
+            } else {
+                self.give_remainder(Remainder { message, lacking });
+            };
+        }
+        self.learn(&message.subject);
+        self.publish_now(message);
     }
 
     /// Passes on what was acknowledged when it was left here.

@@ -77,6 +77,17 @@ impl Subscriber {
     }
 }
 
+/// Offers a message to subscribers; returns those for whom the bus actor has to keep it until there is room.
+pub(super) fn offer(
+    subscribers: &[Subscriber],
+    subject: &Subject,
+    reply_to: Option<&Subject>,
+    payload: &Bytes,
+) -> Vec<SubscriptionId> {
+    let delivery = Delivery::new(subject, reply_to, payload);
+    subscribers.iter().filter(|it| it.lacks(&delivery)).map(|it| it.id).collect()
+}
+
 /// The table, as publishers read it. Nothing is locked while a message is handed on.
 #[derive(Debug)]
 pub(crate) struct Routes {
@@ -91,6 +102,11 @@ impl Routes {
     /// Waits until the actor has seen to what was left for it; returns whether it has, or the bus has ended.
     pub(super) async fn seen(&self, number: u64) -> bool {
         self.post.seen(number).await
+    }
+
+    /// Where a message goes, if that is known and it is not too long.
+    pub(super) fn target(&self, subject: &Subject, payload: &Bytes) -> Option<Arc<Target>> {
+        if payload.len() <= self.payload_bytes_max { self.find(subject) } else { None }
     }
 
     fn find(&self, subject: &Subject) -> Option<Arc<Target>> {
@@ -202,15 +218,10 @@ impl Shortcut {
         Self { routes, bus }
     }
 
-    fn target(&self, subject: &Subject, payload: &Bytes) -> Option<Arc<Target>> {
-        let fits = payload.len() <= self.routes.payload_bytes_max;
-        if fits { self.routes.find(subject) } else { None }
-    }
-
     /// Hands a message on, if its target is known and there is nothing to be told of it later.
     pub(super) fn hand_on(&self, subject: &Subject, reply_to: Option<&Subject>, payload: &Bytes) -> Handed {
         let post = &self.routes.post;
-        match self.target(subject, payload).as_deref() {
+        match self.routes.target(subject, payload).as_deref() {
             Some(Target::Letters(lanes)) if reply_to.is_none() => {
                 if let Some(lane) = lanes.iter().find(|lane| lane.is_crowded()) {
                     return Handed::Crowded(Arc::clone(lane));
@@ -222,9 +233,7 @@ impl Shortcut {
                 }
             }
             Some(Target::Subscribers(subscribers)) if post.is_settled() => {
-                let delivery = Delivery::new(subject, reply_to, payload);
-                let lacking = subscribers.iter().filter(|it| it.lacks(&delivery)).map(|it| it.id);
-                let lacking: Vec<SubscriptionId> = lacking.collect();
+                let lacking = offer(subscribers, subject, reply_to, payload);
                 if lacking.is_empty() { Handed::On } else { Handed::Lacked(lacking) }
             }
             _ => Handed::Not,
@@ -234,7 +243,7 @@ impl Shortcut {
     /// Hands a message to the actor, or to its group if that is known and nothing that was handed on before
     /// waits for the actor.
     pub(super) fn hand_over(&self, message: Publish) {
-        match self.target(&message.subject, &message.payload).as_deref() {
+        match self.routes.target(&message.subject, &message.payload).as_deref() {
             Some(Target::Group(group)) if self.routes.post.is_settled() => {
                 let Publish { subject, reply_to, payload, done } = message;
                 // As from the bus actor: the publishers' room bounds what may wait there.
@@ -277,8 +286,8 @@ impl Shortcut {
 /// A message that some subscribers on this node have got, and others lack.
 #[derive(Debug)]
 pub(super) struct Remainder {
-    message: Publish,
-    lacking: Vec<SubscriptionId>,
+    pub(super) message: Publish,
+    pub(super) lacking: Vec<SubscriptionId>,
 }
 
 impl BusActor {
