@@ -45,14 +45,11 @@ struct State<T> {
 /// The end that an actor writes to. Dropping it ends the stream after what it holds.
 pub(crate) struct Feed<T>(Arc<Mutex<State<T>>>);
 
-/// The end that is read. What it has in its hand, up to a sixteenth of what may wait, waits no longer.
+/// The end that is read. What it has in its hand, up to a sixteenth of what may wait beside one slot, waits no longer.
 pub(crate) struct Reader<T> {
     shared: Arc<Mutex<State<T>>>,
     hand: VecDeque<Slot<T>>,
 }
-
-/// A reader takes no more slots at once.
-const HAND_MAX: usize = 256;
 
 /// What became of an offer.
 #[derive(Debug, Eq, PartialEq)]
@@ -264,9 +261,14 @@ impl<T> Reader<T> {
         };
         state.items -= items;
         state.bytes -= bytes;
-        let more = (state.items_max / 16).min(HAND_MAX).min(state.slots.len());
-        for _ in 1..more {
-            let Some((slot, items, bytes)) = state.slots.pop_front() else { break };
+        let (mut items_more, mut bytes_more) = (state.items_max / 16, state.bytes_max / 16);
+        while let Some((_, items, bytes)) = state.slots.front()
+            && *items < items_more
+            && *bytes <= bytes_more
+            && let Some((slot, items, bytes)) = state.slots.pop_front()
+        {
+            items_more -= items;
+            bytes_more -= bytes;
             state.items -= items;
             state.bytes -= bytes;
             self.hand.push_back(slot);

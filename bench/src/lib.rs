@@ -19,6 +19,8 @@ mod progress;
 mod raw;
 mod record;
 mod report;
+#[cfg(feature = "zenoh")]
+mod rivals;
 mod sample;
 mod schedule;
 mod size;

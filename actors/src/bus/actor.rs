@@ -338,7 +338,7 @@ impl Handler<HandOut> for BusActor {
 impl Handler<StopBus> for BusActor {
     type Result = ();
     fn handle(&mut self, _: StopBus, ctx: &mut Self::Context) {
-        self.collect();
+        self.collect_last();
         self.canary.disarm();
         ctx.stop();
     }

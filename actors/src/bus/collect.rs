@@ -24,15 +24,19 @@ pub(super) struct Collect;
 
 impl Handler<Collect> for BusActor {
     type Result = ();
-    fn handle(&mut self, _: Collect, _: &mut Self::Context) {
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
         self.collect();
+        // An actor whose mailbox never empties would leave nobody else on its thread a turn.
+        ctx.wait(tokio::task::yield_now().into_actor(self));
     }
 }
 
 impl BusActor {
-    /// Sees to all that waits, in its order.
-    pub(super) fn collect(&mut self) {
-        let mut parcels = self.routes.post().take(mem::take(&mut self.spare));
+    /// Sees to what waits, in its order.
+    fn collect(&mut self) {
+        let mut parcels = mem::take(&mut self.spare);
+        let bus = self.addr.clone();
+        self.routes.post().take(&mut parcels, || bus.iter().for_each(|bus| bus.do_send(Collect)));
         let count = parcels.len();
         let mut letters: Option<(Subject, Vec<Bytes>)> = None;
         for parcel in parcels.drain(..) {
@@ -63,6 +67,15 @@ impl BusActor {
         }
         self.spare = parcels;
         self.routes.post().settle(count);
+    }
+
+    /// Sees to all that waits, and lets nothing more be left.
+    pub(super) fn collect_last(&mut self) {
+        self.routes.forget();
+        self.routes.post().shut();
+        while !self.routes.post().is_settled() {
+            self.collect();
+        }
     }
 
     /// What would have needed no actor if nothing had waited for it goes as fast from here.

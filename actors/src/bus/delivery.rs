@@ -79,7 +79,7 @@ impl Delivery {
 
     /// Bytes that it occupies in a queue.
     pub(crate) fn weight(&self) -> usize {
-        self.payload.len() + self.subject.as_str().len()
+        size_of::<Self>() + self.payload.len() + self.subject.as_str().len()
     }
 }
 

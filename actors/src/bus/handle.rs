@@ -246,20 +246,24 @@ impl Bus {
         // turn itself is waited for in any case, not at the scheduler's pleasure: those behind would overtake.
         let _turn = unconstrained(self.turn.0.lock()).await;
         consume_budget().await;
+        let (mut held, mut place) = (None, None);
         let lacking = loop {
-            match shortcut.hand_on(&subject, reply_to.as_ref(), &payload) {
+            match shortcut.hand_on(&subject, reply_to.as_ref(), &payload, held.is_some(), place.take()) {
                 Handed::On => return Ok(Publishing(Outcome::HandedOn)),
                 Handed::Left(number) => {
                     return Ok(Publishing(Outcome::Left(number, Arc::clone(shortcut.routes()))));
                 }
                 Handed::Crowded(lane) => lane.eased().await,
-                Handed::Full => shortcut.eased().await,
+                Handed::Full => place = shortcut.place(&payload).await,
+                Handed::Roomless => held = self.room(payload.len()).await,
                 Handed::Stopped => return Err(PublishError::Stopped),
                 Handed::Lacked(lacking) => break lacking,
                 Handed::Not => break Vec::new(),
             }
         };
-        let held = self.room(payload.len()).await;
+        if held.is_none() {
+            held = self.room(payload.len()).await;
+        }
         let (asker, outcome) = oneshot::channel();
         let message = Publish { subject, reply_to, payload, done: Done::Once(asker, held) };
         if lacking.is_empty() {
@@ -297,7 +301,10 @@ impl Bus {
         let (subject, payload) = (subject.to_subject()?, payload.into());
         let asking = async {
             check_subject(&subject)?;
-            let turn = unconstrained(self.turn.0.lock()).await;
+            let turn = match self.shortcut {
+                Some(_) => Some(unconstrained(self.turn.0.lock()).await),
+                None => None,
+            };
             let held = self.room(payload.len()).await;
             let (done, answer) = oneshot::channel();
             let command = Request { subject: subject.clone(), payload, done, held };

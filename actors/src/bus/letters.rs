@@ -28,24 +28,39 @@ pub(super) fn runs(mut payloads: &[Bytes]) -> impl Iterator<Item = &[Bytes]> {
 
 /// The payload of a frame: how many there are and how long each is, little endian, then all of them.
 pub(super) fn join(payloads: &[Bytes]) -> Body {
-    let mut lengths = BytesMut::with_capacity(LENGTH_BYTES * (1 + payloads.len()));
-    lengths.put_u32_le(payloads.len() as u32);
+    let short = |payload: &&Bytes| payload.len() < Body::COPIED_BELOW_BYTES;
+    let copied: usize = payloads.iter().filter(short).map(Bytes::len).sum();
+    let mut joined = BytesMut::with_capacity(LENGTH_BYTES * (1 + payloads.len()) + copied);
+    joined.put_u32_le(payloads.len() as u32);
     for payload in payloads {
-        lengths.put_u32_le(payload.len() as u32);
+        joined.put_u32_le(payload.len() as u32);
     }
-    std::iter::once(lengths.freeze()).chain(payloads.iter().cloned()).collect()
+    let mut pieces = Vec::new();
+    for payload in payloads {
+        // A piece of its own would cost more memory than a short payload has.
+        if short(&payload) {
+            joined.put_slice(payload);
+        } else {
+            pieces.extend([joined.split().freeze(), payload.clone()]);
+        }
+    }
+    pieces.push(joined.freeze());
+    pieces.into_iter().filter(|piece| !piece.is_empty()).collect()
 }
 
 /// The payloads of a frame.
 ///
 /// # Errors
-/// [`Malformed`] if the lengths do not add up to what there is.
+/// [`Malformed`] if the lengths do not add up to what there is, or nobody would put so many together.
 pub(super) fn split(mut body: Bytes) -> Result<Vec<Bytes>, Malformed> {
     let malformed = Malformed("bus");
     let count = body.try_get_u32_le().map_err(|_| malformed)? as usize;
     let Some(bytes) = count.checked_mul(LENGTH_BYTES).filter(|bytes| *bytes <= body.len()) else {
         return Err(malformed);
     };
+    if count > 1 && body.len() > FRAME_BYTES {
+        return Err(malformed);
+    }
     let mut lengths = body.split_to(bytes);
     let mut payloads = Vec::with_capacity(count);
     while lengths.has_remaining() {
@@ -80,9 +95,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_joined_is_split_again(payloads: Vec<Vec<u8>>) {
-            let payloads: Vec<Bytes> = payloads.into_iter().map(Bytes::from).collect();
-            prop_assert_eq!(split(whole(join(&payloads))), Ok(payloads));
+        fn what_is_joined_is_split_again(sizes in prop::collection::vec(0_usize..3000, 0..30), fill: u8) {
+            let payloads: Vec<Bytes> = sizes.into_iter().map(|size| vec![fill; size].into()).collect();
+            for run in runs(&payloads) {
+                prop_assert_eq!(split(whole(join(run))), Ok(run.to_vec()));
+            }
+        }
+
+        #[test]
+        fn more_than_anybody_puts_together_is_refused(size in FRAME_BYTES / 2..FRAME_BYTES) {
+            let payload = Bytes::from(vec![0; size]);
+            let two = [payload.clone(), payload];
+            prop_assert_eq!(split(whole(join(&two))).is_ok(), 2 * (size + LENGTH_BYTES) <= FRAME_BYTES);
         }
 
         #[test]

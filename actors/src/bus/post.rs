@@ -4,6 +4,7 @@
 //! actor, the others add to what it is about to take, and it takes all at once.
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -13,13 +14,14 @@ use std::{
 
 use bytes::Bytes;
 use quorate_protocols::bus::Subject;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError};
 
 use super::{Hosted, Publish, Request, routes::Remainder};
 
-/// Bytes of letters that may wait. The actor takes all of them at once and gives nobody else a turn
-/// meanwhile.
+/// Bytes of letters that may wait.
 const LETTERS_BYTES_MAX: usize = 512 << 10;
+/// Parcels that the actor takes at once: nobody else on its thread has a turn meanwhile.
+const TAKEN_MAX: usize = 8192;
 /// What a letter costs beside its payload.
 const LETTER_BYTES: usize = 64;
 
@@ -41,29 +43,52 @@ pub(super) enum Parcel {
 pub(super) enum Posted {
     /// So many parcels have been put in, this one included: [`Post::seen`].
     Taken(u64),
-    /// As much waits as may: [`Post::eased`].
+    /// As much waits as may: [`Post::place`].
     Full,
     /// The bus has ended.
     Closed,
 }
 
 /// Parcels from publishers on any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Post {
     state: Mutex<State>,
+    /// Places for letters, in bytes. They are given out in the order in which they were asked for.
+    places: Semaphore,
     /// Parcels that were ever put in.
     put: AtomicU64,
     /// Of these, how many the actor has seen to.
     seen: AtomicU64,
-    eased: Notify,
     progressed: Notify,
 }
 
+/// Room for one letter.
+pub(super) type LetterPlace<'a> = SemaphorePermit<'a>;
+
 #[derive(Debug, Default)]
 struct State {
-    parcels: Vec<Parcel>,
-    letter_bytes: usize,
+    parcels: VecDeque<Parcel>,
+    /// Nothing is put in any more.
+    shut: bool,
+    /// Nor does anybody see to what is left.
     closed: bool,
+}
+
+/// What a letter counts for; one that alone is larger than what may wait, for all of it.
+fn weight(payload: &Bytes) -> usize {
+    (LETTER_BYTES + payload.len()).min(LETTERS_BYTES_MAX)
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            places: Semaphore::new(LETTERS_BYTES_MAX),
+            put: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            progressed: Notify::new(),
+        }
+    }
 }
 
 impl Post {
@@ -78,16 +103,29 @@ impl Post {
         self.has_seen(self.put.load(Ordering::Acquire))
     }
 
-    /// Puts in a letter if there is room, and calls the actor if it is the first of those that wait.
-    pub(super) fn put_letter(&self, subject: &Subject, payload: &Bytes, call: impl FnOnce()) -> Posted {
-        let mut state = self.lock();
-        if state.letter_bytes > 0 && state.letter_bytes + LETTER_BYTES + payload.len() > LETTERS_BYTES_MAX {
-            return Posted::Full;
-        }
+    /// Puts in a letter, in its place or if there is room, and calls the actor if it is the first of those that
+    /// wait.
+    pub(super) fn put_letter(
+        &self,
+        subject: &Subject,
+        payload: &Bytes,
+        place: Option<LetterPlace<'_>>,
+        call: impl FnOnce(),
+    ) -> Posted {
+        let place = match place.map_or_else(|| self.places.try_acquire_many(weight(payload) as u32), Ok) {
+            Ok(place) => place,
+            Err(TryAcquireError::NoPermits) => return Posted::Full,
+            Err(TryAcquireError::Closed) => return Posted::Closed,
+        };
         let letter = Parcel::Letter(subject.clone(), payload.clone());
-        let Some(number) = self.put_into(&mut state, letter, call) else { return Posted::Closed };
-        state.letter_bytes += LETTER_BYTES + payload.len();
+        let Some(number) = self.put_into(&mut self.lock(), letter, call) else { return Posted::Closed };
+        place.forget(); // until the actor takes the letter
         Posted::Taken(number)
+    }
+
+    /// Waits for a place, behind whoever waits already; `None` once the bus has ended.
+    pub(super) async fn place(&self, payload: &Bytes) -> Option<LetterPlace<'_>> {
+        self.places.acquire_many(weight(payload) as u32).await.ok()
     }
 
     /// Puts in what is bounded otherwise: by its publisher's room for messages in flight. Once the bus has
@@ -97,11 +135,11 @@ impl Post {
     }
 
     fn put_into(&self, state: &mut State, parcel: Parcel, call: impl FnOnce()) -> Option<u64> {
-        if state.closed {
+        if state.shut {
             return None;
         }
         let number = self.put.fetch_add(1, Ordering::AcqRel) + 1;
-        state.parcels.push(parcel);
+        state.parcels.push_back(parcel);
         // Under the lock: whatever anybody who comes later sends to the actor's mailbox stands behind the call.
         if state.parcels.len() == 1 {
             call();
@@ -109,32 +147,18 @@ impl Post {
         Some(number)
     }
 
-    /// Waits until the actor has taken what waits, or the bus has ended.
-    pub(super) async fn eased(&self) {
-        loop {
-            let eased = self.eased.notified();
-            if self.has_eased() {
-                return;
-            }
-            eased.await;
-        }
-    }
-
-    fn has_eased(&self) -> bool {
-        let state = self.lock();
-        state.letter_bytes == 0 || state.closed
-    }
-
-    /// The actor takes all that waits, and gives an empty list for what comes next.
-    pub(super) fn take(&self, empty: Vec<Parcel>) -> Vec<Parcel> {
+    /// The actor takes what waits, oldest first, but not too much at once: then `call` calls it again.
+    pub(super) fn take(&self, into: &mut Vec<Parcel>, call: impl FnOnce()) {
         let mut state = self.lock();
-        let was_empty = mem::replace(&mut state.letter_bytes, 0) == 0;
-        let parcels = mem::replace(&mut state.parcels, empty);
-        drop(state);
-        if !was_empty {
-            self.eased.notify_waiters();
+        let count = state.parcels.len().min(TAKEN_MAX);
+        into.extend(state.parcels.drain(..count));
+        if !state.parcels.is_empty() {
+            call();
         }
-        parcels
+        drop(state);
+        let letters =
+            into.iter().filter_map(|it| if let Parcel::Letter(_, it) = it { Some(it) } else { None });
+        self.places.add_permits(letters.map(weight).sum());
     }
 
     /// The actor has seen to so many parcels more.
@@ -161,13 +185,19 @@ impl Post {
         }
     }
 
+    /// Takes nothing any more. What waits is still to be seen to.
+    pub(super) fn shut(&self) {
+        self.lock().shut = true;
+        self.places.close();
+    }
+
     /// Takes nothing any more, and drops what waits.
     pub(super) fn close(&self) {
+        self.shut();
         let mut state = self.lock();
         state.closed = true;
         let parcels = mem::take(&mut state.parcels);
         drop(state);
-        self.eased.notify_waiters();
         self.progressed.notify_waiters();
         drop(parcels); // and tells those who wait
     }
@@ -186,7 +216,13 @@ mod tests {
     }
 
     fn put(post: &Post, bytes: usize, calls: &Cell<usize>) -> Posted {
-        post.put_letter(&subject(), &vec![0; bytes].into(), || calls.set(calls.get() + 1))
+        post.put_letter(&subject(), &vec![0; bytes].into(), None, || calls.set(calls.get() + 1))
+    }
+
+    fn take(post: &Post, calls: &Cell<usize>) -> usize {
+        let mut taken = Vec::new();
+        post.take(&mut taken, || calls.set(calls.get() + 1));
+        taken.len()
     }
 
     #[test]
@@ -196,40 +232,60 @@ mod tests {
             assert!(matches!(put(&post, 1, &calls), Posted::Taken(_)));
         }
         assert!(!post.is_settled());
-        assert_eq!((post.take(Vec::new()).len(), calls.get()), (3, 1));
+        assert_eq!((take(&post, &calls), calls.get()), (3, 1));
         assert!(!post.is_settled(), "they were taken, but not seen to");
         let mut third = Box::pin(post.seen(3));
         assert_eq!((&mut third).now_or_never(), None);
         post.settle(3);
         assert!(post.is_settled() && third.now_or_never() == Some(true));
         assert!(matches!(put(&post, 1, &calls), Posted::Taken(_)));
-        assert_eq!((post.take(Vec::new()).len(), calls.get()), (1, 2));
+        assert_eq!((take(&post, &calls), calls.get()), (1, 2));
+    }
+
+    #[test]
+    fn of_much_that_waits_a_part_is_taken_at_a_time_and_the_actor_called_for_the_rest() {
+        let (post, calls) = (Post::default(), Cell::new(0));
+        for number in 0..=TAKEN_MAX {
+            let (done, _) = tokio::sync::oneshot::channel();
+            let (subject, payload) = (subject(), number.to_string().into());
+            let request = Request { subject, payload, done, held: None };
+            post.put(Parcel::Request(request.into()), || calls.set(calls.get() + 1));
+        }
+        assert_eq!((take(&post, &calls), calls.get()), (TAKEN_MAX, 2));
+        assert_eq!((take(&post, &calls), calls.get()), (1, 2));
     }
 
     #[actix::test]
-    async fn letters_are_bounded_and_a_long_one_passes_alone() {
+    async fn letters_are_bounded_a_long_one_passes_alone_and_who_waits_comes_first() {
         let (post, calls) = (Post::default(), Cell::new(0));
         assert!(matches!(put(&post, LETTERS_BYTES_MAX * 2, &calls), Posted::Taken(_)));
         assert!(matches!(put(&post, 0, &calls), Posted::Full));
-        let mut eased = Box::pin(post.eased());
-        assert!((&mut eased).now_or_never().is_none());
-        let taken = post.take(Vec::new());
-        eased.await;
-        let count =
-            std::iter::from_fn(|| matches!(put(&post, 0, &calls), Posted::Taken(_)).then_some(())).count();
-        assert_eq!((taken.len(), count), (1, LETTERS_BYTES_MAX / LETTER_BYTES));
+        let payload = Bytes::from(vec![0; LETTERS_BYTES_MAX - LETTER_BYTES]);
+        let mut place = Box::pin(post.place(&payload));
+        assert!((&mut place).now_or_never().is_none());
+        assert_eq!(take(&post, &calls), 1);
+        assert!(matches!(put(&post, 0, &calls), Posted::Full), "somebody has waited");
+        let place = place.await;
+        let posted = post.put_letter(&subject(), &payload, place, || ());
+        assert!(matches!(posted, Posted::Taken(2)));
+        assert_eq!(take(&post, &calls), 1);
+        let fits = || matches!(put(&post, 0, &calls), Posted::Taken(_)).then_some(());
+        assert_eq!(std::iter::from_fn(fits).count(), LETTERS_BYTES_MAX / LETTER_BYTES);
     }
 
     #[actix::test]
     async fn after_the_end_nothing_is_taken_and_nobody_waits() {
         let (post, calls) = (Post::default(), Cell::new(0));
-        assert!(matches!(put(&post, 1, &calls), Posted::Taken(_)));
-        let mut seen = Box::pin(post.seen(1));
-        assert_eq!((&mut seen).now_or_never(), None);
+        assert!(matches!(put(&post, LETTERS_BYTES_MAX, &calls), Posted::Taken(1)));
+        let payload = Bytes::new();
+        let (mut seen, mut place) = (Box::pin(post.seen(1)), Box::pin(post.place(&payload)));
+        assert!((&mut seen).now_or_never().is_none() && (&mut place).now_or_never().is_none());
+        post.shut();
+        assert_eq!((&mut seen).now_or_never(), None, "somebody may see to it yet");
         post.close();
         assert!(!seen.await, "nobody has seen to it");
-        post.eased().await;
+        assert!(place.await.is_none());
         assert!(matches!(put(&post, 1, &calls), Posted::Closed));
-        assert!(post.take(Vec::new()).is_empty());
+        assert_eq!(take(&post, &calls), 0);
     }
 }

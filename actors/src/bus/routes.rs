@@ -23,7 +23,7 @@ use super::{
     BusActor, Delivery, Hosted, Local, Overflow, Publish, Request,
     collect::Collect,
     local::Receipt,
-    post::{Parcel, Post, Posted},
+    post::{LetterPlace, Parcel, Post, Posted},
 };
 use crate::{
     config::GroupSpec,
@@ -207,6 +207,8 @@ pub(super) enum Handed {
     Crowded(Arc<Crowd>),
     /// Not yet: as much waits for the actor as may.
     Full,
+    /// Not yet: it needs room among the messages in flight, since a subscriber may have none for it.
+    Roomless,
     /// The bus has ended.
     Stopped,
     /// Its publisher has to be told what becomes of it.
@@ -219,20 +221,31 @@ impl Shortcut {
     }
 
     /// Hands a message on, if its target is known and there is nothing to be told of it later.
-    pub(super) fn hand_on(&self, subject: &Subject, reply_to: Option<&Subject>, payload: &Bytes) -> Handed {
+    pub(super) fn hand_on(
+        &self,
+        subject: &Subject,
+        reply_to: Option<&Subject>,
+        payload: &Bytes,
+        has_room: bool,
+        place: Option<LetterPlace<'_>>,
+    ) -> Handed {
         let post = &self.routes.post;
         match self.routes.target(subject, payload).as_deref() {
             Some(Target::Letters(lanes)) if reply_to.is_none() => {
                 if let Some(lane) = lanes.iter().find(|lane| lane.is_crowded()) {
                     return Handed::Crowded(Arc::clone(lane));
                 }
-                match post.put_letter(subject, payload, || self.call()) {
+                match post.put_letter(subject, payload, place, || self.call()) {
                     Posted::Taken(number) => Handed::Left(number),
                     Posted::Full => Handed::Full,
                     Posted::Closed => Handed::Stopped,
                 }
             }
             Some(Target::Subscribers(subscribers)) if post.is_settled() => {
+                // Asked for before any of them gets it: whoever gives up waiting has published nothing then.
+                if !has_room && subscribers.iter().any(|it| it.overflow != Overflow::Skip) {
+                    return Handed::Roomless;
+                }
                 let lacking = offer(subscribers, subject, reply_to, payload);
                 if lacking.is_empty() { Handed::On } else { Handed::Lacked(lacking) }
             }
@@ -263,9 +276,9 @@ impl Shortcut {
         &self.routes
     }
 
-    /// Waits until the actor has taken what was left for it.
-    pub(super) async fn eased(&self) {
-        self.routes.post.eased().await;
+    /// Waits for a place for a letter, behind whoever waits already.
+    pub(super) async fn place(&self, payload: &Bytes) -> Option<LetterPlace<'_>> {
+        self.routes.post.place(payload).await
     }
 
     /// Leaves a request for the actor.

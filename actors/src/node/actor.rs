@@ -255,6 +255,7 @@ impl NodeActor {
         }
         tracing::info!(%reason, "the node stops");
         let (groups, membership, mesh) = (self.groups.all(), self.membership.clone(), self.mesh.clone());
+        let bus = self.bus.clone();
         // A view change takes a few rounds; whoever cannot leave in that time is removed as silent.
         let patience = self.config.timing().round() * 3;
         let leaving = async move {
@@ -264,6 +265,8 @@ impl NodeActor {
                 tracing::warn!("some groups did not let this node go in time; they will notice its absence");
             }
             let _ = membership.send(LeaveCluster).await;
+            // What it has acknowledged goes out with the rest, and nothing is taken any more.
+            let _ = bus.send(StopBus).await;
             mesh.close(CloseReason::Stopping).await;
         };
         ctx.spawn(leaving.into_actor(self).map(move |(), actor, ctx| {

@@ -171,6 +171,62 @@ async fn what_is_begun_at_once_for_another_node_arrives_in_the_order_of_the_call
     world.stop().await;
 }
 
+/// Two publishers on other threads that leave what they publish for the actor, as fast as they can.
+#[actix::test]
+async fn publishers_that_keep_the_bus_busy_leave_turns_to_all_others_on_its_thread() {
+    let node = Node::alone("demo").await.unwrap();
+    let bus = node.bus();
+    let shares = SubscribeOptions::default().queue("some");
+    let _queue = bus.subscribe("a", shares).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads = (0..2).map(|_| {
+        let (bus, stop) = (node.bus(), Arc::clone(&stop));
+        on_a_thread(async move {
+            while !stop.load(Ordering::Relaxed) {
+                bus.begin("a", "x").await.unwrap();
+            }
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    for _ in 0..200 {
+        soon(tokio::task::yield_now()).await;
+        soon(node.status()).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    joined(threads).await;
+    node.stop().await;
+}
+
+#[actix::test]
+async fn what_was_acknowledged_before_a_node_stops_arrives_and_nothing_is_after_it_has() {
+    let mut world = World::start(2, vec![]).await;
+    linked(&world, &[1, 2]).await;
+    let mut reader =
+        world.node(2).bus().subscribe("a", SubscribeOptions::default().buffered()).await.unwrap();
+    let node = world.nodes.remove(&1).unwrap();
+    let (bus, count) = (node.bus(), Arc::new(AtomicU64::new(0)));
+    bus.publish("a", "0 0").await.unwrap();
+    let acknowledged = Arc::clone(&count);
+    let publisher = on_a_thread(async move {
+        for number in 1.. {
+            if bus.publish("a", format!("0 {number}")).await.is_err() {
+                break;
+            }
+            acknowledged.store(number, Ordering::SeqCst);
+        }
+    });
+    while count.load(Ordering::SeqCst) < 100 {
+        tokio::task::yield_now().await;
+    }
+    node.stop().await;
+    assert!(node.bus().publish("a", "late").await.is_err());
+    joined(vec![publisher]).await;
+    for number in 0..=count.load(Ordering::SeqCst) {
+        assert_eq!(read(&soon(reader.next()).await.unwrap()), (0, number));
+    }
+    world.stop().await;
+}
+
 #[actix::test]
 async fn whoever_publishes_for_a_node_that_takes_little_waits_and_nobody_else_does() {
     const MESSAGE_BYTES: usize = 64 << 10;

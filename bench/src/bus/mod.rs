@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::target::{NotATarget, Target};
 use self::{asking::BusAsking, fan::BusFan, flow::BusFlow};
+#[cfg(feature = "zenoh")]
+use crate::rivals::{ZENOH, ZenohAsking, ZenohFan};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
@@ -81,10 +83,11 @@ impl BusArgs {
     }
 
     fn cases(&self) -> usize {
+        let rivals = 1 + usize::from(cfg!(feature = "zenoh"));
         let of = |target: &Target| match target {
             Target::Nobody | Target::Local | Target::Group => self.publishers.len() * self.sizes.len(),
-            Target::Remote => self.remote_sizes.len(),
-            Target::Request => self.sizes.len(),
+            Target::Remote => self.remote_sizes.len() * rivals,
+            Target::Request => self.sizes.len() * rivals,
         };
         self.targets.iter().map(of).sum()
     }
@@ -188,9 +191,23 @@ async fn measure_fan(
             let subject = format!("fan.{bytes}").parse().map_err(BenchError::ours)?;
             let mut ours = BusFan::new(cluster, subject, Load::new(bytes)).await?;
             let mut raw = RawSpread::new(stage, cluster.members(), 1, Load::new(bytes)).await?;
-            harness.compare(&case, &mut ours, &mut raw).await
+            harness.compare(&case, &mut ours, &mut raw).await?;
+            #[cfg(feature = "zenoh")]
+            {
+                drop(raw);
+                // As many messages as zenoh, and twice as many where they are long.
+                let wanted = Bound::AtLeast(if bytes < 1 << 10 { 1.0 } else { 2.0 });
+                let beside = Case {
+                    baseline_is: ZENOH,
+                    readings: vec![(Reading::Messages, Some(wanted))],
+                    ..case.clone()
+                };
+                let mut zenoh = ZenohFan::new(stage, cluster.members() - 1, Load::new(bytes)).await?;
+                harness.compare(&beside, &mut ours, &mut zenoh).await?;
+            }
+            Ok(())
         };
-        measured.await.map_err(|error| error.in_case(&case.name))?;
+        measured.await.map_err(|error: BenchError| error.in_case(&case.name))?;
     }
     Ok(())
 }
@@ -212,9 +229,17 @@ async fn measure_requests(
             let subject = format!("ask.{bytes}").parse().map_err(BenchError::ours)?;
             let mut ours = BusAsking::new(cluster, subject, Load::new(bytes)).await?;
             let mut raw = RawEcho::new(stage, Load::new(bytes), None).await?;
-            harness.compare(&case, &mut ours, &mut raw).await
+            harness.compare(&case, &mut ours, &mut raw).await?;
+            #[cfg(feature = "zenoh")]
+            {
+                let readings = vec![(Reading::Quantile(0.5), Some(Bound::AtMost(0.6)))];
+                let beside = Case { baseline_is: ZENOH, readings, ..case.clone() };
+                let mut zenoh = ZenohAsking::new(stage, Load::new(bytes)).await?;
+                harness.compare(&beside, &mut ours, &mut zenoh).await?;
+            }
+            Ok(())
         };
-        measured.await.map_err(|error| error.in_case(&case.name))?;
+        measured.await.map_err(|error: BenchError| error.in_case(&case.name))?;
     }
     Ok(())
 }

@@ -211,6 +211,13 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    /// Nobody waits for what is no more, be it that its writer was dropped with its thread's runtime.
+    fn drop(&mut self) {
+        self.crowd.set(false);
+    }
+}
+
 /// Sends what is put into an outbox until the link is gone.
 pub(super) async fn write(link: Arc<dyn Link>, lane: Lane, outbox: &Outbox) {
     let meter = Meter::sent(lane);

@@ -1,0 +1,248 @@
+//! Zenoh over QUIC: sessions in this process that are joined as peers.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use zenoh::{
+    Config, Session,
+    bytes::ZBytes,
+    pubsub::{Publisher, Subscriber},
+    qos::CongestionControl,
+    query::{Query, Queryable},
+};
+
+use crate::{
+    BenchError,
+    harness::Side,
+    load::Load,
+    sample::{Latencies, Sample},
+    stage::Stage,
+};
+
+/// What the sides of this module are.
+pub(crate) const ZENOH: &str = "zenoh over QUIC, sessions in this process, nothing is dropped";
+
+const KEY: &str = "bench/messages";
+const NAME: &str = "localhost";
+/// How long an answer, or the joining of two sessions, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sessions of which the first listens and the others have dialled it.
+#[derive(Debug)]
+struct Sessions {
+    all: Vec<Session>,
+    /// Certificates for as long as anybody may read them.
+    _folder: TempDir,
+}
+
+impl Sessions {
+    async fn open(count: usize) -> Result<Self, BenchError> {
+        let folder = tempfile::tempdir()?;
+        let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(BenchError::baseline)?;
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        fs::write(&certificate, issued.cert.pem())?;
+        fs::write(&key, issued.signing_key.serialize_pem())?;
+        let endpoint = format!("quic/{NAME}:{}", free_port()?);
+        let mut all = Vec::new();
+        for number in 0..count {
+            let mut config = Config::default();
+            let mut set =
+                |key: &str, value: String| config.insert_json5(key, &value).map_err(BenchError::baseline);
+            set("mode", "\"peer\"".into())?;
+            set("scouting/multicast/enabled", "false".into())?;
+            set("transport/link/tls/root_ca_certificate", format!("{certificate:?}"))?;
+            if number == 0 {
+                set("transport/link/tls/listen_certificate", format!("{certificate:?}"))?;
+                set("transport/link/tls/listen_private_key", format!("{key:?}"))?;
+                set("listen/endpoints", format!("[\"{endpoint}\"]"))?;
+            } else {
+                set("listen/endpoints", "[]".into())?;
+                set("connect/endpoints", format!("[\"{endpoint}\"]"))?;
+            }
+            all.push(zenoh::open(config).await.map_err(BenchError::baseline)?);
+        }
+        Ok(Self { all, _folder: folder })
+    }
+}
+
+/// A port that was free a moment ago: zenoh does not say which one it has taken.
+fn free_port() -> Result<u16, BenchError> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// What a subscriber has got.
+#[derive(Debug, Default)]
+struct Got {
+    messages: AtomicU64,
+    over: Notify,
+}
+
+/// The first session publishes; each other one has a subscriber.
+#[derive(Debug)]
+pub(crate) struct ZenohFan {
+    load: Load,
+    publisher: Publisher<'static>,
+    got: Vec<Arc<Got>>,
+    _subscribers: Vec<Subscriber<()>>,
+    _sessions: Sessions,
+}
+
+impl ZenohFan {
+    pub(crate) async fn new(stage: &Arc<Stage>, subscribers: usize, load: Load) -> Result<Self, BenchError> {
+        let opening = async move {
+            let sessions = Sessions::open(subscribers + 1).await?;
+            let (mut got, mut declared) = (Vec::new(), Vec::new());
+            for session in &sessions.all[1..] {
+                let mine = Arc::new(Got::default());
+                got.push(Arc::clone(&mine));
+                let subscribing = session.declare_subscriber(KEY).callback(move |sample| {
+                    mine.messages.fetch_add(1, Ordering::Relaxed);
+                    if Load::ends(&sample.payload().to_bytes()) {
+                        mine.over.notify_one();
+                    }
+                });
+                declared.push(subscribing.await.map_err(BenchError::baseline)?);
+            }
+            let publishing =
+                sessions.all[0].declare_publisher(KEY).congestion_control(CongestionControl::Block);
+            let publisher = publishing.await.map_err(BenchError::baseline)?;
+            // Until all subscribers are known to the publisher, which is told of the first match alone.
+            let began = Instant::now();
+            while !all_linked(&sessions.all[0], subscribers).await {
+                if began.elapsed() > PATIENCE {
+                    return Err(BenchError::Baseline("zenoh's sessions were not joined".into()));
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok((sessions, publisher, got, declared))
+        };
+        let (sessions, publisher, got, declared) = stage.at(0, opening).await?;
+        let mut fan = Self { load, publisher, got, _subscribers: declared, _sessions: sessions };
+        fan.settle().await?;
+        Ok(fan)
+    }
+
+    /// Publishes until every subscriber gets what is published.
+    async fn settle(&mut self) -> Result<(), BenchError> {
+        let settling = async {
+            for got in &self.got {
+                while got.messages.load(Ordering::Relaxed) == 0 {
+                    let payload = self.load.message(false).to_vec();
+                    self.publisher.put(payload).await.map_err(BenchError::baseline)?;
+                    tokio::task::yield_now().await;
+                }
+            }
+            // The last one ends whatever of this is still on its way.
+            self.publisher.put(self.load.message(true).to_vec()).await.map_err(BenchError::baseline)?;
+            for got in &self.got {
+                got.over.notified().await;
+                got.messages.store(0, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        let settled = tokio::time::timeout(PATIENCE, settling).await;
+        settled.map_err(|_| BenchError::Baseline("a zenoh subscriber gets nothing".into()))?
+    }
+
+    async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
+        let started = Instant::now();
+        let publisher = &self.publisher;
+        let usual = ZBytes::from(self.load.message(false).clone());
+        let mut sent = 0_u64;
+        loop {
+            let ends = started.elapsed() >= length;
+            let payload = if ends { ZBytes::from(self.load.message(true).clone()) } else { usual.clone() };
+            publisher.put(payload).await.map_err(BenchError::baseline)?;
+            sent += 1;
+            if ends {
+                break;
+            }
+        }
+        for got in &self.got {
+            got.over.notified().await;
+            let received = got.messages.swap(0, Ordering::Relaxed);
+            if received != sent {
+                return Err(BenchError::Miscounted { sent, received });
+            }
+        }
+        let elapsed = started.elapsed();
+        Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })
+    }
+}
+
+async fn all_linked(session: &Session, peers: usize) -> bool {
+    session.info().peers_zid().await.count() >= peers
+}
+
+impl Side for ZenohFan {
+    fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
+        Box::pin(self.run(length))
+    }
+}
+
+/// The first session asks; the second answers.
+#[derive(Debug)]
+pub(crate) struct ZenohAsking {
+    load: Load,
+    _answering: Queryable<()>,
+    sessions: Sessions,
+}
+
+impl ZenohAsking {
+    pub(crate) async fn new(stage: &Arc<Stage>, load: Load) -> Result<Self, BenchError> {
+        let opening = async move {
+            let sessions = Sessions::open(2).await?;
+            let answer = |query: Query| {
+                let payload = query.payload().cloned().unwrap_or_default();
+                // Whoever asked finds out.
+                let _ = zenoh::Wait::wait(query.reply(KEY, payload));
+            };
+            let answering = sessions.all[1].declare_queryable(KEY).callback(answer).await;
+            Ok((answering.map_err(BenchError::baseline)?, sessions))
+        };
+        let (answering, sessions) = stage.at(0, opening).await?;
+        let mut asking = Self { load, _answering: answering, sessions };
+        let began = Instant::now();
+        while asking.ask().await.is_err() {
+            if began.elapsed() > PATIENCE {
+                return Err(BenchError::Baseline("zenoh does not answer".into()));
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(asking)
+    }
+
+    async fn ask(&mut self) -> Result<(), BenchError> {
+        let payload = ZBytes::from(self.load.message(false).clone());
+        let replies = self.sessions.all[0].get(KEY).payload(payload).await.map_err(BenchError::baseline)?;
+        let reply = replies.recv_async().await.map_err(BenchError::baseline)?;
+        reply.result().map_err(|error| BenchError::Baseline(format!("{error:?}")))?;
+        Ok(())
+    }
+
+    async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
+        let (mut latencies, started) = (Latencies::new(), Instant::now());
+        while started.elapsed() < length {
+            let begun = Instant::now();
+            self.ask().await?;
+            latencies.record(begun.elapsed());
+        }
+        Ok(latencies.into_sample())
+    }
+}
+
+impl Side for ZenohAsking {
+    fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
+        Box::pin(self.run(length))
+    }
+}
