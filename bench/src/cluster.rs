@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 use crate::BenchError;
 
 const CLUSTER: &str = "bench";
-const GROUP: &str = "bench";
+/// The group that all of them carry.
+pub(crate) const GROUP: &str = "bench";
 
 /// How long the founding of the group may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -64,6 +64,14 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
     Some(f64::from(user + system) / 100.0)
 }
 
+/// Bytes of memory that this process occupies, where the system tells.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +79,14 @@ mod tests {
     #[test]
     fn a_machine_tells_its_cores() {
         assert!(Machine::here().cores >= 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_that_is_written_to_is_resident() {
+        let before = resident_bytes().expect("Linux tells");
+        let written = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident_bytes().expect("Linux tells") >= before + (written.len() as u64) / 2);
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub enum Unit {
     /// Microseconds.
     #[serde(rename = "us")]
     Microseconds,
+    /// Bytes, of memory for instance.
+    #[serde(rename = "bytes")]
+    Bytes,
+    /// How many there were.
+    #[serde(rename = "count")]
+    Count,
 }
 
 /// What a ratio to the baseline, or a figure itself, should be.
@@ -59,7 +65,7 @@ impl fmt::Display for Bound {
 /// One figure beside its baseline, as it is printed with `--json`: one object per line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
-    /// The benchmark: `transport`, `multicast`, `control`, `bus`, `views` or `crypto`.
+    /// The benchmark: `transport`, `multicast`, `bus`, and so on.
     pub bench: &'static str,
     /// What was measured, for instance `quic 64 KiB throughput`.
     pub case: String,
@@ -142,6 +148,36 @@ impl Record {
             cores_used: cores(ours),
             baseline_cores_used: cores(baseline),
             baseline_is: label.baseline_is,
+        })
+    }
+
+    /// Compares figures that were not taken in rounds of two sides: ours, and what they are held against.
+    /// `None` if either are none. The label is the benchmark, the case and what the baseline is.
+    pub(crate) fn of_two(
+        (bench, case, baseline_is): (&'static str, &str, &'static str),
+        unit: Unit,
+        wanted: Option<Bound>,
+        [ours, baseline]: [Vec<f64>; 2],
+    ) -> Option<Self> {
+        let (value, base) = (Summary::of(ours)?, Summary::of(baseline)?);
+        // Of nothing to nothing, too.
+        let divide = |ours: f64, base: f64| if ours.total_cmp(&base).is_eq() { 1.0 } else { ours / base };
+        let ratio = divide(value.median, base.median);
+        Some(Self {
+            bench,
+            case: case.to_owned(),
+            value: value.median,
+            unit,
+            baseline: base.median,
+            ratio,
+            wanted,
+            holds: wanted.map(|wanted| wanted.holds(ratio, value.median)),
+            range: (value.low, value.high),
+            baseline_range: (base.low, base.high),
+            ratio_range: (divide(value.low, base.high), divide(value.high, base.low)),
+            cores_used: None,
+            baseline_cores_used: None,
+            baseline_is,
         })
     }
 

@@ -41,6 +41,8 @@ fn show(value: f64, unit: Unit) -> String {
         Unit::MessagesPerSecond => scaled("/s"),
         Unit::BytesPerSecond => scaled("B/s"),
         Unit::Microseconds => format!("{value:.1} us"),
+        Unit::Bytes => scaled("B"),
+        Unit::Count => format!("{value:.0}"),
     }
 }
 

@@ -6,8 +6,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, MulticastArgs, Progress, Report, Schedule, Senders, Target,
-    TransportArgs, TransportKind, ViewsArgs,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Progress, Report, Schedule,
+    Senders, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
 };
 
 use crate::{Failure, failure::one_line, output::Output, progress, span};
@@ -21,6 +21,7 @@ Examples:
   quorate bench control
   quorate bench bus
   quorate bench views
+  quorate bench soak --length 1m
   quorate bench crypto")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,6 +35,7 @@ enum What {
     Control(Control),
     Bus(Bus),
     Views(Views),
+    Soak(Soak),
     Crypto(Crypto),
 }
 
@@ -121,6 +123,34 @@ struct Views {
     json: bool,
 }
 
+/// Let a group work at full load for long, and compare the last third of the run with the first.
+///
+/// All that is sent must be delivered, once, at all members that stay; throughput, latency and memory must stay
+/// the same, and no live member be taken for dead.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: quorate bench soak --orders uniform --beside nothing,churn,demote --length 2m"
+)]
+struct Soak {
+    /// Orders of delivery [default: all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    orders: Vec<Order>,
+    /// What goes on beside the load, each in a run of its own: nothing; a slow member that others wait for (block)
+    /// or that is made a learner (demote) or removed (evict); loss of heartbeats; churn, a member that leaves and
+    /// joins [default: nothing].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    beside: Vec<Disturbance>,
+    /// Bytes of the messages [default: 1024].
+    #[arg(long, value_name = "N")]
+    size: Option<usize>,
+    /// How long each run lasts, such as 90s or 10m [default: 10m].
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    length: Option<Duration>,
+    /// Print the figures as JSON, one per line, as soon as they are known.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -199,6 +229,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             wanted.members = args.members.unwrap_or(wanted.members);
             wanted.rounds = args.rounds.unwrap_or(wanted.rounds);
             measure(args.json, |observer| quorate_bench::views(&wanted, observer))
+        }
+        What::Soak(args) => {
+            let mut wanted = SoakArgs::default();
+            choose(&mut wanted.orders, &args.orders);
+            choose(&mut wanted.disturbances, &args.beside);
+            wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
+            wanted.length = args.length.unwrap_or(wanted.length);
+            measure(args.json, |observer| quorate_bench::soak(&wanted, observer))
         }
         What::Crypto(args) => {
             let mut wanted = CryptoArgs::default();

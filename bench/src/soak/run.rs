@@ -1,0 +1,221 @@
+//! One long run: a member sends as fast as the group takes messages, and all that stay count them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_rt::time::{interval, sleep_until};
+use futures_util::future::{try_join, try_join_all};
+use quorate::{
+    Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings,
+    membership::{Change, NodeId, View},
+    protocols::{Event, SlowPolicy},
+    transport::faults::{FaultTiming, Faults, Rule},
+};
+
+use super::Disturbance;
+use crate::{BenchError, cluster::Cluster, load::Load, machine::resident_bytes, sample::Latencies};
+
+/// What a slow member gets in a second, of all that is sent.
+const SLOW_BYTES_PER_S: u64 = 32 << 20;
+/// Batches that the sender has handed over and that are not accepted yet, at most.
+const BATCHES: usize = 4;
+const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
+
+/// What a piece of a run gave, at one member.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) messages: u64,
+    pub(super) latencies: Latencies,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// At the members that stay, each piece by piece.
+    pub(super) windows: Vec<Vec<Window>>,
+    /// The resident memory of the process at the end of each piece, where the system tells.
+    pub(super) resident: Vec<u64>,
+    /// How often a member was taken for dead.
+    pub(super) suspicions: u64,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) settings: GroupSettings,
+    pub(super) members: usize,
+    pub(super) disturbance: Disturbance,
+    pub(super) load: Load,
+    pub(super) window: Duration,
+    pub(super) windows: usize,
+    /// From one change to the next, where a member leaves and joins.
+    pub(super) churn_every: Duration,
+}
+
+/// Runs a plan from its beginning to its end.
+pub(super) async fn run(plan: &Plan, tick: impl FnMut(usize)) -> Result<Run, BenchError> {
+    let faults = Faults::new(1, FaultTiming::default());
+    let last = NodeId::new(plan.members as u64);
+    match plan.disturbance {
+        Disturbance::Slow(_) => {
+            let bytes_per_s = std::num::NonZeroU64::new(SLOW_BYTES_PER_S);
+            faults.set(None, Some(last), Rule { bytes_per_s, ..Rule::default() });
+        }
+        Disturbance::Loss => faults.set(None, None, Rule { datagrams_lost_percent: 1, ..Rule::default() }),
+        Disturbance::Nothing | Disturbance::Churn => {}
+    }
+    let is_disturbed = matches!(plan.disturbance, Disturbance::Slow(_) | Disturbance::Loss);
+    let settings = plan.settings.clone();
+    let cluster = Arc::new(
+        Cluster::start_with(plan.members, is_disturbed.then_some(faults), |_| settings.clone()).await?,
+    );
+    let ran = run_in(plan, &cluster, tick).await;
+    cluster.stop().await;
+    ran
+}
+
+async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) -> Result<Run, BenchError> {
+    let epoch = Instant::now();
+    let (length, load) = (plan.window * plan.windows as u32, plan.load.clone());
+    let sending = cluster.at(0, move |group| send_until(group, load, epoch, length));
+    let staying = match plan.disturbance {
+        Disturbance::Nothing | Disturbance::Loss | Disturbance::Slow(SlowPolicy::Block) => plan.members,
+        _ => plan.members - 1,
+    };
+    let readers = try_join_all((0..staying).map(|index| cluster.events(index))).await?;
+    let (window, windows) = (plan.window, plan.windows);
+    let receiving = readers
+        .into_iter()
+        .enumerate()
+        .map(|(index, events)| cluster.at(index, move |_| receive(events, epoch, window, windows)));
+    let beside = async {
+        let churning = async {
+            if plan.disturbance == Disturbance::Churn {
+                churn(plan, cluster, epoch + length).await
+            } else {
+                Ok(())
+            }
+        };
+        let (resident, ()) = try_join(watch(plan, epoch, tick), churning).await?;
+        Ok(resident)
+    };
+    let (sent, (received, resident)) = try_join(sending, try_join(try_join_all(receiving), beside)).await?;
+    let mut run = Run { windows: Vec::new(), resident, suspicions: 0 };
+    for received in received {
+        if received.messages != sent {
+            return Err(BenchError::Miscounted { sent, received: received.messages });
+        }
+        run.suspicions = run.suspicions.max(received.suspicions);
+        run.windows.push(received.windows);
+    }
+    Ok(run)
+}
+
+/// Notes the memory at the end of each piece.
+async fn watch(plan: &Plan, epoch: Instant, mut tick: impl FnMut(usize)) -> Result<Vec<u64>, BenchError> {
+    let mut resident = Vec::new();
+    for number in 0..plan.windows {
+        tick(number);
+        sleep_until((epoch + plan.window * (number as u32 + 1)).into()).await;
+        resident.extend(resident_bytes());
+    }
+    Ok(resident)
+}
+
+/// Lets the last member leave and join until the time is over.
+async fn churn(plan: &Plan, cluster: &Arc<Cluster>, deadline: Instant) -> Result<(), BenchError> {
+    let last = plan.members - 1;
+    let node = cluster.node(last);
+    let mut turns = interval(plan.churn_every);
+    turns.tick().await;
+    while Instant::now() + plan.churn_every * 2 < deadline {
+        turns.tick().await;
+        let group = node.group(&plan.settings.name).await.ok_or_else(|| BenchError::ours("it has left"))?;
+        cluster.at(last, move |_| leave(group)).await?;
+        turns.tick().await;
+        node.join(plan.settings.clone()).await.map_err(BenchError::ours)?;
+    }
+    Ok(())
+}
+
+/// Leaves, and waits until the others have let it go.
+async fn leave(group: Group) -> Result<(), BenchError> {
+    let mut events = group.events(EVENTS).await.map_err(BenchError::ours)?;
+    group.leave().await.map_err(BenchError::ours)?;
+    while let Some(event) = events.next().await {
+        if event == GroupEvent::Event(Event::Left) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Sends batches whose first message is stamped, and after the time is over one message, the last.
+async fn send_until(group: Group, load: Load, epoch: Instant, length: Duration) -> Result<u64, BenchError> {
+    let calls = (0..BATCHES).map(|_| async {
+        let mut sent = 0;
+        while epoch.elapsed() < length {
+            let stamped = std::iter::once(load.stamped(epoch.elapsed(), false));
+            let batch = stamped.chain(load.batch(false).skip(1).cloned());
+            group.send_all(batch).await.map_err(BenchError::ours)?;
+            sent += load.per_batch() as u64;
+        }
+        Ok::<_, BenchError>(sent)
+    });
+    let sent: u64 = try_join_all(calls).await?.into_iter().sum();
+    group.send(load.message(true).clone()).await.map_err(BenchError::ours)?;
+    Ok(sent + 1)
+}
+
+/// What one member has received.
+struct Received {
+    windows: Vec<Window>,
+    messages: u64,
+    suspicions: u64,
+}
+
+/// Counts messages until the last, piece by piece, and times those that are stamped.
+async fn receive(
+    mut events: GroupEvents,
+    epoch: Instant,
+    window: Duration,
+    windows: usize,
+) -> Result<Received, BenchError> {
+    let empty = || Window { messages: 0, latencies: Latencies::new() };
+    let mut received =
+        Received { windows: (0..windows).map(|_| empty()).collect(), messages: 0, suspicions: 0 };
+    loop {
+        match events.next().await {
+            Some(GroupEvent::Event(Event::Message { payload, .. })) => {
+                received.messages += 1;
+                if Load::ends(&payload) {
+                    return Ok(received);
+                }
+                let now = epoch.elapsed();
+                let number = (now.as_nanos() / window.as_nanos()) as usize;
+                // Those that are not stamped seem to be from a distant future.
+                let stamp = Load::stamp(&payload).filter(|stamp| *stamp <= now);
+                // What arrives after the time counts for nothing but the sum.
+                if let Some(window) = received.windows.get_mut(number) {
+                    window.messages += 1;
+                    if let Some(stamp) = stamp {
+                        window.latencies.record(now.saturating_sub(stamp));
+                    }
+                }
+            }
+            Some(GroupEvent::Event(Event::View(view))) => received.suspicions += suspicions(&view),
+            Some(GroupEvent::Missed(count)) => {
+                return Err(BenchError::ours(format!("a reader missed {count} events")));
+            }
+            Some(_) => {}
+            None => return Err(BenchError::ours("the group ended")),
+        }
+    }
+}
+
+/// How many members a view lacks because they were taken for dead.
+fn suspicions(view: &View) -> u64 {
+    view.changes.iter().filter(|(_, change)| *change == Change::Unreachable).count() as u64
+}
