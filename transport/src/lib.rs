@@ -4,6 +4,7 @@
 //! stream of [`Frame`]s in order with a flow control of its own, and carries datagrams beside
 //! them. What the frames mean is nobody's business here.
 
+mod bundle;
 mod config;
 mod credentials;
 mod error;
@@ -17,6 +18,7 @@ mod quic;
 mod tcp;
 mod tls;
 
+pub use bundle::{Bundle, NotABundle};
 pub use config::{FrameConfig, FrameSettings, FrameSettingsError};
 pub use credentials::{
     ClusterCa, ClusterName, CredentialError, CredentialFiles, Credentials, Identity, RevocationList, Serial,

@@ -5,12 +5,11 @@ use std::{mem, sync::Arc};
 use actix::prelude::*;
 use bytes::Bytes;
 use quorate_protocols::bus::{Subject, SubscriptionId, Want};
-use quorate_transport::{Crowd, Frame};
+use quorate_transport::{Bundle, Crowd, Frame};
 
 use super::{
     BusActor, Overflow, Publish,
     commands::unheard,
-    letters::{self, join, runs},
     post::Parcel,
     routes::{Remainder, Target, is_inbox, offer},
     talk::Talk,
@@ -123,7 +122,9 @@ impl BusActor {
         if is_inbox(subject) {
             return Err(Malformed("bus"));
         }
-        for id in self.give_letters(subject, &letters::split(body)?) {
+        let bundle = Bundle::read(body).map_err(|_| Malformed("bus"))?;
+        let payloads: Vec<Bytes> = bundle.payloads().collect();
+        for id in self.give_letters(subject, &payloads) {
             self.hold_back(id);
         }
         Ok(())
@@ -162,6 +163,6 @@ impl BusActor {
 
 fn frames(subject: &Subject, payloads: &[Bytes]) -> Vec<Frame> {
     let talk = Talk::Letters { subject: subject.clone() };
-    let framed = runs(payloads).filter_map(|run| talk.frame(join(run)).ok());
+    let framed = Bundle::runs(payloads).filter_map(|run| talk.frame(Bundle::join(run)).ok());
     framed.collect()
 }

@@ -12,7 +12,6 @@ mod follow;
 mod handle;
 mod handover;
 mod holding;
-mod letters;
 mod local;
 mod peers;
 mod post;

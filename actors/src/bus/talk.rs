@@ -20,7 +20,7 @@ pub(crate) enum Talk {
     Carries(Vec<Carried>),
     /// A message for subscribers at the receiver.
     Message { subject: Subject, reply_to: Option<Subject>, plain: bool, queues: Vec<String>, at: At },
-    /// Messages for all plain subscribers at the receiver, one behind the other: see [`join`](super::letters::join).
+    /// Messages for all plain subscribers at the receiver: a [`Bundle`](quorate_transport::Bundle).
     Letters { subject: Subject },
     /// Somebody at the sender has no room for what this selects: publishers are to wait.
     Hold(Want),

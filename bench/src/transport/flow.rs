@@ -7,30 +7,41 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, try_join};
-use quorate_transport::{Frame, LaneReceiver, LaneSender};
+use quorate_transport::{Bundle, Frame, LaneReceiver, LaneSender};
 
 use super::Pair;
 use crate::{BenchError, harness::Side, load::Load, sample::Sample};
+
+/// How messages are put into frames.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    /// Each has a frame of its own.
+    Single,
+    /// As many as fit into a bundle.
+    Bundles,
+}
 
 /// Frames from one node to another as fast as a lane takes them.
 #[derive(Debug)]
 pub(super) struct LinkFlow {
     pair: Pair,
     load: Load,
+    framing: Framing,
     lane: Option<(Box<dyn LaneSender>, Box<dyn LaneReceiver>)>,
 }
 
 impl LinkFlow {
-    pub(super) async fn new(pair: Pair, load: Load) -> Result<Self, BenchError> {
+    pub(super) async fn new(pair: Pair, load: Load, framing: Framing) -> Result<Self, BenchError> {
         let lane = Some(pair.lane(0).await?);
-        Ok(Self { pair, load, lane })
+        Ok(Self { pair, load, framing, lane })
     }
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let (sender, receiver) = self.lane.take().ok_or_else(|| BenchError::ours("a round failed before"))?;
         let started = Instant::now();
-        let sending = self.pair.stage.at(0, send_until(sender, self.load.clone(), started + length));
-        let receiving = self.pair.stage.at(1, receive(receiver));
+        let sending = send_until(sender, self.load.clone(), self.framing, started + length);
+        let sending = self.pair.stage.at(0, sending);
+        let receiving = self.pair.stage.at(1, receive(receiver, self.framing));
         let ((sender, sent), (receiver, received, over)) = try_join(sending, receiving).await?;
         self.lane = Some((sender, receiver));
         if sent != received {
@@ -55,17 +66,28 @@ pub(super) fn frame(payload: &Bytes) -> Frame {
     Frame { header: Bytes::new(), body: payload.clone().into() }
 }
 
+fn bundle(payloads: &[Bytes]) -> Frame {
+    Frame { header: Bytes::new(), body: Bundle::join(payloads) }
+}
+
 /// Sends batches of frames until the time is over; returns how many there were.
 async fn send_until(
     mut sender: Box<dyn LaneSender>,
     load: Load,
+    framing: Framing,
     deadline: Instant,
 ) -> Result<(Box<dyn LaneSender>, u64), BenchError> {
+    let batch = |ends| load.batch(ends).cloned().collect::<Vec<Bytes>>();
+    let (usual, last) = (batch(false), batch(true));
     let mut frames = VecDeque::with_capacity(load.per_batch());
     let mut sent = 0;
     loop {
         let ends = Instant::now() >= deadline;
-        frames.extend(load.batch(ends).map(frame));
+        let batch = if ends { &last } else { &usual };
+        match framing {
+            Framing::Single => frames.extend(batch.iter().map(frame)),
+            Framing::Bundles => frames.extend(Bundle::runs(batch).map(bundle)),
+        }
         sent += load.per_batch() as u64;
         sender.send(&mut frames).await.map_err(BenchError::ours)?;
         if ends {
@@ -77,14 +99,24 @@ async fn send_until(
 /// Counts the frames of a round, and says when the last one came.
 async fn receive(
     mut receiver: Box<dyn LaneReceiver>,
+    framing: Framing,
 ) -> Result<(Box<dyn LaneReceiver>, u64, Instant), BenchError> {
     let (mut frames, mut received, mut over) = (Vec::new(), 0, false);
     while !over {
         if !receiver.recv(&mut frames).await.map_err(BenchError::ours)? {
             return Err(BenchError::ours("the lane ended"));
         }
-        received += frames.len() as u64;
-        over = frames.drain(..).fold(over, |over, frame| over | Load::ends(&frame.into_body()));
+        for frame in frames.drain(..) {
+            let body = frame.into_body();
+            if framing == Framing::Single {
+                received += 1;
+                over |= Load::ends(&body);
+                continue;
+            }
+            let bundle = Bundle::read(body).map_err(BenchError::ours)?;
+            received += bundle.len() as u64;
+            over |= bundle.iter().fold(false, |over, payload| over | Load::ends(payload));
+        }
     }
     Ok((receiver, received, Instant::now()))
 }

@@ -10,7 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::kind::{NotATransport, TransportKind};
-use self::{echo::LinkEcho, flow::LinkFlow, pair::Pair};
+use self::{
+    echo::LinkEcho,
+    flow::{Framing, LinkFlow},
+    pair::Pair,
+};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     harness::{Case, Harness},
@@ -89,7 +93,8 @@ pub fn transport(
         one: Arc::new(Stage::shared(1)?),
         each: Arc::new(Stage::thread_each(2)?),
     };
-    let cases = args.transports.len() * (args.sizes.len() + 2 * args.round_trip_sizes.len());
+    let framed: usize = args.sizes.iter().map(|&bytes| framings(bytes).len()).sum();
+    let cases = args.transports.len() * (framed + 2 * args.round_trip_sizes.len());
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(args, &stages, harness))?;
     let settings = format!("throughput on {workers} threads for both nodes, batches of up to 64 KiB");
@@ -103,9 +108,12 @@ async fn measure(
 ) -> Result<Vec<Record>, BenchError> {
     for &kind in &args.transports {
         for &bytes in &args.sizes {
-            let case = throughput_case(kind, bytes);
-            let measured = throughput(kind, Load::new(bytes), &stages.shared, &case, &mut harness).await;
-            measured.map_err(|error| error.in_case(&case.name))?;
+            for &framing in framings(bytes) {
+                let case = throughput_case(kind, bytes, framing);
+                let load = Load::new(bytes);
+                let measured = throughput(kind, load, framing, &stages.shared, &case, &mut harness).await;
+                measured.map_err(|error| error.in_case(&case.name))?;
+            }
         }
         for &bytes in &args.round_trip_sizes {
             for (stage, threads) in [(&stages.one, "one thread"), (&stages.each, "two threads")] {
@@ -121,12 +129,13 @@ async fn measure(
 async fn throughput(
     kind: TransportKind,
     load: Load,
+    framing: Framing,
     stage: &Arc<Stage>,
     case: &Case,
     harness: &mut Harness<'_>,
 ) -> Result<(), BenchError> {
     let mut raw = RawSpread::new(stage, 2, 1, load.clone()).await?;
-    let mut ours = LinkFlow::new(Pair::new(stage, kind).await?, load).await?;
+    let mut ours = LinkFlow::new(Pair::new(stage, kind).await?, load, framing).await?;
     harness.compare(case, &mut ours, &mut raw).await
 }
 
@@ -142,7 +151,12 @@ async fn round_trips(
     harness.compare(case, &mut ours, &mut raw).await
 }
 
-fn throughput_case(kind: TransportKind, bytes: usize) -> Case {
+/// Short messages are put into frames in either way: one by one, and as groups and the bus do it.
+fn framings(bytes: usize) -> &'static [Framing] {
+    if bytes <= 1 << 10 { &[Framing::Single, Framing::Bundles] } else { &[Framing::Single] }
+}
+
+fn throughput_case(kind: TransportKind, bytes: usize, framing: Framing) -> Case {
     let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
     // Long frames cost what their bytes cost; short ones cost what we do with each.
     let wanted = match bytes {
@@ -153,7 +167,10 @@ fn throughput_case(kind: TransportKind, bytes: usize) -> Case {
     };
     Case {
         bench: "transport",
-        name: format!("{kind} {}", Size(bytes)),
+        name: match framing {
+            Framing::Single => format!("{kind} {}", Size(bytes)),
+            Framing::Bundles => format!("{kind} {} in bundles,", Size(bytes)),
+        },
         baseline_is: RAW_QUINN,
         readings: vec![(reading, wanted)],
     }
@@ -196,7 +213,7 @@ mod tests {
         let report = transport(&args, &mut observer).expect("all transports work");
 
         assert_eq!(measured, report.records);
-        assert_eq!(report.records.len(), TransportKind::ALL.len() * 6);
+        assert_eq!(report.records.len(), TransportKind::ALL.len() * 7);
         for record in &report.records {
             assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
             assert_eq!(record.holds.is_some(), record.wanted.is_some());
