@@ -9,7 +9,7 @@ use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
     harness::{Case, Harness},
     load::Load,
-    raw::{Cipher, RawSpread},
+    raw::{Cipher, RawSpread, Tuning},
     sample::Reading,
     size::Size,
     stage::{Stage, on_own_thread},
@@ -64,8 +64,8 @@ async fn measure(
             let case = case(bytes, other);
             let measured = async {
                 let load = Load::new(bytes);
-                let mut chosen = RawSpread::with(Cipher::CHOSEN, stage, 2, 1, load.clone()).await?;
-                let mut other = RawSpread::with(other, stage, 2, 1, load).await?;
+                let mut chosen = RawSpread::with(Tuning::CHOSEN, stage, 2, 1, load.clone()).await?;
+                let mut other = RawSpread::with(Tuning::ciphered(other), stage, 2, 1, load).await?;
                 harness.compare(&case, &mut chosen, &mut other).await
             };
             measured.await.map_err(|error| error.in_case(&case.name))?;

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::{BoxFuture, try_join};
 use quinn::{Connection, RecvStream, SendStream};
 
-use super::{Cipher, RawNet};
+use super::{RawNet, Tuning};
 use crate::{
     BenchError,
     harness::Side,
@@ -43,7 +43,7 @@ impl RawEcho {
         load: Load,
         every: Option<Duration>,
     ) -> Result<Self, BenchError> {
-        let net = RawNet::new(stage, 2, Cipher::CHOSEN).await?;
+        let net = RawNet::new(stage, 2, Tuning::CHOSEN).await?;
         let (near, far) = net.connect(0, 1).await?;
         let (there_send, there_recv) = net.stream((0, &near), (1, &far)).await?;
         let (back_send, back_recv) = net.stream((1, &far), (0, &near)).await?;

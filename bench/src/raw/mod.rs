@@ -1,14 +1,18 @@
 //! The baseline: quinn without anything on it, at the best settings found.
 
 mod cipher;
+mod connect;
 mod echo;
 mod net;
 mod spread;
+mod tuning;
 
 pub(crate) use cipher::Cipher;
+pub(crate) use connect::{RawConnect, Resumption};
 pub(crate) use echo::RawEcho;
 pub(crate) use net::RawNet;
 pub(crate) use spread::RawSpread;
+pub(crate) use tuning::{Other, Tuning};
 
 /// What the baseline is, for people.
 pub(crate) const RAW_QUINN: &str =

@@ -7,28 +7,21 @@ use std::{
 
 use futures_util::future::try_join;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig,
+    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
     RootCertStore,
+    client::Resumption,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Cipher;
+use super::Tuning;
 use crate::{BenchError, stage::Stage};
 
-/// Ten segments of a system call must fit into the 65,507 bytes of a UDP datagram, so never above
-/// 6550.
-const MTU_BYTES: u16 = 6500;
-
-/// Smaller buffers lose packets by the thousand at full speed.
-const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
 /// What every certificate of the baseline is made out to.
-const NAME: &str = "bench.invalid";
+pub(super) const NAME: &str = "bench.invalid";
 
 /// Nodes that are joined by bare quinn.
 #[derive(Debug)]
@@ -39,14 +32,29 @@ pub(crate) struct RawNet {
 
 impl RawNet {
     /// Opens the sockets of this many nodes.
-    pub(crate) async fn new(stage: &Arc<Stage>, nodes: usize, cipher: Cipher) -> Result<Self, BenchError> {
-        let (server, client) = configs(cipher).map_err(BenchError::baseline)?;
+    pub(crate) async fn new(stage: &Arc<Stage>, nodes: usize, tuning: Tuning) -> Result<Self, BenchError> {
+        Self::resuming(stage, nodes, tuning, false).await
+    }
+
+    /// The same, perhaps with connections that go on from earlier ones.
+    pub(super) async fn resuming(
+        stage: &Arc<Stage>,
+        nodes: usize,
+        tuning: Tuning,
+        resumes: bool,
+    ) -> Result<Self, BenchError> {
+        let (server, client) = configs(tuning, resumes).map_err(BenchError::baseline)?;
         let mut endpoints = Vec::with_capacity(nodes);
         for node in 0..nodes {
             let (server, client) = (server.clone(), client.clone());
-            endpoints.push(stage.at(node, async move { endpoint(server, client) }).await?);
+            endpoints.push(stage.at(node, async move { endpoint(tuning, server, client) }).await?);
         }
         Ok(Self { stage: Arc::clone(stage), endpoints })
+    }
+
+    /// The socket of a node.
+    pub(super) fn endpoint(&self, node: usize) -> Endpoint {
+        self.endpoints[node].clone()
     }
 
     /// A connection between two nodes, as each of them has it.
@@ -91,41 +99,49 @@ impl RawNet {
 }
 
 /// A socket with large buffers, and quinn on it; within the runtime that shall drive it.
-fn endpoint(server: ServerConfig, client: ClientConfig) -> Result<Endpoint, BenchError> {
+fn endpoint(tuning: Tuning, server: ServerConfig, client: ClientConfig) -> Result<Endpoint, BenchError> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    if let Some(bytes) = tuning.socket_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+        socket.set_send_buffer_size(bytes)?;
+    }
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
     let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(MTU_BYTES).map_err(BenchError::baseline)?;
+    config.max_udp_payload_size(tuning.mtu_bytes).map_err(BenchError::baseline)?;
     let mut endpoint = Endpoint::new(config, Some(server), socket.into(), Arc::new(TokioRuntime))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)
 }
 
 /// Both sides' settings, with a certificate that is made for this run.
-fn configs(cipher: Cipher) -> Result<(ServerConfig, ClientConfig), Box<dyn std::error::Error + Send + Sync>> {
+fn configs(
+    tuning: Tuning,
+    resumes: bool,
+) -> Result<(ServerConfig, ClientConfig), Box<dyn std::error::Error + Send + Sync>> {
     let issued = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     let certificate: CertificateDer<'static> = issued.cert.into();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
-    let provider = cipher.provider();
+    let provider = tuning.cipher.provider();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
 
-    let server_tls = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let mut server_tls = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)?;
-    let client_tls = rustls::ClientConfig::builder_with_provider(provider)
+    let mut client_tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
 
-    let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(MTU_BYTES);
-    let mut transport = TransportConfig::default();
-    transport.mtu_discovery_config(Some(discovery));
-    let transport = Arc::new(transport);
+    if resumes {
+        server_tls.max_early_data_size = u32::MAX;
+        client_tls.enable_early_data = true;
+    } else {
+        client_tls.resumption = Resumption::disabled();
+    }
+
+    let transport = Arc::new(tuning.transport());
     let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls)?));
     server.transport_config(Arc::clone(&transport));
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls)?));

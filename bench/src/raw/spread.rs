@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, try_join, try_join_all};
 use quinn::{Connection, RecvStream, SendStream};
 
-use super::{Cipher, RawNet};
+use super::{RawNet, Tuning};
 use crate::{
     BenchError,
     harness::Side,
@@ -56,18 +56,18 @@ impl RawSpread {
         senders: usize,
         load: Load,
     ) -> Result<Self, BenchError> {
-        Self::with(Cipher::CHOSEN, stage, nodes, senders, load).await
+        Self::with(Tuning::CHOSEN, stage, nodes, senders, load).await
     }
 
-    /// The same with a certain cipher.
+    /// The same with other settings.
     pub(crate) async fn with(
-        cipher: Cipher,
+        tuning: Tuning,
         stage: &Arc<Stage>,
         nodes: usize,
         senders: usize,
         load: Load,
     ) -> Result<Self, BenchError> {
-        let net = RawNet::new(stage, nodes, cipher).await?;
+        let net = RawNet::new(stage, nodes, tuning).await?;
         let mut connections = Vec::new();
         let mut spread = Self {
             net,

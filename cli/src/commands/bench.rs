@@ -6,8 +6,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Progress, Report, Schedule,
-    Senders, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Progress, QuicArgs, Report,
+    Schedule, Senders, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
 };
 
 use crate::{Failure, failure::one_line, output::Output, progress, span};
@@ -22,7 +22,8 @@ Examples:
   quorate bench bus
   quorate bench views
   quorate bench soak --length 1m
-  quorate bench crypto")]
+  quorate bench crypto
+  quorate bench quic")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -37,6 +38,7 @@ enum What {
     Views(Views),
     Soak(Soak),
     Crypto(Crypto),
+    Quic(Quic),
 }
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
@@ -165,6 +167,17 @@ struct Crypto {
     common: Common,
 }
 
+/// Measure what each setting of QUIC gives: bare quinn as links are set, beside the same but for one thing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench quic --sizes 65536")]
+struct Quic {
+    /// Bytes of the messages whose throughput is measured [default: 1024,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
 #[derive(Debug, clap::Args)]
 struct Common {
     /// How often each side is measured [default: 5].
@@ -243,6 +256,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::crypto(&wanted, observer))
+        }
+        What::Quic(args) => {
+            let mut wanted = QuicArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(args.common.json, |observer| quorate_bench::quic(&wanted, observer))
         }
     }
 }

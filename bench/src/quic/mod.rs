@@ -1,0 +1,110 @@
+//! What each setting of QUIC gives: bare quinn as it was chosen, beside the same but for one thing.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BenchError, Machine, Progress, Record, Report, Schedule,
+    harness::{Case, Harness},
+    load::Load,
+    raw::{Other, RawConnect, RawSpread, Resumption, Tuning},
+    sample::Reading,
+    size::Size,
+    stage::{Stage, on_own_thread},
+};
+
+/// What the benchmark of QUIC's settings measures.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuicArgs {
+    /// Bytes of the messages whose throughput is measured. Default 1 KiB and 64 KiB.
+    pub sizes: Vec<usize>,
+    /// How long and how often.
+    pub schedule: Schedule,
+}
+
+impl Default for QuicArgs {
+    fn default() -> Self {
+        Self { sizes: vec![1 << 10, 64 << 10], schedule: Schedule::default() }
+    }
+}
+
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+const RESUMED: [(Resumption, &str); 2] =
+    [(Resumption::Ticket, "resumed with a ticket"), (Resumption::ZeroRtt, "resumed, first byte sent along")];
+
+/// Measures bare quinn from one node to another with the settings that quorate's links have, beside the same
+/// but for one of them; and how long a new connection takes until its first byte is back, beside one that is
+/// resumed. Blocks the calling thread until all is measured; the work is done on threads of its own.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer.
+pub fn quic(args: &QuicArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
+    if let Some(bytes) = args.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
+        return Err(BenchError::Settings(format!(
+            "a message of {bytes} bytes is not measured: choose 1 to {MESSAGE_BYTES_MAX}"
+        )));
+    }
+    let machine = Machine::here();
+    let workers = machine.cores.max(2);
+    let stages = [Arc::new(Stage::shared(workers)?), Arc::new(Stage::thread_each(2)?)];
+    let cases = args.sizes.len() * Other::ALL.len() + RESUMED.len();
+    let harness = Harness::new(args.schedule, cases, observer)?;
+    let records = on_own_thread(|| measure(args, &stages, harness))?;
+    let settings = format!("ours: bare quinn as links are set, {workers} threads for both nodes");
+    Ok(Report { machine, schedule: args.schedule, settings, records })
+}
+
+async fn measure(
+    args: &QuicArgs,
+    [shared, each]: &[Arc<Stage>; 2],
+    mut harness: Harness<'_>,
+) -> Result<Vec<Record>, BenchError> {
+    for &bytes in &args.sizes {
+        for other in Other::ALL {
+            let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
+            let case = case(format!("{} beside {other}", Size(bytes)), "the same but for this", reading);
+            let measured = async {
+                let load = Load::new(bytes);
+                let mut chosen = RawSpread::with(Tuning::CHOSEN, shared, 2, 1, load.clone()).await?;
+                let mut other = RawSpread::with(Tuning::but(other), shared, 2, 1, load).await?;
+                harness.compare(&case, &mut chosen, &mut other).await
+            };
+            measured.await.map_err(|error| error.in_case(&case.name))?;
+        }
+    }
+    for (resumption, name) in RESUMED {
+        let case =
+            case(format!("new connection beside one {name},"), "the same, resumed", Reading::Quantile(0.5));
+        let measured = async {
+            let mut full = RawConnect::new(each, Resumption::None).await?;
+            let mut resumed = RawConnect::new(each, resumption).await?;
+            harness.compare(&case, &mut full, &mut resumed).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(harness.into_records())
+}
+
+fn case(name: String, baseline_is: &'static str, reading: Reading) -> Case {
+    Case { bench: "quic", name, baseline_is, readings: vec![(reading, None)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_setting_gives_a_figure_and_so_do_connections() {
+        let (warm_up, round) = (Duration::from_millis(2), Duration::from_millis(4));
+        let args = QuicArgs { sizes: vec![1 << 10], schedule: Schedule { warm_up, round, rounds: 1 } };
+        let report = quic(&args, &mut |_| ()).expect("all settings work");
+        assert_eq!(report.records.len(), Other::ALL.len() + RESUMED.len());
+        assert!(report.records.iter().all(|record| record.value > 0.0 && record.baseline > 0.0));
+        let refused = QuicArgs { sizes: vec![0], ..args };
+        assert!(matches!(quic(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
+    }
+}

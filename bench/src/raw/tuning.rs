@@ -1,0 +1,123 @@
+//! Settings of bare quinn: those that were chosen, and others to compare them with.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use quinn::{
+    AckFrequencyConfig, MtuDiscoveryConfig, TransportConfig, VarInt,
+    congestion::{BbrConfig, NewRenoConfig},
+};
+
+use super::Cipher;
+
+/// How bare quinn is set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    pub(super) cipher: Cipher,
+    /// The largest packet, on both sides.
+    pub(super) mtu_bytes: u16,
+    pub(super) socket_buffer_bytes: Option<usize>,
+    /// One thing that differs from what was chosen.
+    other: Option<Other>,
+}
+
+/// One setting that differs from what was chosen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Other {
+    /// MTU discovery up to so many bytes.
+    Mtu(u16),
+    /// The socket buffers that the system gives by itself.
+    SystemBuffers,
+    /// A system call for each packet.
+    NoSegmentation,
+    /// So many bytes of a stream on their way at most.
+    StreamWindow(u32),
+    /// Acknowledgements as seldom as the extension for it lets quinn ask for.
+    AckFrequency,
+    NewReno,
+    Bbr,
+    /// Streams one after the other and not in turns.
+    Unfair,
+}
+
+impl Other {
+    /// All that are compared.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Mtu(1200),
+        Self::Mtu(1452),
+        Self::Mtu(6553),
+        Self::SystemBuffers,
+        Self::NoSegmentation,
+        Self::StreamWindow(256 << 10),
+        Self::StreamWindow(16 << 20),
+        Self::AckFrequency,
+        Self::NewReno,
+        Self::Bbr,
+        Self::Unfair,
+    ];
+}
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mtu(bytes) => write!(f, "MTU discovery up to {bytes}"),
+            Self::SystemBuffers => f.write_str("socket buffers of the system"),
+            Self::NoSegmentation => f.write_str("no segmentation offload"),
+            Self::StreamWindow(bytes) => write!(f, "stream window of {} KiB", bytes >> 10),
+            Self::AckFrequency => f.write_str("acknowledgement frequency"),
+            Self::NewReno => f.write_str("NewReno"),
+            Self::Bbr => f.write_str("BBR"),
+            Self::Unfair => f.write_str("no fairness between streams"),
+        }
+    }
+}
+
+impl Tuning {
+    /// The best settings found. Ten segments of a system call must fit into the 65,507 bytes of a UDP datagram,
+    /// so no packet is above 6550; smaller buffers lose packets by the thousand at full speed.
+    pub(crate) const CHOSEN: Self =
+        Self { cipher: Cipher::CHOSEN, mtu_bytes: 6500, socket_buffer_bytes: Some(4 << 20), other: None };
+
+    /// The same with another cipher.
+    pub(crate) const fn ciphered(cipher: Cipher) -> Self {
+        Self { cipher, ..Self::CHOSEN }
+    }
+
+    /// The same but for one thing.
+    pub(crate) const fn but(other: Other) -> Self {
+        let chosen = Self { other: Some(other), ..Self::CHOSEN };
+        match other {
+            Other::Mtu(mtu_bytes) => Self { mtu_bytes, ..chosen },
+            Other::SystemBuffers => Self { socket_buffer_bytes: None, ..chosen },
+            _ => chosen,
+        }
+    }
+
+    pub(super) fn transport(self) -> TransportConfig {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(self.mtu_bytes);
+        let mut transport = TransportConfig::default();
+        transport.mtu_discovery_config(Some(discovery));
+        match self.other {
+            None | Some(Other::Mtu(_) | Other::SystemBuffers) => {}
+            Some(Other::NoSegmentation) => drop(transport.enable_segmentation_offload(false)),
+            Some(Other::StreamWindow(bytes)) => {
+                transport.stream_receive_window(VarInt::from_u32(bytes)).send_window(u64::from(bytes) * 2);
+            }
+            Some(Other::AckFrequency) => {
+                let mut frequency = AckFrequencyConfig::default();
+                frequency.max_ack_delay(Some(Duration::from_millis(25)));
+                transport.ack_frequency_config(Some(frequency));
+            }
+            Some(Other::NewReno) => {
+                transport.congestion_controller_factory(Arc::new(NewRenoConfig::default()));
+            }
+            Some(Other::Bbr) => {
+                transport.congestion_controller_factory(Arc::new(BbrConfig::default()));
+            }
+            Some(Other::Unfair) => {
+                transport.send_fairness(false);
+            }
+        }
+        transport
+    }
+}
