@@ -19,6 +19,7 @@ mod progress;
 mod quic;
 mod raw;
 mod record;
+mod remote;
 mod report;
 #[cfg(feature = "zenoh")]
 mod rivals;
@@ -40,6 +41,7 @@ pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};
 pub use progress::Progress;
 pub use quic::{QuicArgs, quic};
 pub use record::{Bound, Record, Unit};
+pub use remote::{Peers, ServeArgs, serve, transport_to};
 pub use report::Report;
 pub use schedule::Schedule;
 pub use soak::{Disturbance, NotADisturbance, SoakArgs, soak};

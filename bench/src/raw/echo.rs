@@ -25,16 +25,16 @@ pub(crate) struct RawEcho {
     load: Load,
     /// Time from one message to the next; without, one follows when the other is back.
     every: Option<Duration>,
-    near: Option<Ends>,
-    far: Option<Ends>,
+    near: Option<RawEnds>,
+    far: Option<RawEnds>,
     _connections: [Connection; 2],
 }
 
 /// What one node reads from and writes to.
 #[derive(Debug)]
-struct Ends {
-    send: SendStream,
-    recv: RecvStream,
+pub(crate) struct RawEnds {
+    pub(crate) send: SendStream,
+    pub(crate) recv: RecvStream,
 }
 
 impl RawEcho {
@@ -51,8 +51,8 @@ impl RawEcho {
             net,
             load,
             every,
-            near: Some(Ends { send: there_send, recv: back_recv }),
-            far: Some(Ends { send: back_send, recv: there_recv }),
+            near: Some(RawEnds { send: there_send, recv: back_recv }),
+            far: Some(RawEnds { send: back_send, recv: there_recv }),
             _connections: [near, far],
         })
     }
@@ -76,12 +76,12 @@ impl Side for RawEcho {
 }
 
 /// Sends one message after the other and times its way there and back.
-async fn ask_until(
-    mut ends: Ends,
+pub(crate) async fn ask_until(
+    mut ends: RawEnds,
     load: Load,
     every: Option<Duration>,
     deadline: Instant,
-) -> Result<(Ends, Latencies), BenchError> {
+) -> Result<(RawEnds, Latencies), BenchError> {
     let mut pace = every.map(Pace::new);
     let mut latencies = Latencies::new();
     let mut buffer = vec![0; load.message_bytes];
@@ -101,7 +101,7 @@ async fn ask_until(
 }
 
 /// Sends back what comes, until the last message of the round.
-async fn answer(mut ends: Ends, message_bytes: usize) -> Result<Ends, BenchError> {
+async fn answer(mut ends: RawEnds, message_bytes: usize) -> Result<RawEnds, BenchError> {
     let mut buffer = vec![0; message_bytes];
     loop {
         ends.recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;

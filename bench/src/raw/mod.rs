@@ -9,8 +9,8 @@ mod tuning;
 
 pub(crate) use cipher::Cipher;
 pub(crate) use connect::{RawConnect, Resumption};
-pub(crate) use echo::RawEcho;
-pub(crate) use net::RawNet;
+pub(crate) use echo::{RawEcho, RawEnds, ask_until};
+pub(crate) use net::{NAME, RawNet, client_config, endpoint, server_config};
 pub(crate) use spread::RawSpread;
 pub(crate) use tuning::{Other, Tuning};
 

@@ -21,7 +21,7 @@ use super::Tuning;
 use crate::{BenchError, stage::Stage};
 
 /// What every certificate of the baseline is made out to.
-pub(super) const NAME: &str = "bench.invalid";
+pub(crate) const NAME: &str = "bench.invalid";
 
 /// Nodes that are joined by bare quinn.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ impl RawNet {
         let mut endpoints = Vec::with_capacity(nodes);
         for node in 0..nodes {
             let (server, client) = (server.clone(), client.clone());
-            endpoints.push(stage.at(node, async move { endpoint(tuning, server, client) }).await?);
+            let opening = async move {
+                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let mut endpoint = endpoint(tuning, here, Some(server))?;
+                endpoint.set_default_client_config(client);
+                Ok(endpoint)
+            };
+            endpoints.push(stage.at(node, opening).await?);
         }
         Ok(Self { stage: Arc::clone(stage), endpoints })
     }
@@ -99,52 +105,79 @@ impl RawNet {
 }
 
 /// A socket with large buffers, and quinn on it; within the runtime that shall drive it.
-fn endpoint(tuning: Tuning, server: ServerConfig, client: ClientConfig) -> Result<Endpoint, BenchError> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+pub(crate) fn endpoint(
+    tuning: Tuning,
+    at: SocketAddr,
+    server: Option<ServerConfig>,
+) -> Result<Endpoint, BenchError> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
     if let Some(bytes) = tuning.socket_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
         socket.set_send_buffer_size(bytes)?;
     }
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.bind(&at.into())?;
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(tuning.mtu_bytes).map_err(BenchError::baseline)?;
-    let mut endpoint = Endpoint::new(config, Some(server), socket.into(), Arc::new(TokioRuntime))?;
-    endpoint.set_default_client_config(client);
-    Ok(endpoint)
+    Ok(Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))?)
 }
 
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Both sides' settings, with a certificate that is made for this run.
-fn configs(
+fn configs(tuning: Tuning, resumes: bool) -> Result<(ServerConfig, ClientConfig), AnyError> {
+    let (server, certificate) = server_config_with(tuning, resumes)?;
+    Ok((server, client_config_with(tuning, certificate, resumes)?))
+}
+
+/// The settings of the side that listens, and the certificate that it shows, made for this run.
+pub(crate) fn server_config(tuning: Tuning) -> Result<(ServerConfig, CertificateDer<'static>), AnyError> {
+    server_config_with(tuning, false)
+}
+
+/// The settings of the side that dials and trusts this certificate.
+pub(crate) fn client_config(
+    tuning: Tuning,
+    certificate: CertificateDer<'static>,
+) -> Result<ClientConfig, AnyError> {
+    client_config_with(tuning, certificate, false)
+}
+
+fn server_config_with(
     tuning: Tuning,
     resumes: bool,
-) -> Result<(ServerConfig, ClientConfig), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(ServerConfig, CertificateDer<'static>), AnyError> {
     let issued = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     let certificate: CertificateDer<'static> = issued.cert.into();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
-    let provider = tuning.cipher.provider();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone())?;
-
-    let mut server_tls = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let mut tls = rustls::ServerConfig::builder_with_provider(tuning.cipher.provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
-    let mut client_tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_single_cert(vec![certificate.clone()], key)?;
+    if resumes {
+        tls.max_early_data_size = u32::MAX;
+    }
+    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    server.transport_config(Arc::new(tuning.transport()));
+    Ok((server, certificate))
+}
+
+fn client_config_with(
+    tuning: Tuning,
+    certificate: CertificateDer<'static>,
+    resumes: bool,
+) -> Result<ClientConfig, AnyError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate)?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(tuning.cipher.provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
-
     if resumes {
-        server_tls.max_early_data_size = u32::MAX;
-        client_tls.enable_early_data = true;
+        tls.enable_early_data = true;
     } else {
-        client_tls.resumption = Resumption::disabled();
+        tls.resumption = Resumption::disabled();
     }
-
-    let transport = Arc::new(tuning.transport());
-    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls)?));
-    server.transport_config(Arc::clone(&transport));
-    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls)?));
-    client.transport_config(transport);
-    Ok((server, client))
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    client.transport_config(Arc::new(tuning.transport()));
+    Ok(client)
 }

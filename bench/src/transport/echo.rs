@@ -27,7 +27,7 @@ pub(super) struct LinkEcho {
 
 /// What one node sends on and receives from.
 #[derive(Debug)]
-struct Ends {
+pub(crate) struct Ends {
     sender: Box<dyn LaneSender>,
     receiver: Box<dyn LaneReceiver>,
     outgoing: VecDeque<Frame>,
@@ -35,7 +35,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(sender: Box<dyn LaneSender>, receiver: Box<dyn LaneReceiver>) -> Self {
+    pub(crate) fn new(sender: Box<dyn LaneSender>, receiver: Box<dyn LaneReceiver>) -> Self {
         Self { sender, receiver, outgoing: VecDeque::new(), incoming: Vec::new() }
     }
 
@@ -77,7 +77,11 @@ impl Side for LinkEcho {
 }
 
 /// Sends one frame after the other and times its way there and back.
-async fn ask_until(mut ends: Ends, load: Load, deadline: Instant) -> Result<(Ends, Latencies), BenchError> {
+pub(crate) async fn ask_until(
+    mut ends: Ends,
+    load: Load,
+    deadline: Instant,
+) -> Result<(Ends, Latencies), BenchError> {
     let mut latencies = Latencies::new();
     loop {
         let asked = Instant::now();

@@ -14,7 +14,7 @@ use crate::{BenchError, harness::Side, load::Load, sample::Sample};
 
 /// How messages are put into frames.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// Each has a frame of its own.
     Single,
     /// As many as fit into a bundle.
@@ -71,7 +71,7 @@ fn bundle(payloads: &[Bytes]) -> Frame {
 }
 
 /// Sends batches of frames until the time is over; returns how many there were.
-async fn send_until(
+pub(crate) async fn send_until(
     mut sender: Box<dyn LaneSender>,
     load: Load,
     framing: Framing,
@@ -96,11 +96,17 @@ async fn send_until(
     }
 }
 
-/// Counts the frames of a round, and says when the last one came.
+/// Counts the messages of a round, and says when the last one came.
 async fn receive(
     mut receiver: Box<dyn LaneReceiver>,
     framing: Framing,
 ) -> Result<(Box<dyn LaneReceiver>, u64, Instant), BenchError> {
+    let received = count(&mut *receiver, framing).await?;
+    Ok((receiver, received, Instant::now()))
+}
+
+/// Counts the messages of a round.
+pub(crate) async fn count(receiver: &mut dyn LaneReceiver, framing: Framing) -> Result<u64, BenchError> {
     let (mut frames, mut received, mut over) = (Vec::new(), 0, false);
     while !over {
         if !receiver.recv(&mut frames).await.map_err(BenchError::ours)? {
@@ -118,5 +124,5 @@ async fn receive(
             over |= bundle.iter().fold(false, |over, payload| over | Load::ends(payload));
         }
     }
-    Ok((receiver, received, Instant::now()))
+    Ok(received)
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::kind::{NotATransport, TransportKind};
-use self::{
-    echo::LinkEcho,
-    flow::{Framing, LinkFlow},
-    pair::Pair,
+use self::{echo::LinkEcho, flow::LinkFlow, pair::Pair};
+pub(crate) use self::{
+    echo::{Ends, ask_until},
+    flow::{Framing, count, send_until},
 };
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
@@ -54,7 +54,7 @@ impl Default for TransportArgs {
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
 impl TransportArgs {
-    fn check(&self) -> Result<(), BenchError> {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
         for &bytes in self.sizes.iter().chain(&self.round_trip_sizes) {
             if bytes == 0 || bytes > FRAME_BYTES_MAX {
                 return Err(BenchError::Settings(format!(
@@ -152,11 +152,11 @@ async fn round_trips(
 }
 
 /// Short messages are put into frames in either way: one by one, and as groups and the bus do it.
-fn framings(bytes: usize) -> &'static [Framing] {
+pub(crate) fn framings(bytes: usize) -> &'static [Framing] {
     if bytes <= 1 << 10 { &[Framing::Single, Framing::Bundles] } else { &[Framing::Single] }
 }
 
-fn throughput_case(kind: TransportKind, bytes: usize, framing: Framing) -> Case {
+pub(crate) fn throughput_case(kind: TransportKind, bytes: usize, framing: Framing) -> Case {
     let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
     // Long frames cost what their bytes cost; short ones cost what we do with each.
     let wanted = match bytes {
@@ -176,7 +176,7 @@ fn throughput_case(kind: TransportKind, bytes: usize, framing: Framing) -> Case 
     }
 }
 
-fn round_trip_case(kind: TransportKind, bytes: usize, threads: &str) -> Case {
+pub(crate) fn round_trip_case(kind: TransportKind, bytes: usize, threads: &str) -> Case {
     let wanted = (kind == TransportKind::Quic).then_some(Bound::AtMost(1.3));
     Case {
         bench: "transport",

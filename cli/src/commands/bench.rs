@@ -1,16 +1,16 @@
 //! `quorate bench`: our figures beside a baseline's, in the same run.
 
-use std::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Progress, QuicArgs, Report,
-    Schedule, Senders, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Peers, Progress, QuicArgs,
+    Report, Schedule, Senders, ServeArgs, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
 };
 
-use crate::{Failure, failure::one_line, output::Output, progress, span};
+use crate::{Failure, address, credentials, failure::one_line, output::Output, progress, span};
 
 /// Measure on this machine, beside a baseline in the same run.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,8 @@ Examples:
   quorate bench views
   quorate bench soak --length 1m
   quorate bench crypto
-  quorate bench quic")]
+  quorate bench quic
+  quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -39,6 +40,7 @@ enum What {
     Soak(Soak),
     Crypto(Crypto),
     Quic(Quic),
+    Serve(Serve),
 }
 
 /// Measure links: throughput of frames, and round trips, beside bare quinn.
@@ -51,8 +53,29 @@ struct Transport {
     /// Bytes of the frames whose throughput is measured [default: 64,1024,16384,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
+    /// Measure the links to these machines, on which `quorate bench serve` runs, and not within this one.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = address::parse, requires = "credentials")]
+    peers: Vec<SocketAddr>,
+    /// The node certificate in this folder, which is shown to them; `quorate cert issue --node N` makes one.
+    #[arg(long, value_name = "DIR", requires = "peers")]
+    credentials: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Answer other machines that measure their links to this one with `--peers`, until Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example, with the folders that `quorate cert issue` made for nodes 1 and 2 of one cluster:
+  quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
+  quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2    on another machine")]
+struct Serve {
+    /// Where to listen, over QUIC and over TCP. The baseline listens on a port of its own beside it.
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
+    listen: SocketAddr,
+    /// The node certificate in this folder, which is shown to others.
+    #[arg(long, value_name = "DIR")]
+    credentials: PathBuf,
 }
 
 /// Measure groups over QUIC: throughput of multicast messages and their latency, beside bare quinn.
@@ -208,7 +231,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer))
+            let Some(credentials) = &args.credentials else {
+                return measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer));
+            };
+            if args.transports.is_empty() {
+                wanted.transports.retain(|kind| *kind != TransportKind::Memory);
+            }
+            let peers = Peers { addrs: args.peers.clone(), credentials: credentials::of_node(credentials)? };
+            measure(args.common.json, |observer| quorate_bench::transport_to(&peers, &wanted, observer))
         }
         What::Multicast(args) => {
             let mut wanted = MulticastArgs::default();
@@ -256,6 +286,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::crypto(&wanted, observer))
+        }
+        What::Serve(args) => {
+            let (listen, credentials) = (args.listen, credentials::of_node(&args.credentials)?);
+            let ready = |addr| {
+                let mut output = Output::new();
+                // Whoever closed it reads nothing.
+                let _ =
+                    output.line(format!("answers at {addr}; Ctrl-C stops it")).and_then(|()| output.flush());
+            };
+            let served = quorate_bench::serve(ServeArgs { listen, credentials }, ready);
+            served.map(|never| match never {}).map_err(|error| Failure::Failed(one_line(&error)))
         }
         What::Quic(args) => {
             let mut wanted = QuicArgs::default();

@@ -1,0 +1,205 @@
+//! Links between machines: one answers, the other measures.
+
+mod link;
+mod raw;
+mod serve;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use quorate_membership::Incarnation;
+use quorate_transport::{
+    ConnectionConfig, Credentials, Endpoint, Hello, Lane, QuicTransport, TcpTransport, Transport,
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::serve::{ServeArgs, serve};
+use self::{
+    link::{FarEcho, FarFlow, Near},
+    raw::{RawFarEcho, RawFarFlow, RawNear},
+};
+use crate::{
+    BenchError, Machine, Progress, Record, Report, TransportArgs, TransportKind,
+    harness::{Case, Harness},
+    load::Load,
+    raw::RAW_QUINN,
+    stage::{Stage, on_own_thread},
+    transport::{framings, round_trip_case, throughput_case},
+};
+
+/// Another machine on which `quorate bench serve` runs, and what this one shows to it.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// Where they listen.
+    pub addrs: Vec<SocketAddr>,
+    /// Of a node of the cluster of which all are.
+    pub credentials: Credentials,
+}
+
+/// What a lane or a stream of a peer does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Service {
+    /// Counts what comes until the last message of a round, and says how many there were.
+    Count,
+    /// The same with bundles. Bare streams have none.
+    CountBundles,
+    /// Sends back what comes.
+    Echo,
+}
+
+impl Service {
+    const ALL: [Self; 3] = [Self::Count, Self::CountBundles, Self::Echo];
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Count => 1,
+            Self::CountBundles => 2,
+            Self::Echo => 3,
+        }
+    }
+
+    fn of(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| u64::from(it.number()) == number)
+    }
+
+    fn lane(self) -> Lane {
+        Lane::Data(u64::from(self.number()))
+    }
+}
+
+/// Where the baseline of a peer listens, and the certificate that it shows: told over a link that is trusted.
+#[derive(Debug, Serialize, Deserialize)]
+struct RawAt {
+    port: u16,
+    certificate: Vec<u8>,
+}
+
+/// What both sides bind: the transport under test, on any port if none is given.
+fn bind(
+    kind: TransportKind,
+    credentials: Credentials,
+    listen: SocketAddr,
+) -> Result<Arc<dyn Transport>, BenchError> {
+    let hello = Hello {
+        versions: (1, 1),
+        features: 0,
+        cluster: credentials.identity().cluster.as_str().into(),
+        incarnation: Incarnation::new(1),
+        listens: Some(listen),
+    };
+    let config = ConnectionConfig::default();
+    Ok(if kind == TransportKind::Tcp {
+        Arc::new(TcpTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
+    } else {
+        Arc::new(QuicTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
+    })
+}
+
+/// Measures links to other machines on which [`serve`] runs, beside bare quinn to the same. Memory is no
+/// transport between machines and is left out. Blocks the calling thread until all is measured.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer.
+pub fn transport_to(
+    peers: &Peers,
+    args: &TransportArgs,
+    observer: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Report, BenchError> {
+    args.check()?;
+    let kinds: Vec<TransportKind> =
+        args.transports.iter().copied().filter(|kind| *kind != TransportKind::Memory).collect();
+    if kinds.is_empty() || peers.addrs.is_empty() {
+        return Err(BenchError::Settings("choose quic or tcp, and at least one peer".into()));
+    }
+    let machine = Machine::here();
+    let workers = machine.cores.max(2);
+    let stage = Arc::new(Stage::shared(workers)?);
+    let framed: usize = args.sizes.iter().map(|&bytes| framings(bytes).len()).sum();
+    let cases = peers.addrs.len() * kinds.len() * (framed + args.round_trip_sizes.len());
+    let harness = Harness::new(args.schedule, cases, observer)?;
+    let records = on_own_thread(|| measure(peers, &kinds, args, &stage, harness))?;
+    let settings = format!("{workers} threads on this machine, batches of up to 64 KiB");
+    Ok(Report { machine, schedule: args.schedule, settings, records })
+}
+
+async fn measure(
+    peers: &Peers,
+    kinds: &[TransportKind],
+    args: &TransportArgs,
+    stage: &Arc<Stage>,
+    mut harness: Harness<'_>,
+) -> Result<Vec<Record>, BenchError> {
+    for &addr in &peers.addrs {
+        for &kind in kinds {
+            let to = |mut case: Case| {
+                case.name = format!("{addr} {}", case.name);
+                case.baseline_is = RAW_QUINN;
+                case
+            };
+            let near = Near::new(stage, kind, peers, addr).await?;
+            let raw = RawNear::new(stage, peers, addr).await?;
+            for &bytes in &args.sizes {
+                for &framing in framings(bytes) {
+                    let case = to(throughput_case(kind, bytes, framing));
+                    let measured = async {
+                        let mut ours = FarFlow::new(&near, Load::new(bytes), framing).await?;
+                        let mut base = RawFarFlow::new(&raw, Load::new(bytes)).await?;
+                        harness.compare(&case, &mut ours, &mut base).await
+                    };
+                    measured.await.map_err(|error| error.in_case(&case.name))?;
+                }
+            }
+            for &bytes in &args.round_trip_sizes {
+                let case = to(round_trip_case(kind, bytes, "this machine asks"));
+                let measured = async {
+                    let mut ours = FarEcho::new(&near, Load::new(bytes)).await?;
+                    let mut base = RawFarEcho::new(&raw, Load::new(bytes)).await?;
+                    harness.compare(&case, &mut ours, &mut base).await
+                };
+                measured.await.map_err(|error| error.in_case(&case.name))?;
+            }
+        }
+    }
+    Ok(harness.into_records())
+}
+
+fn endpoint(addr: SocketAddr) -> Endpoint {
+    Endpoint { node: None, addr }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
+
+    use quorate_membership::NodeId;
+    use quorate_transport::{ClusterCa, Validity};
+
+    use super::*;
+    use crate::Schedule;
+
+    #[test]
+    fn a_peer_counts_and_echoes_over_every_transport_beside_bare_quinn() {
+        let ca = ClusterCa::create("demo", Validity::days(1)).expect("an authority");
+        let credentials = |number| ca.issue_node(NodeId::new(number), Validity::days(1)).expect("it may");
+        let (ready, addr) = mpsc::channel();
+        let args =
+            ServeArgs { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), credentials: credentials(1) };
+        // It serves until the process ends.
+        thread::spawn(move || serve(args, |addr| ready.send(addr).expect("somebody waits")));
+        let addr = addr.recv_timeout(Duration::from_secs(20)).expect("it listens");
+        let peers = Peers { addrs: vec![addr], credentials: credentials(2) };
+        let (warm_up, round) = (Duration::from_millis(2), Duration::from_millis(5));
+        let args = TransportArgs {
+            sizes: vec![64, 64 << 10],
+            schedule: Schedule { warm_up, round, rounds: 2 },
+            ..TransportArgs::default()
+        };
+        let report = transport_to(&peers, &args, &mut |_| ()).expect("the peer works");
+        // Two ways for short messages, one for long ones, and two quantiles of round trips.
+        assert_eq!(report.records.len(), 2 * 5);
+        assert!(report.records[0].case.ends_with(" quic 64 B throughput"), "{}", report.records[0].case);
+        assert!(report.records.iter().all(|record| record.value > 0.0 && record.baseline > 0.0));
+
+        let memory = TransportArgs { transports: vec![TransportKind::Memory], ..args };
+        assert!(matches!(transport_to(&peers, &memory, &mut |_| ()), Err(BenchError::Settings(_))));
+    }
+}
