@@ -1,17 +1,14 @@
 //! Measures two sides in turns.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 use crate::{
-    BenchError, Bound, Progress, Record, Schedule,
-    machine::cpu_seconds,
+    BenchError, Bound, Progress, Record, Schedule, Series, Usage,
     record::{Label, Rounds},
     sample::{Reading, Sample},
+    usage::Meter,
 };
 
 /// What is measured: set up once, then run for a while again and again.
@@ -66,10 +63,14 @@ impl<'a> Harness<'a> {
             base_rounds.push(self.step(case, baseline, self.schedule.round).await?);
             our_rounds.push(self.step(case, ours, self.schedule.round).await?);
         }
+        let series = case.readings.first().map(|&(first, _)| {
+            Arc::new(Series::new((case.bench, &case.name), first, &our_rounds, &base_rounds))
+        });
         for &(reading, wanted) in &case.readings {
             let label =
                 Label { bench: case.bench, case: &case.name, baseline_is: case.baseline_is, reading, wanted };
-            if let Some(record) = Record::compare(label, &our_rounds, &base_rounds) {
+            if let Some(mut record) = Record::compare(label, &our_rounds, &base_rounds) {
+                record.series.clone_from(&series);
                 (self.observer)(Progress::Measured(record.clone()));
                 self.records.push(record);
             }
@@ -82,22 +83,21 @@ impl<'a> Harness<'a> {
         self.records
     }
 
-    /// One round, and the cores it kept busy.
+    /// One round, and what it cost.
     async fn step(
         &mut self,
         case: &Case,
         side: &mut dyn Side,
         length: Duration,
-    ) -> Result<(Sample, Option<f64>), BenchError> {
+    ) -> Result<(Sample, Usage), BenchError> {
         (self.observer)(Progress::Step { done: self.done, steps: self.steps, case: case.name.clone() });
-        let (started, cpu) = (Instant::now(), cpu_seconds());
         let after = length + Self::PATIENCE;
+        let meter = Meter::start();
         let sample =
             tokio::time::timeout(after, side.round(length)).await.map_err(|_| BenchError::Stuck(after))??;
-        let used =
-            cpu.zip(cpu_seconds()).map(|(before, now)| (now - before) / started.elapsed().as_secs_f64());
+        let usage = meter.stop();
         self.done += 1;
-        Ok((sample, used))
+        Ok((sample, usage))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     struct Scripted {
         name: &'static str,
         messages: u64,
-        turns: std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>,
+        turns: Arc<std::sync::Mutex<Vec<&'static str>>>,
     }
 
     impl Side for Scripted {
@@ -145,8 +145,8 @@ mod tests {
 
     #[tokio::test]
     async fn sides_are_warmed_up_and_measured_in_turns() {
-        let turns = std::sync::Arc::default();
-        let side = |name, messages| Scripted { name, messages, turns: std::sync::Arc::clone(&turns) };
+        let turns = Arc::default();
+        let side = |name, messages| Scripted { name, messages, turns: Arc::clone(&turns) };
         let mut seen = Vec::new();
         let mut observer = |progress| seen.push(progress);
         let mut harness = Harness::new(schedule(), 1, &mut observer).expect("a schedule that fits");
@@ -156,6 +156,8 @@ mod tests {
         assert_eq!(*turns.lock().expect("one thread"), ["B", "A", "B", "A", "B", "A"]);
         assert_eq!(records.len(), 1);
         assert!((records[0].ratio - 0.8).abs() < 1e-9);
+        let series = records[0].series.as_ref().expect("its rounds");
+        assert_eq!([&series.ours, &series.baseline].map(|side| side.rounds.len()), [2, 2]);
         let steps: Vec<usize> = seen
             .iter()
             .filter_map(|progress| match progress {

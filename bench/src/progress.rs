@@ -5,6 +5,7 @@ use crate::Record;
 /// What a benchmark says while it runs, for a progress bar and for output line by line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and rarely")]
 pub enum Progress {
     /// A step begins: a warm-up or one round of one side.
     Step {

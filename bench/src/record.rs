@@ -1,10 +1,11 @@
 //! One figure beside its baseline.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
+    Series, Usage,
     sample::{Reading, Sample},
     summary::Summary,
 };
@@ -92,23 +93,51 @@ pub struct Record {
     pub cores_used: Option<f64>,
     /// Processor cores that this process kept busy in the baseline's rounds, on average.
     pub baseline_cores_used: Option<f64>,
+    /// Processor time that this process used in all our rounds together, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Processor time that this process used in all rounds of the baseline together, in seconds.
+    pub baseline_cpu_seconds: Option<f64>,
+    /// The most memory that this process had resident in any of our rounds, in bytes. The other side
+    /// is in the same process and stays set up meanwhile.
+    pub peak_resident_bytes: Option<u64>,
+    /// The most memory that this process had resident in any of the baseline's rounds, in bytes.
+    pub baseline_peak_resident_bytes: Option<u64>,
     /// What the baseline is.
     pub baseline_is: &'static str,
+    /// The rounds that the figure was summed up from, which all figures of a case share. Not a part of the
+    /// line of JSON.
+    #[serde(skip)]
+    pub series: Option<Arc<Series>>,
 }
 
 /// All rounds of one side.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
     pub(crate) samples: Vec<Sample>,
-    /// Cores used in each round, where the system tells.
-    pub(crate) cores: Vec<f64>,
+    /// What each round cost.
+    pub(crate) usage: Vec<Usage>,
 }
 
 impl Rounds {
-    /// Adds what a round gave and how many cores it kept busy.
-    pub(crate) fn push(&mut self, (sample, cores): (Sample, Option<f64>)) {
+    /// Adds what a round gave and what it cost.
+    pub(crate) fn push(&mut self, (sample, usage): (Sample, Usage)) {
         self.samples.push(sample);
-        self.cores.extend(cores);
+        self.usage.push(usage);
+    }
+
+    /// Cores that the rounds kept busy, in the middle one.
+    fn cores(&self) -> Option<f64> {
+        Summary::of(self.usage.iter().filter_map(Usage::cores)).map(|cores| cores.median)
+    }
+
+    /// Processor time of all rounds together, if it is known of each.
+    fn cpu_seconds(&self) -> Option<f64> {
+        let all: Option<f64> = self.usage.iter().map(|usage| usage.cpu_seconds).sum();
+        all.filter(|_| !self.usage.is_empty())
+    }
+
+    fn peak_resident_bytes(&self) -> Option<u64> {
+        self.usage.iter().filter_map(|usage| usage.peak_resident_bytes).max()
     }
 }
 
@@ -132,7 +161,6 @@ impl Record {
         let value = Summary::of(our_figures.iter().copied())?;
         let base = Summary::of(base_figures.iter().copied())?;
         let ratio = Summary::of(our_figures.iter().zip(&base_figures).map(|(ours, base)| ours / base))?;
-        let cores = |rounds: &Rounds| Summary::of(rounds.cores.iter().copied()).map(|s| s.median);
         Some(Self {
             bench: label.bench,
             case: format!("{} {}", label.case, label.reading.name()),
@@ -145,9 +173,14 @@ impl Record {
             range: (value.low, value.high),
             baseline_range: (base.low, base.high),
             ratio_range: (ratio.low, ratio.high),
-            cores_used: cores(ours),
-            baseline_cores_used: cores(baseline),
+            cores_used: ours.cores(),
+            baseline_cores_used: baseline.cores(),
+            cpu_seconds: ours.cpu_seconds(),
+            baseline_cpu_seconds: baseline.cpu_seconds(),
+            peak_resident_bytes: ours.peak_resident_bytes(),
+            baseline_peak_resident_bytes: baseline.peak_resident_bytes(),
             baseline_is: label.baseline_is,
+            series: None,
         })
     }
 
@@ -195,7 +228,8 @@ mod tests {
 
     fn rounds(messages: [u64; 3]) -> Rounds {
         let flow = |messages| Sample::Flow { messages, message_bytes: 64, elapsed: Duration::from_secs(1) };
-        Rounds { samples: messages.map(flow).into(), cores: vec![1.5] }
+        let usage = |n: u64| Usage { seconds: 1.0, cpu_seconds: Some(1.5), peak_resident_bytes: Some(n) };
+        Rounds { samples: messages.map(flow).into(), usage: messages.map(usage).into() }
     }
 
     fn label(wanted: Bound) -> Label<'static> {
@@ -244,6 +278,20 @@ mod tests {
         assert_eq!(json["ratio"], 0.8);
         assert_eq!(json["wanted"]["at_least"], 0.9);
         assert_eq!(json["holds"], false);
+        assert_eq!(json["cores_used"], 1.5);
+        assert_eq!(json["cpu_seconds"], 4.5);
+        assert_eq!(
+            (&json["peak_resident_bytes"], &json["baseline_peak_resident_bytes"]),
+            (&8.into(), &10.into())
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_of_each_round_is_not_summed_up() {
+        let mut ours = rounds([8, 8, 8]);
+        ours.usage[1].cpu_seconds = None;
+        let record = Record::compare(label(Bound::AtLeast(0.9)), &ours, &rounds([9, 9, 9])).expect("figures");
+        assert_eq!((record.cpu_seconds, record.baseline_cpu_seconds), (None, Some(4.5)));
     }
 
     #[test]

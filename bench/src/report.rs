@@ -1,8 +1,8 @@
 //! The result of a benchmark, for people.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::{Machine, Record, Schedule, Unit};
+use crate::{Machine, Record, Schedule, Series, Unit};
 
 /// The result of a benchmark. Shown as a table under the machine and the settings.
 #[derive(Clone, Debug)]
@@ -27,10 +27,19 @@ impl Report {
     pub fn to_json_lines(&self) -> String {
         self.records.iter().map(|record| record.to_json() + "\n").collect()
     }
+
+    /// The rounds of each case one by one, in the order in which they were measured.
+    pub fn series(&self) -> Vec<&Series> {
+        let mut each: Vec<&Arc<Series>> =
+            self.records.iter().filter_map(|record| record.series.as_ref()).collect();
+        // The figures of a case come one after the other.
+        each.dedup_by(|next, before| Arc::ptr_eq(next, before));
+        each.into_iter().map(|series| &**series).collect()
+    }
 }
 
 /// A figure in a unit that reads well.
-fn show(value: f64, unit: Unit) -> String {
+pub(crate) fn show(value: f64, unit: Unit) -> String {
     let scaled = |suffix: &str| match value {
         v if v >= 1e9 => format!("{:.2} G{suffix}", v / 1e9),
         v if v >= 1e6 => format!("{:.2} M{suffix}", v / 1e6),
@@ -46,22 +55,46 @@ fn show(value: f64, unit: Unit) -> String {
     }
 }
 
+/// The lowest and the highest figure, with their unit once where it is the same.
+pub(crate) fn show_range((low, high): (f64, f64), unit: Unit) -> String {
+    let (low, high) = (show(low, unit), show(high, unit));
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((low, below)), Some((_, above))) if below == above => format!("{low} - {high}"),
+        _ => format!("{low} - {high}"),
+    }
+}
+
+/// Ours and the baseline's, as far as they are known; empty if neither is.
+fn both<T>(ours: Option<T>, baseline: Option<T>, show: impl Fn(T) -> String) -> String {
+    if ours.is_none() && baseline.is_none() {
+        return String::new();
+    }
+    let [ours, baseline] = [ours, baseline].map(|one| one.map_or_else(|| "?".to_owned(), &show));
+    format!("{ours}/{baseline}")
+}
+
 /// The cells of one line of the table.
-fn row(record: &Record) -> [String; 8] {
-    let range = |(low, high): (f64, f64)| format!("{} - {}", show(low, record.unit), show(high, record.unit));
+fn row(record: &Record) -> [String; COLUMNS] {
     [
         record.case.clone(),
         show(record.value, record.unit),
-        range(record.range),
+        show_range(record.range, record.unit),
         show(record.baseline, record.unit),
-        range(record.baseline_range),
+        show_range(record.baseline_range, record.unit),
+        both(record.cpu_seconds, record.baseline_cpu_seconds, |cpu| format!("{cpu:.1}")),
+        both(record.peak_resident_bytes, record.baseline_peak_resident_bytes, |peak| {
+            format!("{}", peak >> 20)
+        }),
         format!("{:.2}", record.ratio),
         record.wanted.map(|wanted| wanted.to_string()).unwrap_or_default(),
         record.holds.map(|holds| if holds { "yes" } else { "NO" }.to_owned()).unwrap_or_default(),
     ]
 }
 
-const HEAD: [&str; 8] = ["case", "ours", "min - max", "baseline", "min - max", "ratio", "wanted", "holds"];
+const COLUMNS: usize = 10;
+const HEAD: [&str; COLUMNS] =
+    ["case", "ours", "min - max", "baseline", "min - max", "cpu s", "MiB", "ratio", "wanted", "holds"];
+const HOLDS: usize = COLUMNS - 1;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,18 +111,27 @@ impl fmt::Display for Report {
                 writeln!(f, "baseline: {}", record.baseline_is)?;
             }
         }
-        let rows: Vec<[String; 8]> =
+        if self.records.iter().any(|record| record.cpu_seconds.is_some()) {
+            writeln!(
+                f,
+                "cpu s, MiB: processor time of all rounds and most memory of this process, ours/baseline"
+            )?;
+        }
+        let rows: Vec<[String; COLUMNS]> =
             std::iter::once(HEAD.map(str::to_owned)).chain(self.records.iter().map(row)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 8] = std::array::from_fn(width);
+        let widths: [usize; COLUMNS] = std::array::from_fn(width);
+        // A column without anything in it is left out.
+        let has_any = |column: usize| rows[1..].iter().any(|row| !row[column].is_empty());
+        let columns: Vec<usize> = (0..COLUMNS).filter(|column| has_any(*column)).collect();
         for cells in &rows {
             writeln!(f)?;
-            for (column, cell) in cells.iter().enumerate() {
-                let width = widths[column];
+            for &column in &columns {
+                let (cell, width) = (&cells[column], widths[column]);
                 // Names to the left, figures to the right, nothing behind the last column.
                 match column {
                     0 => write!(f, "{cell:<width$}")?,
-                    7 => write!(f, "  {cell}")?,
+                    HOLDS => write!(f, "  {cell}")?,
                     _ => write!(f, "  {cell:>width$}")?,
                 }
             }
@@ -104,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Bound,
+        Bound, Usage,
         record::{Label, Rounds},
         sample::{Reading, Sample},
     };
@@ -112,7 +154,7 @@ mod tests {
     fn report() -> Report {
         let rounds = |messages| Rounds {
             samples: vec![Sample::Flow { messages, message_bytes: 65_536, elapsed: Duration::from_secs(1) }],
-            cores: Vec::new(),
+            usage: vec![Usage { seconds: 1.0, cpu_seconds: Some(1.25), peak_resident_bytes: Some(70 << 20) }],
         };
         let label = Label {
             bench: "transport",
@@ -138,6 +180,17 @@ mod tests {
         assert!(lines[head + 1].starts_with("quic 64 KiB throughput  2.62 GB/s"), "{}", lines[head + 1]);
         assert!(lines[head + 1].ends_with("0.80  >= 0.90  NO"), "{}", lines[head + 1]);
         assert_eq!(lines.len(), head + 2);
+    }
+
+    #[test]
+    fn ranges_name_their_unit_once_and_columns_without_figures_are_left_out() {
+        assert_eq!(show_range((1.5e9, 2e9), Unit::BytesPerSecond), "1.50 - 2.00 GB/s");
+        assert_eq!(show_range((9e8, 2e9), Unit::BytesPerSecond), "900.00 MB/s - 2.00 GB/s");
+        let mut report = report();
+        assert!(report.to_string().contains("  1.2/1.2  70/70"), "{report}");
+        let record = &mut report.records[0];
+        (record.cpu_seconds, record.baseline_cpu_seconds) = (None, None);
+        assert!(!report.to_string().contains("cpu s"), "{report}");
     }
 
     #[test]

@@ -199,7 +199,12 @@ fn figures(members: usize, going: Going, rounds: &[Round]) -> Vec<Record> {
             ratio_range: (summary.low / DETECT_US, summary.high / DETECT_US),
             cores_used: None,
             baseline_cores_used: None,
+            cpu_seconds: None,
+            baseline_cpu_seconds: None,
+            peak_resident_bytes: None,
+            baseline_peak_resident_bytes: None,
             baseline_is: BASELINE_IS,
+            series: None,
         })
     };
     figures.into_iter().filter_map(record).collect()

@@ -1,0 +1,309 @@
+//! The rounds of a case one by one.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::{
+    Unit, Usage,
+    record::Rounds,
+    sample::{Reading, Sample},
+    size::Size,
+};
+
+/// The rounds of a case one by one: what its figures are summed up from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The benchmark, as in [`Record::bench`](crate::Record::bench).
+    pub bench: &'static str,
+    /// What was measured, for instance `quic 64 KiB`: the name that the figures of the case begin with.
+    pub case: String,
+    /// The unit of the rounds' values.
+    pub unit: Unit,
+    /// Bytes of a message, where throughput was measured.
+    pub message_bytes: Option<usize>,
+    /// Our rounds.
+    pub ours: SideSeries,
+    /// The baseline's rounds, of which the first came before our first and so on; none where the baseline is
+    /// not measured.
+    pub baseline: SideSeries,
+    /// What went on in some rounds, where something happened in the middle of each.
+    pub timelines: Vec<Timeline>,
+}
+
+/// All rounds of one side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SideSeries {
+    /// The rounds, in the order in which they were measured.
+    pub rounds: Vec<Round>,
+    /// The latencies of all rounds together, from the fastest to the slowest; empty for other figures.
+    pub quantiles: Vec<Quantile>,
+}
+
+/// One round of one side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Round {
+    /// The throughput, or the median of the latencies; `None` if nothing went through.
+    pub value: Option<f64>,
+    /// What it cost, where that was measured.
+    pub usage: Option<Usage>,
+    /// Its latencies, where those were measured.
+    pub latencies: Option<Percentiles>,
+}
+
+/// Latencies of a round, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// How many were measured.
+    pub count: u64,
+    /// The median.
+    pub p50_us: f64,
+    /// Nine of ten messages took no longer.
+    pub p90_us: f64,
+    /// All but one of a hundred took no longer.
+    pub p99_us: f64,
+    /// All but one of a thousand took no longer.
+    #[serde(rename = "p99.9_us")]
+    pub p999_us: f64,
+    /// The longest.
+    pub max_us: f64,
+}
+
+/// A latency that this share of the messages did not exceed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    /// The share, from 0 to 1.
+    pub share: f64,
+    /// The latency in microseconds.
+    pub micros: f64,
+}
+
+/// What went on in a round in the middle of which something happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timeline {
+    /// The number of the round, from 1.
+    pub round: usize,
+    /// What happened to a member, for instance `was killed`.
+    pub what: &'static str,
+    /// When each acknowledgement came, in microseconds after it happened; before it, negative.
+    pub acknowledged_us: Vec<i64>,
+}
+
+impl Series {
+    /// Lists the rounds of both sides by what is read of them first.
+    pub(crate) fn new(
+        (bench, case): (&'static str, &str),
+        reading: Reading,
+        ours: &Rounds,
+        baseline: &Rounds,
+    ) -> Self {
+        let message_bytes = ours.samples.iter().find_map(|sample| match sample {
+            Sample::Flow { message_bytes, .. } => Some(*message_bytes),
+            Sample::Latency(_) => None,
+        });
+        Self {
+            bench,
+            case: case.to_owned(),
+            unit: reading.unit(),
+            message_bytes,
+            ours: SideSeries::new(reading, ours),
+            baseline: SideSeries::new(reading, baseline),
+            timelines: Vec::new(),
+        }
+    }
+
+    /// The name of the case without the size of its messages, which cases have in common that differ in it
+    /// alone.
+    pub fn family(&self) -> String {
+        let size = self.message_bytes.map(|bytes| Size(bytes).to_string());
+        let words = self.case.split(", ").map(|part| match &size {
+            Some(size) => {
+                part.split(size).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+            }
+            None => part.to_owned(),
+        });
+        words.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The rounds as JSON, one object per line: the baseline's first, then ours.
+    pub fn to_json_lines(&self) -> String {
+        let sides = [("baseline", &self.baseline), ("ours", &self.ours)];
+        let lines = sides.iter().flat_map(|(side, series)| {
+            series.rounds.iter().zip(1..).map(move |(round, number)| self.line(side, number, round))
+        });
+        lines.collect()
+    }
+
+    /// The timelines as JSON, one object per line.
+    pub fn timelines_to_json_lines(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            bench: &'static str,
+            case: &'a str,
+            #[serde(flatten)]
+            timeline: &'a Timeline,
+        }
+        let line = |timeline| json_line(&Line { bench: self.bench, case: &self.case, timeline });
+        self.timelines.iter().map(line).collect()
+    }
+
+    fn line(&self, side: &str, number: usize, round: &Round) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            bench: &'static str,
+            case: &'a str,
+            side: &'a str,
+            round: usize,
+            value: Option<f64>,
+            unit: Unit,
+            cores: Option<f64>,
+            #[serde(flatten)]
+            usage: Option<Usage>,
+            #[serde(flatten)]
+            latencies: Option<Percentiles>,
+        }
+        json_line(&Line {
+            bench: self.bench,
+            case: &self.case,
+            side,
+            round: number,
+            value: round.value,
+            unit: self.unit,
+            cores: round.usage.and_then(|usage| usage.cores()),
+            usage: round.usage,
+            latencies: round.latencies,
+        })
+    }
+}
+
+impl SideSeries {
+    fn new(reading: Reading, rounds: &Rounds) -> Self {
+        let round = |(sample, usage): (&Sample, &Usage)| Round {
+            value: sample.read(reading),
+            usage: Some(*usage),
+            latencies: match sample {
+                Sample::Latency(histogram) if !histogram.is_empty() => Some(Percentiles::of(histogram)),
+                _ => None,
+            },
+        };
+        let mut merged: Option<Histogram<u64>> = None;
+        for sample in &rounds.samples {
+            if let Sample::Latency(histogram) = sample {
+                match &mut merged {
+                    Some(all) => all.add(histogram).expect("equal bounds"),
+                    None => merged = Some(histogram.clone()),
+                }
+            }
+        }
+        Self {
+            rounds: rounds.samples.iter().zip(&rounds.usage).map(round).collect(),
+            quantiles: merged.as_ref().map(quantiles).unwrap_or_default(),
+        }
+    }
+}
+
+impl Percentiles {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |share| micros(histogram.value_at_quantile(share));
+        Self {
+            count: histogram.len(),
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: at(1.0),
+        }
+    }
+}
+
+/// Steps of a curve for each tenth part of the messages that is left.
+const STEPS_PER_TENTH: f64 = 20.0;
+
+/// The latencies by the share of messages that did not exceed them, ever closer towards the slowest.
+fn quantiles(histogram: &Histogram<u64>) -> Vec<Quantile> {
+    if histogram.is_empty() {
+        return Vec::new();
+    }
+    // Until a step leaves out less than one message.
+    let all = histogram.len() as f64;
+    let left = (0..).map(|step: u32| 10_f64.powf(-f64::from(step) / STEPS_PER_TENTH));
+    let shares = left.take_while(|left| left * all >= 1.0).map(|left| 1.0 - left);
+    shares.map(|share| Quantile { share, micros: micros(histogram.value_at_quantile(share)) }).collect()
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
+fn json_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and texts always serialise") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sample::Latencies;
+
+    const USAGE: Usage = Usage { seconds: 2.0, cpu_seconds: Some(3.0), peak_resident_bytes: Some(1 << 20) };
+
+    fn rounds(samples: Vec<Sample>) -> Rounds {
+        Rounds { usage: vec![USAGE; samples.len()], samples }
+    }
+
+    fn latencies(micros: impl Iterator<Item = u64>) -> Sample {
+        let mut all = Latencies::new();
+        micros.for_each(|micros| all.record(Duration::from_micros(micros)));
+        all.into_sample()
+    }
+
+    fn parsed(lines: &str) -> Vec<serde_json::Value> {
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    fn flow(case: &str, message_bytes: usize) -> Series {
+        let flow = |messages| Sample::Flow { messages, message_bytes, elapsed: Duration::from_secs(1) };
+        let (ours, baseline) = (rounds(vec![flow(5), flow(6)]), rounds(vec![flow(7), flow(8)]));
+        Series::new(("transport", case), Reading::Messages, &ours, &baseline)
+    }
+
+    #[test]
+    fn every_round_of_both_sides_is_a_line() {
+        let lines = parsed(&flow("quic 64 B", 64).to_json_lines());
+        let of = |key: &str| lines.iter().map(|line| line[key].clone()).collect::<Vec<_>>();
+        assert_eq!(of("side"), ["baseline", "baseline", "ours", "ours"]);
+        assert_eq!(of("round"), [1, 2, 1, 2]);
+        assert_eq!(of("value"), [7.0, 8.0, 5.0, 6.0]);
+        assert_eq!(lines[0]["unit"], "messages/s");
+        assert_eq!(lines[0]["cores"], 1.5);
+        assert_eq!(lines[0]["peak_resident_bytes"], 1 << 20);
+        assert_eq!(lines[0].get("p50_us"), None);
+    }
+
+    #[test]
+    fn latencies_have_their_percentiles_per_round_and_a_curve_over_all_rounds() {
+        let ours = rounds(vec![latencies(1..=500), latencies(501..=1000)]);
+        let series = Series::new(("multicast", "latency"), Reading::Quantile(0.5), &ours, &Rounds::default());
+        let lines = parsed(&series.to_json_lines());
+        assert_eq!((lines[0]["count"].as_u64(), lines.len()), (Some(500), 2));
+        let near = |value: f64, wanted: f64| (value / wanted - 1.0).abs() < 0.01;
+        assert!(near(lines[1]["p99_us"].as_f64().expect("a figure"), 995.0), "{}", lines[1]);
+        assert!(near(lines[1]["p99.9_us"].as_f64().expect("a figure"), 1000.0), "{}", lines[1]);
+        // Half of both rounds together is where the first ends.
+        let curve = &series.ours.quantiles;
+        let middle = curve.iter().rfind(|quantile| quantile.share <= 0.5).expect("a middle");
+        assert!(near(middle.micros, 500.0), "{middle:?}");
+        assert!(near(curve.last().expect("an end").micros, 1000.0));
+        assert!(curve.is_sorted_by(|a, b| a.share < b.share && a.micros <= b.micros));
+        assert_eq!(series.baseline, SideSeries::default());
+    }
+
+    #[test]
+    fn cases_that_differ_in_the_size_alone_are_a_family() {
+        let of = |case, bytes| flow(case, bytes).family();
+        assert_eq!(of("quic 64 B", 64), "quic");
+        assert_eq!(of("3 members, uniform, 1 KiB", 1 << 10), "3 members, uniform");
+        assert_eq!(of("64 KiB beside AES", 64 << 10), "beside AES");
+        assert_eq!(of("2 members, 64 B, all", 64), "2 members, all");
+    }
+}
