@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Machine, Record, Schedule, Series, Unit};
+use crate::{Bound, Machine, Record, Schedule, Series, Unit};
 
 /// The result of a benchmark. Shown as a table under the machine and the settings.
 #[derive(Clone, Debug)]
@@ -49,6 +49,7 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
     match unit {
         Unit::MessagesPerSecond => scaled("/s"),
         Unit::BytesPerSecond => scaled("B/s"),
+        Unit::Microseconds if value >= 1e4 => format!("{:.1} ms", value / 1e3),
         Unit::Microseconds => format!("{value:.1} us"),
         Unit::Bytes => scaled("B"),
         Unit::Count => format!("{value:.0}"),
@@ -61,6 +62,15 @@ pub(crate) fn show_range((low, high): (f64, f64), unit: Unit) -> String {
     match (low.split_once(' '), high.split_once(' ')) {
         (Some((low, below)), Some((_, above))) if below == above => format!("{low} - {high}"),
         _ => format!("{low} - {high}"),
+    }
+}
+
+/// What is wanted of a figure, with the unit of what is not a ratio; empty if nothing is.
+pub(crate) fn show_wanted(record: &Record) -> String {
+    match record.wanted {
+        Some(Bound::ValueBelow(bound)) => format!("ours < {}", show(bound, record.unit)),
+        Some(ratio) => ratio.to_string(),
+        None => String::new(),
     }
 }
 
@@ -86,7 +96,7 @@ fn row(record: &Record) -> [String; COLUMNS] {
             format!("{}", peak >> 20)
         }),
         format!("{:.2}", record.ratio),
-        record.wanted.map(|wanted| wanted.to_string()).unwrap_or_default(),
+        show_wanted(record),
         record.holds.map(|holds| if holds { "yes" } else { "NO" }.to_owned()).unwrap_or_default(),
     ]
 }
@@ -146,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Bound, Usage,
+        Usage,
         record::{Label, Rounds},
         sample::{Reading, Sample},
     };
@@ -186,7 +196,10 @@ mod tests {
     fn ranges_name_their_unit_once_and_columns_without_figures_are_left_out() {
         assert_eq!(show_range((1.5e9, 2e9), Unit::BytesPerSecond), "1.50 - 2.00 GB/s");
         assert_eq!(show_range((9e8, 2e9), Unit::BytesPerSecond), "900.00 MB/s - 2.00 GB/s");
+        assert_eq!(show_range((9.5e3, 5e5), Unit::Microseconds), "9500.0 us - 500.0 ms");
         let mut report = report();
+        report.records[0].wanted = Some(Bound::ValueBelow(2.5e9));
+        assert!(report.to_string().contains("  ours < 2.50 GB/s"), "{report}");
         assert!(report.to_string().contains("  1.2/1.2  70/70"), "{report}");
         let record = &mut report.records[0];
         (record.cpu_seconds, record.baseline_cpu_seconds) = (None, None);

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::Place;
 
 #[test]
@@ -69,6 +71,30 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let place = Place::new();
     let refused = place.fails("bench multicast --members 1 --json", 2);
     assert!(refused.contains("choose 2 to 32"), "{refused}");
+}
+
+#[test]
+fn a_report_is_written_as_a_page_with_every_round_beside_it() {
+    let place = Place::new();
+    let run = "bench crypto --sizes 64,1024 --rounds 2 --round 10ms --report results/crypto";
+    place.ok(run);
+    let read = |name| {
+        fs::read_to_string(place.path().join("results/crypto").join(name)).expect("a file of the report")
+    };
+    let page = read("index.html");
+    assert!(page.contains("<h1>quorate bench crypto</h1>") && page.contains("<svg "), "{page}");
+    assert_eq!(read("records.jsonl").lines().count(), 4);
+    assert_eq!(read("rounds.jsonl").lines().count(), 4 * 2 * 2);
+    place.ok(run);
+
+    place.write("results/index.html", "mine");
+    let refused = place.fails("bench crypto --report results", 2);
+    assert_eq!(
+        refused,
+        "quorate: results/index.html is not of a report: choose another folder, or move it away"
+    );
+    let refused = place.fails("bench --report results/index.html/below crypto", 1);
+    assert!(refused.starts_with("quorate: cannot create results/index.html/below: "), "{refused}");
 }
 
 #[test]

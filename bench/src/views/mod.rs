@@ -1,9 +1,11 @@
 //! How long a group takes to go on without a member, under load: one that was killed, and one that leaves.
 
 mod nodes;
+mod timelines;
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,9 +14,13 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use quorate::{Bus, PublishError, membership::Timing};
 use tokio::sync::oneshot;
 
-use self::nodes::Nodes;
+use self::{
+    nodes::Nodes,
+    timelines::{Timelines, micros_after},
+};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Unit, stage::in_system, summary::Summary,
+    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Series, SideSeries, Timeline, Unit,
+    stage::in_system, summary::Summary,
 };
 
 /// What the benchmark of view changes measures.
@@ -63,6 +69,16 @@ enum Going {
     Leaves,
 }
 
+impl Going {
+    /// What happens to it.
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Killed => "was killed",
+            Self::Leaves => "was told to leave",
+        }
+    }
+}
+
 /// What one round took.
 #[derive(Clone, Copy, Debug)]
 struct Round {
@@ -98,13 +114,16 @@ async fn measure(
     let mut nodes = Nodes::start(&args.program, args.members).await?;
     let (mut records, steps) = (Vec::new(), 2 * args.rounds);
     for going in [Going::Killed, Going::Leaves] {
-        let mut rounds = Vec::new();
+        let (mut rounds, mut timelines) = (Vec::new(), Timelines::default());
         for round in 0..args.rounds {
             let done = records.len() / 4 * args.rounds + round;
             observer(Progress::Step { done, steps, case: name(args.members, going) });
-            rounds.push(go(args, &mut nodes, round % args.members, going).await?);
+            let (took, acknowledged_us) = go(args, &mut nodes, round % args.members, going).await?;
+            let timeline = Timeline { round: round + 1, what: going.what(), acknowledged_us };
+            timelines.add(took.blocked, timeline);
+            rounds.push(took);
         }
-        for record in figures(args.members, going, &rounds) {
+        for record in figures(args.members, going, &rounds, timelines.kept()) {
             observer(Progress::Measured(record.clone()));
             records.push(record);
         }
@@ -112,8 +131,14 @@ async fn measure(
     Ok(records)
 }
 
-/// One member goes, and comes back.
-async fn go(args: &ViewsArgs, nodes: &mut Nodes, who: usize, going: Going) -> Result<Round, BenchError> {
+/// One member goes, and comes back. Returns what it took, and when acknowledgements came, in microseconds
+/// after it went.
+async fn go(
+    args: &ViewsArgs,
+    nodes: &mut Nodes,
+    who: usize,
+    going: Going,
+) -> Result<(Round, Vec<i64>), BenchError> {
     let client = nodes.client((who + 1) % args.members).await?;
     let (stop, stopped) = oneshot::channel();
     let publishing = actix_rt::spawn(publish(client.bus(), stopped));
@@ -132,7 +157,8 @@ async fn go(args: &ViewsArgs, nodes: &mut Nodes, who: usize, going: Going) -> Re
     nodes.await_views((args.members, args.members), again).await?;
     let blocked = longest_gap(&acknowledged, begun)
         .ok_or_else(|| BenchError::Ours("nothing was acknowledged after a member had gone".into()))?;
-    Ok(Round { installed: installed.saturating_duration_since(begun), blocked })
+    let round = Round { installed: installed.saturating_duration_since(begun), blocked };
+    Ok((round, acknowledged.into_iter().map(|at| micros_after(begun, at)).collect()))
 }
 
 /// Publishes until it is told to stop; returns when each message was acknowledged.
@@ -164,7 +190,10 @@ fn name(members: usize, going: Going) -> String {
     format!("{members} members, {what}")
 }
 
-fn figures(members: usize, going: Going, rounds: &[Round]) -> Vec<Record> {
+/// The name of a figure, its rounds, whether it is their worst, and what is wanted of it.
+type Figure<'a> = (String, &'a [f64], &'a Arc<Series>, bool, Option<Bound>);
+
+fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeline>) -> Vec<Record> {
     let killed = going == Going::Killed;
     let all = |of: fn(&Round) -> Duration| -> Vec<f64> {
         rounds.iter().map(|round| of(round).as_secs_f64() * 1e6).collect()
@@ -175,13 +204,15 @@ fn figures(members: usize, going: Going, rounds: &[Round]) -> Vec<Record> {
     let named = |what: &str| format!("{}: {what}", name(members, going));
     let view = |what: &str| named(&format!("until all others have the next view, {what}"));
     let gap = |what: &str| named(&format!("nothing acknowledged for, {what}"));
-    let figures = [
-        (view("median"), &installed, false, if killed { Some(Bound::AtMost(1.0)) } else { None }),
-        (view("worst"), &installed, true, if killed { wanted(1_000_000.0) } else { None }),
-        (gap("median"), &blocked, false, wanted(if killed { beyond } else { planned })),
-        (gap("worst"), &blocked, true, None),
+    let until = series(named("until all others have the next view"), &installed, Vec::new());
+    let silence = series(named("nothing acknowledged for"), &blocked, timelines);
+    let figures: [Figure<'_>; 4] = [
+        (view("median"), &installed, &until, false, if killed { Some(Bound::AtMost(1.0)) } else { None }),
+        (view("worst"), &installed, &until, true, if killed { wanted(1_000_000.0) } else { None }),
+        (gap("median"), &blocked, &silence, false, wanted(if killed { beyond } else { planned })),
+        (gap("worst"), &blocked, &silence, true, None),
     ];
-    let record = |(case, all, worst, wanted): (String, &Vec<f64>, bool, Option<Bound>)| {
+    let record = |(case, all, series, worst, wanted): Figure<'_>| {
         let summary = Summary::of(all.iter().copied())?;
         let value = if worst { summary.high } else { summary.median };
         let ratio = value / DETECT_US;
@@ -204,10 +235,24 @@ fn figures(members: usize, going: Going, rounds: &[Round]) -> Vec<Record> {
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
             baseline_is: BASELINE_IS,
-            series: None,
+            series: Some(Arc::clone(series)),
         })
     };
     figures.into_iter().filter_map(record).collect()
+}
+
+/// The rounds one by one, in microseconds. They have no other side.
+fn series(case: String, values: &[f64], timelines: Vec<Timeline>) -> Arc<Series> {
+    let round = |&value| crate::Round { value: Some(value), usage: None, latencies: None };
+    Arc::new(Series {
+        bench: "views",
+        case,
+        unit: Unit::Microseconds,
+        message_bytes: None,
+        ours: SideSeries { rounds: values.iter().map(round).collect(), quantiles: Vec::new() },
+        baseline: SideSeries::default(),
+        timelines,
+    })
 }
 
 #[cfg(test)]
@@ -232,7 +277,7 @@ mod tests {
         };
         let rounds = [round(400, 450), round(450, 540), round(1200, 900)];
         let holds = |going| -> Vec<Option<bool>> {
-            figures(3, going, &rounds).iter().map(|record| record.holds).collect()
+            figures(3, going, &rounds, Vec::new()).iter().map(|record| record.holds).collect()
         };
         assert_eq!(holds(Going::Killed), [Some(true), Some(false), Some(true), None]);
         assert_eq!(holds(Going::Leaves), [None, None, Some(false), None]);

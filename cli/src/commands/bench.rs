@@ -1,6 +1,7 @@
 //! `quorate bench`: our figures beside a baseline's, in the same run.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
@@ -11,6 +12,16 @@ use quorate_bench::{
 };
 
 use crate::{Failure, address, credentials, failure::one_line, output::Output, progress, span};
+    BenchError, BusArgs, ControlArgs, CryptoArgs, MulticastArgs, Page, PageError, Progress, Report, Schedule,
+    Senders, Target, TransportArgs, TransportKind, ViewsArgs,
+};
+
+use crate::{
+    Failure,
+    failure::one_line,
+    output::{Output, say},
+    progress, span,
+};
 
 /// Measure on this machine, beside a baseline in the same run.
 #[derive(Debug, clap::Args)]
@@ -25,9 +36,16 @@ Examples:
   quorate bench crypto
   quorate bench quic
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1")]
+  quorate bench crypto
+  quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
+    /// Write a page for browsers, with plots and every round, into this folder.
+    ///
+    /// A report that is there is overwritten; other files are not.
+    #[arg(long, value_name = "DIR", global = true)]
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -225,7 +243,26 @@ impl Common {
 
 /// Carries out `quorate bench`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    match &args.what {
+    // What cannot be written is said before minutes of work, and not after.
+    let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
+    let report = benchmark(&args.what)?;
+    if let Some(page) = page {
+        page.write(&report).map_err(refused)?;
+        say(&format!("the report is in {}", page.index().display()));
+    }
+    Ok(())
+}
+
+fn refused(error: PageError) -> Failure {
+    match error {
+        PageError::Io { doing, path, source } => Failure::File { doing, path, source },
+        foreign @ PageError::Foreign { .. } => Failure::Usage(foreign.to_string()),
+        other => Failure::Failed(one_line(&other)),
+    }
+}
+
+fn benchmark(what: &What) -> Result<Report, Failure> {
+    match what {
         What::Transport(args) => {
             let mut wanted = TransportArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
@@ -317,10 +354,11 @@ fn choose<T: Clone>(wanted: &mut Vec<T>, given: &[T]) {
 
 type Observer<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
+/// Carries out a benchmark and prints its figures.
 fn measure(
     json: bool,
     benchmark: impl FnOnce(Observer<'_>) -> Result<Report, BenchError>,
-) -> Result<(), Failure> {
+) -> Result<Report, Failure> {
     let bar = progress::drawn(ProgressBar::new(0), "{bar:30} {pos}/{len} {msg}");
     let mut output = Output::new();
     let mut written = Ok(());
@@ -345,5 +383,5 @@ fn measure(
         output.line(report.to_string())?;
         output.flush()?;
     }
-    Ok(())
+    Ok(report)
 }

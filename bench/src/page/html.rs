@@ -1,0 +1,207 @@
+//! The page around the plots.
+
+use std::fmt::{self, Display, Write};
+
+use time::{OffsetDateTime, macros::format_description};
+
+use super::{
+    PageError, RECORDS, ROUNDS, TIMELINES, latency,
+    plot::{Figure, Plot},
+    ratios, throughput, timeline,
+};
+use crate::{
+    Record, Report,
+    report::{show, show_range, show_wanted},
+};
+
+/// By this a page is known for a report's.
+pub(super) const GENERATOR: &str = "<meta name=\"generator\" content=\"quorate bench\">";
+
+/// The whole page.
+pub(super) fn page(report: &Report) -> Result<String, PageError> {
+    let series = report.series();
+    let bench = report.records.first().map_or("nothing", |record| record.bench);
+    let mut sections = String::new();
+    if let Some(plot) = ratios::plot(&report.records) {
+        sections += &ratios_section(&plot)?;
+    }
+    let lines = "Each point is the median of the rounds, with their range.";
+    sections += &section("Throughput by size", lines, &SIDES, "plots", &throughput::figures(&series))?;
+    let curves = "All rounds together. To the right are ever fewer messages, the slowest ones.";
+    sections += &section("Latencies", curves, &SIDES, "plots", &latency::figures(&series))?;
+    let around = "Messages that were acknowledged to a client. The strong line is the round with the longest gap, the \
+                  others are the first rounds.";
+    sections += &section("While a member goes", around, &[], "", &timeline::figures(&series))?;
+    let timelines = series.iter().any(|series| !series.timelines.is_empty());
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{GENERATOR}\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>quorate bench {bench}</title>\n\
+         <style>\n{style}</style>\n</head>\n<body>\n{top}{table}{sections}{footer}</body>\n</html>\n",
+        bench = Escaped(bench),
+        style = include_str!("style.css"),
+        top = top(report, bench),
+        table = table(&report.records),
+        footer = footer(timelines),
+    ))
+}
+
+/// Text between or within tags.
+struct Escaped<T>(T);
+
+impl<T: Display> Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.to_string().chars() {
+            match letter {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was measured, on what and how.
+fn top(report: &Report, bench: &str) -> String {
+    let (machine, schedule) = (&report.machine, &report.schedule);
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let now = OffsetDateTime::now_utc().format(format).unwrap_or_default();
+    let rounds =
+        format!("{} of {:?} per side, after {:?}", schedule.rounds, schedule.round, schedule.warm_up);
+    let mut baselines: Vec<&str> = report.records.iter().map(|record| record.baseline_is).collect();
+    baselines.dedup();
+    let facts = [
+        ("Processor", format!("{}, {} cores", machine.cpu, machine.cores)),
+        ("Kernel", machine.kernel.clone()),
+        ("Load before", machine.load_before.clone()),
+        ("quorate", format!("{}, {} build", env!("CARGO_PKG_VERSION"), machine.profile)),
+        ("Written", now),
+        ("Rounds", format!("{rounds} of warm-up, in turns")),
+        ("Settings", report.settings.clone()),
+        ("Baseline", baselines.join("; ")),
+    ];
+    let facts: String =
+        facts.map(|(name, what)| format!("<dt>{name}</dt><dd>{}</dd>\n", Escaped(what))).concat();
+    let missed = report.records.iter().filter(|record| record.holds == Some(false)).count();
+    let asked = report.records.iter().filter(|record| record.holds.is_some()).count();
+    let verdict = match (asked, missed) {
+        (0, _) => "Nothing is asked of these figures.".to_owned(),
+        (asked, 0) => format!("All {asked} figures of which something is asked are as wanted."),
+        (asked, missed) => {
+            format!("{missed} of {asked} figures of which something is asked are not as wanted.")
+        }
+    };
+    let debug = if machine.profile == "debug" {
+        "<p class=\"warning\">A debug build: its figures mean nothing, measure with --release.</p>\n"
+    } else {
+        ""
+    };
+    format!("<h1>quorate bench {}</h1>\n<p>{verdict}</p>\n{debug}<dl>\n{facts}</dl>\n", Escaped(bench))
+}
+
+fn table(records: &[Record]) -> String {
+    let costs = records.iter().any(|record| record.cpu_seconds.or(record.baseline_cpu_seconds).is_some());
+    let heads: &[&str] = if costs {
+        &["case", "ours", "baseline", "ratio", "wanted", "holds", "cpu s", "cores", "peak MiB"]
+    } else {
+        &["case", "ours", "baseline", "ratio", "wanted", "holds"]
+    };
+    let heads = heads.join("</th><th scope=\"col\">");
+    let rows: String = records.iter().map(|record| row(record, costs)).collect();
+    let explained = if costs {
+        " Processor time of all rounds, cores kept busy and most memory are those of the whole process in our rounds \
+         and, below, in the baseline's."
+    } else {
+        ""
+    };
+    format!(
+        "<h2>Figures</h2>\n<p>Medians of the rounds, with lowest and highest. A ratio is the median of those of \
+         neighbouring rounds.{explained}</p>\n<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">{heads}</th></tr></thead>\n<tbody>\n\
+         {rows}</tbody>\n</table></div>\n"
+    )
+}
+
+fn row(record: &Record, costs: bool) -> String {
+    let unit = record.unit;
+    let (low, high) = record.ratio_range;
+    let holds = match record.holds {
+        Some(true) => "<td class=\"yes\">yes</td>",
+        Some(false) => "<td class=\"no\">no</td>",
+        None => "<td></td>",
+    };
+    let mut cells = format!(
+        "<td>{}</td>{}{}{}<td>{}</td>{holds}",
+        Escaped(&record.case),
+        cell(&show(record.value, unit), &show_range(record.range, unit)),
+        cell(&show(record.baseline, unit), &show_range(record.baseline_range, unit)),
+        cell(&format!("{:.2}", record.ratio), &format!("{low:.2} - {high:.2}")),
+        Escaped(show_wanted(record)),
+    );
+    if costs {
+        let number = |value: Option<f64>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
+        let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| (bytes >> 20).to_string()).unwrap_or_default();
+        cells += &cell(&number(record.cpu_seconds), &number(record.baseline_cpu_seconds));
+        cells += &cell(&number(record.cores_used), &number(record.baseline_cores_used));
+        cells +=
+            &cell(&mebibytes(record.peak_resident_bytes), &mebibytes(record.baseline_peak_resident_bytes));
+    }
+    format!("<tr>{cells}</tr>\n")
+}
+
+fn cell(figure: &str, below: &str) -> String {
+    format!("<td>{}<small>{}</small></td>", Escaped(figure), Escaped(below))
+}
+
+/// The classes and names of a key.
+type Key = [(&'static str, &'static str)];
+
+const SIDES: [(&str, &str); 2] = [("ours", "ours"), ("baseline", "baseline")];
+
+fn key(of: &Key) -> String {
+    if of.is_empty() {
+        return String::new();
+    }
+    let entries = of.iter().map(|(class, name)| format!("<span><i class=\"{class}\"></i>{name}</span>"));
+    format!("<div class=\"key\">{}</div>\n", entries.collect::<String>())
+}
+
+fn ratios_section(plot: &Plot) -> Result<String, PageError> {
+    let of = [("ours", "ratio and its range"), ("missed", "not as wanted"), ("wanted band", "wanted")];
+    Ok(format!(
+        "<h2>Ratios</h2>\n<p>Ours divided by the baseline's: to the right of 1 more throughput, or more time.</p>\n\
+         {}<figure>{}</figure>\n",
+        key(&of),
+        plot.to_svg()?
+    ))
+}
+
+/// Plots with a title each; nothing if there are none.
+fn section(title: &str, words: &str, of: &Key, class: &str, figures: &[Figure]) -> Result<String, PageError> {
+    if figures.is_empty() {
+        return Ok(String::new());
+    }
+    let mut text = format!("<h2>{title}</h2>\n<p>{words}</p>\n{}<div class=\"{class}\">\n", key(of));
+    for figure in figures {
+        let svg = figure.plot.to_svg()?;
+        let title = Escaped(&figure.title).to_string();
+        text.extend(["<figure><figcaption>", &title, "</figcaption>", &svg, "</figure>\n"]);
+    }
+    Ok(text + "</div>\n")
+}
+
+fn footer(timelines: bool) -> String {
+    let link = |name: &str| format!("<a href=\"{name}\">{name}</a>");
+    let more = if timelines {
+        format!("; {} has when each acknowledgement came in some rounds", link(TIMELINES))
+    } else {
+        String::new()
+    };
+    format!(
+        "<footer>Beside this page, a JSON object per line: {} has the figures, {} every round of each \
+         side{more}.</footer>\n",
+        link(RECORDS),
+        link(ROUNDS)
+    )
+}
