@@ -89,18 +89,19 @@ pub struct Record {
     pub baseline_range: (f64, f64),
     /// Lowest and highest ratio of neighbouring rounds.
     pub ratio_range: (f64, f64),
-    /// Processor cores that this process kept busy in our rounds, on average.
+    /// Processor cores that were kept busy in our rounds, on average: by this process, or by all members where
+    /// each has a process.
     pub cores_used: Option<f64>,
-    /// Processor cores that this process kept busy in the baseline's rounds, on average.
+    /// Processor cores that were kept busy in the baseline's rounds, on average.
     pub baseline_cores_used: Option<f64>,
-    /// Processor time that this process used in all our rounds together, in seconds.
+    /// Processor time that was used in all our rounds together, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// Processor time that this process used in all rounds of the baseline together, in seconds.
+    /// Processor time that was used in all rounds of the baseline together, in seconds.
     pub baseline_cpu_seconds: Option<f64>,
-    /// The most memory that this process had resident in any of our rounds, in bytes. The other side
-    /// is in the same process and stays set up meanwhile.
+    /// The most memory that a process had resident in any of our rounds, in bytes. Where both sides are in one
+    /// process the other stays set up meanwhile.
     pub peak_resident_bytes: Option<u64>,
-    /// The most memory that this process had resident in any of the baseline's rounds, in bytes.
+    /// The most memory that a process had resident in any of the baseline's rounds, in bytes.
     pub baseline_peak_resident_bytes: Option<u64>,
     /// What the baseline is.
     pub baseline_is: &'static str,
@@ -126,17 +127,17 @@ impl Rounds {
     }
 
     /// Cores that the rounds kept busy, in the middle one.
-    fn cores(&self) -> Option<f64> {
+    pub(crate) fn cores(&self) -> Option<f64> {
         Summary::of(self.usage.iter().filter_map(Usage::cores)).map(|cores| cores.median)
     }
 
     /// Processor time of all rounds together, if it is known of each.
-    fn cpu_seconds(&self) -> Option<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Option<f64> {
         let all: Option<f64> = self.usage.iter().map(|usage| usage.cpu_seconds).sum();
         all.filter(|_| !self.usage.is_empty())
     }
 
-    fn peak_resident_bytes(&self) -> Option<u64> {
+    pub(crate) fn peak_resident_bytes(&self) -> Option<u64> {
         self.usage.iter().filter_map(|usage| usage.peak_resident_bytes).max()
     }
 }

@@ -79,7 +79,7 @@ fn both<T>(ours: Option<T>, baseline: Option<T>, show: impl Fn(T) -> String) -> 
     if ours.is_none() && baseline.is_none() {
         return String::new();
     }
-    let [ours, baseline] = [ours, baseline].map(|one| one.map_or_else(|| "?".to_owned(), &show));
+    let [ours, baseline] = [ours, baseline].map(|one| one.map_or_else(|| "-".to_owned(), &show));
     format!("{ours}/{baseline}")
 }
 
@@ -124,7 +124,7 @@ impl fmt::Display for Report {
         if self.records.iter().any(|record| record.cpu_seconds.is_some()) {
             writeln!(
                 f,
-                "cpu s, MiB: processor time of all rounds and most memory of this process, ours/baseline"
+                "cpu s, MiB: processor time of all rounds, and most memory of a process, ours/baseline"
             )?;
         }
         let rows: Vec<[String; COLUMNS]> =

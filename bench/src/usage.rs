@@ -1,4 +1,4 @@
-//! What a piece of work cost the process that did it.
+//! What a piece of work cost the processes that did it.
 
 use std::{fs, time::Instant};
 
@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::machine::cpu_seconds;
 
-/// What a piece of work cost the process that did it. Both sides of a comparison live in one process and stay
-/// set up while the other works, so memory is that of the whole process, counted anew for each round.
+/// What a piece of work cost the process that did it, or the processes of its members. Where both sides of a
+/// comparison live in one process they stay set up while the other works, so memory is that of the whole process,
+/// counted anew for each round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Usage {
     /// How long it took, in seconds.
@@ -15,7 +16,7 @@ pub struct Usage {
     /// Processor time that all threads used together, in seconds and to a hundredth; `null` where the system
     /// does not tell.
     pub cpu_seconds: Option<f64>,
-    /// The most memory that was resident meanwhile, in bytes; `null` where the system does not tell.
+    /// The most memory that a process had resident meanwhile, in bytes; `null` where the system does not tell.
     pub peak_resident_bytes: Option<u64>,
 }
 
@@ -26,32 +27,55 @@ impl Usage {
     }
 }
 
-/// Looks at what this process uses from now on.
+/// Looks at what some processes use from now on.
 #[derive(Debug)]
 pub(crate) struct Meter {
     begun: Instant,
+    processes: Vec<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    /// Its number, or `self`.
+    name: String,
     cpu: Option<f64>,
     peak_is_new: bool,
 }
 
 impl Meter {
+    /// Looks at this process.
     pub(crate) fn start() -> Self {
-        // Linux forgets the peak on this word, and counts from what is resident now.
-        let peak_is_new = fs::write("/proc/self/clear_refs", "5").is_ok();
-        Self { begun: Instant::now(), cpu: cpu_seconds(), peak_is_new }
+        Self::start_of(["self".to_owned()])
     }
 
+    /// Looks at the processes with these numbers. One that ends meanwhile must not be waited for until the meter
+    /// was stopped: the system keeps its processor time, but not its peak, until then.
+    pub(crate) fn start_of(names: impl IntoIterator<Item = String>) -> Self {
+        let processes = names.into_iter().map(|name| {
+            // Linux forgets the peak on this word, and counts from what is resident now.
+            let peak_is_new = fs::write(format!("/proc/{name}/clear_refs"), "5").is_ok();
+            Process { cpu: cpu_seconds(&name), name, peak_is_new }
+        });
+        let processes = processes.collect();
+        Self { begun: Instant::now(), processes }
+    }
+
+    /// What they used together; memory is that of the one that had the most.
     pub(crate) fn stop(self) -> Usage {
         let seconds = self.begun.elapsed().as_secs_f64();
-        let cpu_seconds = self.cpu.zip(cpu_seconds()).map(|(before, now)| now - before);
-        let peak_resident_bytes = self.peak_is_new.then(peak_resident).flatten();
-        Usage { seconds, cpu_seconds, peak_resident_bytes }
+        let cpu = |process: &Process| Some(cpu_seconds(&process.name)? - process.cpu?);
+        let known = self.processes.iter().filter(|process| process.peak_is_new);
+        Usage {
+            seconds,
+            cpu_seconds: self.processes.iter().map(cpu).sum(),
+            peak_resident_bytes: known.filter_map(|process| peak_resident(&process.name)).max(),
+        }
     }
 }
 
-/// The most memory that this process has had resident since the peak was forgotten, in bytes.
-fn peak_resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+/// The most memory that a process has had resident since the peak was forgotten, in bytes.
+fn peak_resident(process: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
     kib.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
@@ -79,6 +103,24 @@ mod tests {
             }
             assert!(begun.elapsed() < std::time::Duration::from_mins(1), "{without} without, {with} with");
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_that_has_ended_is_counted_until_it_is_waited_for() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
+        let number = child.id().to_string();
+        let meter = || Meter::start_of([number.clone()]);
+        let (while_it_runs, afterwards) = (meter(), meter());
+        let usage = while_it_runs.stop();
+        assert!(usage.cpu_seconds.is_some() && usage.peak_resident_bytes > Some(0), "{usage:?}");
+        child.kill().expect("it runs");
+        assert!(afterwards.stop().cpu_seconds.is_some());
+        let late = meter();
+        child.wait().expect("it has ended");
+        let usage = late.stop();
+        assert_eq!((usage.cpu_seconds, usage.peak_resident_bytes), (None, None));
     }
 
     #[test]

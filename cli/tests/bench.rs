@@ -111,6 +111,7 @@ fn view_changes_are_measured_with_members_that_are_killed_and_that_leave() {
                 "{case}"
             );
             assert!(case["value"].as_f64() > Some(0.0) && case["baseline"] == 500_000.0, "{case}");
+            assert_eq!(case["cpu_seconds"].is_number(), cfg!(target_os = "linux"), "{case}");
         }
     }
     // Nobody can know of a death that it was one before the time that nodes wait for.

@@ -111,8 +111,8 @@ fn table(records: &[Record]) -> String {
     let heads = heads.join("</th><th scope=\"col\">");
     let rows: String = records.iter().map(|record| row(record, costs)).collect();
     let explained = if costs {
-        " Processor time of all rounds, cores kept busy and most memory are those of the whole process in our rounds \
-         and, below, in the baseline's."
+        " Processor time of all rounds, cores kept busy and the most memory of a process are those of our rounds and, \
+         below, of the baseline's. Where both sides share a process, the other's memory counts too."
     } else {
         ""
     };

@@ -20,7 +20,7 @@ use self::{
 };
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, Series, SideSeries, Timeline, Unit,
-    stage::in_system, summary::Summary,
+    Usage, record::Rounds, stage::in_system, summary::Summary,
 };
 
 /// What the benchmark of view changes measures.
@@ -86,6 +86,8 @@ struct Round {
     installed: Duration,
     /// The longest time between two acknowledgements.
     blocked: Duration,
+    /// What it cost all members.
+    usage: Usage,
 }
 
 /// Measures a group whose members are processes of their own, while a client publishes as fast as
@@ -140,6 +142,7 @@ async fn go(
     going: Going,
 ) -> Result<(Round, Vec<i64>), BenchError> {
     let client = nodes.client((who + 1) % args.members).await?;
+    let meter = nodes.meter();
     let (stop, stopped) = oneshot::channel();
     let publishing = actix_rt::spawn(publish(client.bus(), stopped));
     tokio::time::sleep(args.load).await;
@@ -152,12 +155,13 @@ async fn go(
     drop(stop);
     let acknowledged = publishing.await.map_err(BenchError::task)?.map_err(BenchError::ours)?;
     client.close().await;
+    let usage = meter.stop();
     let again = Instant::now();
     nodes.run(who)?;
     nodes.await_views((args.members, args.members), again).await?;
     let blocked = longest_gap(&acknowledged, begun)
         .ok_or_else(|| BenchError::Ours("nothing was acknowledged after a member had gone".into()))?;
-    let round = Round { installed: installed.saturating_duration_since(begun), blocked };
+    let round = Round { installed: installed.saturating_duration_since(begun), blocked, usage };
     Ok((round, acknowledged.into_iter().map(|at| micros_after(begun, at)).collect()))
 }
 
@@ -204,8 +208,9 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
     let named = |what: &str| format!("{}: {what}", name(members, going));
     let view = |what: &str| named(&format!("until all others have the next view, {what}"));
     let gap = |what: &str| named(&format!("nothing acknowledged for, {what}"));
-    let until = series(named("until all others have the next view"), &installed, Vec::new());
-    let silence = series(named("nothing acknowledged for"), &blocked, timelines);
+    let cost = Rounds { samples: Vec::new(), usage: rounds.iter().map(|round| round.usage).collect() };
+    let until = series(named("until all others have the next view"), &installed, &cost, Vec::new());
+    let silence = series(named("nothing acknowledged for"), &blocked, &cost, timelines);
     let figures: [Figure<'_>; 4] = [
         (view("median"), &installed, &until, false, if killed { Some(Bound::AtMost(1.0)) } else { None }),
         (view("worst"), &installed, &until, true, if killed { wanted(1_000_000.0) } else { None }),
@@ -228,11 +233,11 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
             range: (summary.low, summary.high),
             baseline_range: (DETECT_US, DETECT_US),
             ratio_range: (summary.low / DETECT_US, summary.high / DETECT_US),
-            cores_used: None,
+            cores_used: cost.cores(),
             baseline_cores_used: None,
-            cpu_seconds: None,
+            cpu_seconds: cost.cpu_seconds(),
             baseline_cpu_seconds: None,
-            peak_resident_bytes: None,
+            peak_resident_bytes: cost.peak_resident_bytes(),
             baseline_peak_resident_bytes: None,
             baseline_is: BASELINE_IS,
             series: Some(Arc::clone(series)),
@@ -242,14 +247,17 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
 }
 
 /// The rounds one by one, in microseconds. They have no other side.
-fn series(case: String, values: &[f64], timelines: Vec<Timeline>) -> Arc<Series> {
-    let round = |&value| crate::Round { value: Some(value), usage: None, latencies: None };
+fn series(case: String, values: &[f64], cost: &Rounds, timelines: Vec<Timeline>) -> Arc<Series> {
+    let round = |(&value, &usage)| crate::Round { value: Some(value), usage: Some(usage), latencies: None };
     Arc::new(Series {
         bench: "views",
         case,
         unit: Unit::Microseconds,
         message_bytes: None,
-        ours: SideSeries { rounds: values.iter().map(round).collect(), quantiles: Vec::new() },
+        ours: SideSeries {
+            rounds: values.iter().zip(&cost.usage).map(round).collect(),
+            quantiles: Vec::new(),
+        },
         baseline: SideSeries::default(),
         timelines,
     })
@@ -274,6 +282,7 @@ mod tests {
         let round = |installed, blocked| Round {
             installed: Duration::from_millis(installed),
             blocked: Duration::from_millis(blocked),
+            usage: Usage { seconds: 1.0, cpu_seconds: Some(0.5), peak_resident_bytes: None },
         };
         let rounds = [round(400, 450), round(450, 540), round(1200, 900)];
         let holds = |going| -> Vec<Option<bool>> {
@@ -281,6 +290,11 @@ mod tests {
         };
         assert_eq!(holds(Going::Killed), [Some(true), Some(false), Some(true), None]);
         assert_eq!(holds(Going::Leaves), [None, None, Some(false), None]);
+        let record = &figures(3, Going::Leaves, &rounds, Vec::new())[0];
+        assert_eq!(
+            (record.cpu_seconds, record.cores_used, record.peak_resident_bytes),
+            (Some(1.5), Some(0.5), None)
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::BenchError;
+use crate::{BenchError, usage::Meter};
 
 const GROUP: &str = "log";
 /// How long a view may take to come, on a machine that has much else to do.
@@ -143,6 +143,11 @@ impl Nodes {
             }
         });
         Ok(())
+    }
+
+    /// Looks at what the processes use from now on, until one of them is started again.
+    pub(super) fn meter(&self) -> Meter {
+        Meter::start_of(self.running.iter().flatten().map(|running| running.child.id().to_string()))
     }
 
     /// Ends a node without a word. Returns when.
