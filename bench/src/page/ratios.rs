@@ -10,7 +10,9 @@ const AROUND: u32 = 56;
 
 /// The ratio of each record with its range on a line, and shaded what is wanted of it. `None` without records.
 pub(super) fn plot(records: &[Record]) -> Option<Plot> {
-    let shown: Vec<&Record> = records.iter().filter(|record| record.ratio_range.0 > 0.0).collect();
+    // What took no time at all has no place on the scale.
+    let has_place = |record: &&Record| record.ratio_range.0 > 0.0 && record.ratio_range.1.is_finite();
+    let shown: Vec<&Record> = records.iter().filter(has_place).collect();
     let bounds = shown.iter().filter_map(|record| bound(record));
     let all = shown.iter().flat_map(|record| [record.ratio_range.0, record.ratio_range.1]).chain(bounds);
     let (low, high) = span(all.chain([0.8, 1.25]))?;

@@ -153,3 +153,19 @@ fn a_report_without_figures_is_a_page_all_the_same() {
     page.write(&report(Vec::new())).expect("a report");
     assert!(!read(folder.path(), INDEX).contains("<svg"));
 }
+
+#[test]
+fn what_has_no_place_on_a_scale_is_left_out_of_the_plots() {
+    let strange = |ratio: f64| Record { ratio, ratio_range: (ratio, ratio), ..flow(64) };
+    let one_moment = |record: Record| {
+        let series = record.series.as_ref().expect("its rounds");
+        let timelines = vec![Timeline { round: 1, what: "was killed", acknowledged_us: vec![5] }];
+        Record { series: Some(Series { timelines, ..(**series).clone() }.into()), ..record }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = Page::prepare(folder.path()).expect("an empty folder");
+    let records =
+        [0.0, f64::INFINITY, f64::NAN].map(strange).into_iter().chain([one_moment(strange(f64::NAN))]);
+    page.write(&report(records.collect())).expect("a report");
+    assert!(!read(folder.path(), INDEX).contains("<svg"));
+}

@@ -51,7 +51,8 @@ fn figure(title: String, mut cases: Vec<&Series>) -> Option<Figure> {
 fn point(case: &Series, side: &SideSeries) -> Option<Point> {
     let bytes = case.message_bytes? as f64;
     let per = if case.unit == Unit::MessagesPerSecond { bytes } else { 1.0 };
-    let figures = side.rounds.iter().filter_map(|round| round.value).filter(|value| *value > 0.0);
+    let figures =
+        side.rounds.iter().filter_map(|round| round.value).filter(|value| *value > 0.0 && value.is_finite());
     Summary::of(figures.map(|value| value * per)).map(|figures| Point { size: bytes.log2(), figures })
 }
 

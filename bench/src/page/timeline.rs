@@ -17,9 +17,9 @@ fn figure(series: &Series) -> Option<Figure> {
     let lines: Vec<Vec<(f64, f64)>> = series.timelines.iter().map(counted).collect();
     let worst = (0..lines.len()).max_by_key(|index| longest_gap(&series.timelines[*index]))?;
     let points = || lines.iter().flatten();
-    let (first, last) = span(points().map(|point| point.0))?;
+    let (first, last) = span(points().map(|point| point.0)).filter(|(first, last)| first < last)?;
     let (_, most) = span(points().map(|point| point.1))?;
-    let y = Axis::linear("acknowledged per 10 ms", (0.0, most * 1.1), |count| format!("{count}"));
+    let y = Axis::linear("acknowledged per 10 ms", (0.0, most.max(1.0) * 1.1), |count| format!("{count}"));
     let what = series.timelines[worst].what;
     let x = Axis::linear(&format!("ms after a member {what}"), (first, last), |ms| format!("{ms}"));
     let line = |points: &[(f64, f64)], colour, width, opacity| Mark::Line {
