@@ -60,7 +60,7 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
 pub(crate) fn show_range((low, high): (f64, f64), unit: Unit) -> String {
     let (low, high) = (show(low, unit), show(high, unit));
     match (low.split_once(' '), high.split_once(' ')) {
-        (Some((low, below)), Some((_, above))) if below == above => format!("{low} - {high}"),
+        (Some((low, below)), Some((_, above))) if below == above => format!("{low}-{high}"),
         _ => format!("{low} - {high}"),
     }
 }
@@ -104,7 +104,10 @@ fn row(record: &Record) -> [String; COLUMNS] {
 const COLUMNS: usize = 10;
 const HEAD: [&str; COLUMNS] =
     ["case", "ours", "min - max", "baseline", "min - max", "cpu s", "MiB", "ratio", "wanted", "holds"];
+const COSTS: [usize; 2] = [5, 6];
 const HOLDS: usize = COLUMNS - 1;
+/// A table that were wider leaves out what figures cost.
+const WIDTH_MAX: usize = 150;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,19 +124,22 @@ impl fmt::Display for Report {
                 writeln!(f, "baseline: {}", record.baseline_is)?;
             }
         }
-        if self.records.iter().any(|record| record.cpu_seconds.is_some()) {
-            writeln!(
-                f,
-                "cpu s, MiB: processor time of all rounds, and most memory of a process, ours/baseline"
-            )?;
-        }
         let rows: Vec<[String; COLUMNS]> =
             std::iter::once(HEAD.map(str::to_owned)).chain(self.records.iter().map(row)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         // A column without anything in it is left out.
         let has_any = |column: usize| rows[1..].iter().any(|row| !row[column].is_empty());
-        let columns: Vec<usize> = (0..COLUMNS).filter(|column| has_any(*column)).collect();
+        let mut columns: Vec<usize> = (0..COLUMNS).filter(|column| has_any(*column)).collect();
+        let wide: usize = columns.iter().map(|column| widths[*column] + 2).sum();
+        // What figures cost is in the lines of JSON and on the page, too.
+        columns.retain(|column| !COSTS.contains(column) || wide <= WIDTH_MAX);
+        if columns.contains(&COSTS[0]) {
+            writeln!(
+                f,
+                "cpu s, MiB: processor time of all rounds, and most memory of a process, ours/baseline"
+            )?;
+        }
         for cells in &rows {
             writeln!(f)?;
             for &column in &columns {
@@ -194,13 +200,16 @@ mod tests {
 
     #[test]
     fn ranges_name_their_unit_once_and_columns_without_figures_are_left_out() {
-        assert_eq!(show_range((1.5e9, 2e9), Unit::BytesPerSecond), "1.50 - 2.00 GB/s");
+        assert_eq!(show_range((1.5e9, 2e9), Unit::BytesPerSecond), "1.50-2.00 GB/s");
         assert_eq!(show_range((9e8, 2e9), Unit::BytesPerSecond), "900.00 MB/s - 2.00 GB/s");
         assert_eq!(show_range((9.5e3, 5e5), Unit::Microseconds), "9500.0 us - 500.0 ms");
         let mut report = report();
         report.records[0].wanted = Some(Bound::ValueBelow(2.5e9));
         assert!(report.to_string().contains("  ours < 2.50 GB/s"), "{report}");
         assert!(report.to_string().contains("  1.2/1.2  70/70"), "{report}");
+        report.records[0].case = "a long name ".repeat(8);
+        assert!(!report.to_string().contains("cpu s"), "{report}");
+        report.records[0].case.clear();
         let record = &mut report.records[0];
         (record.cpu_seconds, record.baseline_cpu_seconds) = (None, None);
         assert!(!report.to_string().contains("cpu s"), "{report}");

@@ -63,11 +63,13 @@ impl Meter {
     /// What they used together; memory is that of the one that had the most.
     pub(crate) fn stop(self) -> Usage {
         let seconds = self.begun.elapsed().as_secs_f64();
+        // The system counts hundredths; their difference has no more digits.
+        let hundredths = |seconds: f64| (seconds * 100.0).round() / 100.0;
         let cpu = |process: &Process| Some(cpu_seconds(&process.name)? - process.cpu?);
         let known = self.processes.iter().filter(|process| process.peak_is_new);
         Usage {
             seconds,
-            cpu_seconds: self.processes.iter().map(cpu).sum(),
+            cpu_seconds: self.processes.iter().map(cpu).sum::<Option<f64>>().map(hundredths),
             peak_resident_bytes: known.filter_map(|process| peak_resident(&process.name)).max(),
         }
     }
