@@ -64,12 +64,20 @@ pub(crate) fn cpu_seconds(process: &str) -> Option<f64> {
     Some(f64::from(user + system) / 100.0)
 }
 
-/// Bytes of memory that this process occupies, where the system tells.
-pub(crate) fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
+/// Bytes of memory that a process (`self` for this one) has resident, where the system tells.
+pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most bytes of memory that a process has had resident since the peak was forgotten.
+pub(crate) fn peak_resident_bytes(process: &str) -> Option<u64> {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: &str, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
+    kib.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 #[cfg(test)]
@@ -84,9 +92,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn memory_that_is_written_to_is_resident() {
-        let before = resident_bytes().expect("Linux tells");
+        let before = resident_bytes("self").expect("Linux tells");
         let written = std::hint::black_box(vec![1_u8; 64 << 20]);
-        assert!(resident_bytes().expect("Linux tells") >= before + (written.len() as u64) / 2);
+        assert!(resident_bytes("self").expect("Linux tells") >= before + (written.len() as u64) / 2);
     }
 
     #[test]

@@ -211,7 +211,12 @@ impl Record {
             ratio_range: (divide(value.low, base.high), divide(value.high, base.low)),
             cores_used: None,
             baseline_cores_used: None,
+            cpu_seconds: None,
+            baseline_cpu_seconds: None,
+            peak_resident_bytes: None,
+            baseline_peak_resident_bytes: None,
             baseline_is,
+            series: None,
         })
     }
 

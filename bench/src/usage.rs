@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use serde::Serialize;
 
-use crate::machine::cpu_seconds;
+use crate::machine::{cpu_seconds, peak_resident_bytes};
 
 /// What a piece of work cost the process that did it, or the processes of its members. Where both sides of a
 /// comparison live in one process they stay set up while the other works, so memory is that of the whole process,
@@ -70,16 +70,9 @@ impl Meter {
         Usage {
             seconds,
             cpu_seconds: self.processes.iter().map(cpu).sum::<Option<f64>>().map(hundredths),
-            peak_resident_bytes: known.filter_map(|process| peak_resident(&process.name)).max(),
+            peak_resident_bytes: known.filter_map(|process| peak_resident_bytes(&process.name)).max(),
         }
     }
-}
-
-/// The most memory that a process has had resident since the peak was forgotten, in bytes.
-fn peak_resident(process: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;
-    kib.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ async fn watch(plan: &Plan, epoch: Instant, mut tick: impl FnMut(usize)) -> Resu
     for number in 0..plan.windows {
         tick(number);
         sleep_until((epoch + plan.window * (number as u32 + 1)).into()).await;
-        resident.extend(resident_bytes());
+        resident.extend(resident_bytes("self"));
     }
     Ok(resident)
 }

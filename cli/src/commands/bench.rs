@@ -1,23 +1,18 @@
 //! `quorate bench`: our figures beside a baseline's, in the same run.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Peers, Progress, QuicArgs,
-    Report, Schedule, Senders, ServeArgs, SoakArgs, Target, TransportArgs, TransportKind, ViewsArgs,
-};
-
-use crate::{Failure, address, credentials, failure::one_line, output::Output, progress, span};
-    BenchError, BusArgs, ControlArgs, CryptoArgs, MulticastArgs, Page, PageError, Progress, Report, Schedule,
-    Senders, Target, TransportArgs, TransportKind, ViewsArgs,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Page, PageError, Peers,
+    Progress, QuicArgs, Report, Schedule, Senders, ServeArgs, SoakArgs, Target, TransportArgs, TransportKind,
+    ViewsArgs,
 };
 
 use crate::{
-    Failure,
+    Failure, address, credentials,
     failure::one_line,
     output::{Output, say},
     progress, span,
@@ -35,8 +30,7 @@ Examples:
   quorate bench soak --length 1m
   quorate bench crypto
   quorate bench quic
-  quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1")]
-  quorate bench crypto
+  quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
   quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
