@@ -6,7 +6,7 @@ mod scenario;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     time::Duration,
@@ -18,7 +18,7 @@ use quorate_membership::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-pub use scenario::{ClusterReport, Stuck, run_cluster};
+pub use scenario::{ClusterReport, DeathKnown, Stuck, run_cluster};
 
 /// What a cluster is made of; everything else follows from the seed.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,15 @@ pub struct ClusterWorld {
     datagrams: u64,
     bytes: u64,
     false_downs: u64,
+    death: Option<Death>,
     digest: DefaultHasher,
+}
+
+/// A process that was killed, and which of the others have noticed it, after what time.
+struct Death {
+    of: Member,
+    at: Time,
+    noticed: BTreeMap<usize, Duration>,
 }
 
 impl ClusterWorld {
@@ -79,6 +87,7 @@ impl ClusterWorld {
             datagrams: 0,
             bytes: 0,
             false_downs: 0,
+            death: None,
             digest: DefaultHasher::new(),
         };
         world.processes.resize_with(world.lives.len(), || None);
@@ -116,6 +125,20 @@ impl ClusterWorld {
     /// Kills a process.
     pub fn crash(&mut self, index: usize) {
         self.processes[index] = None;
+    }
+
+    /// Kills a process, and notes who notices it when.
+    pub fn crash_noted(&mut self, index: usize) {
+        let of = member(index, self.lives[index]);
+        self.death = Some(Death { of, at: self.now, noticed: BTreeMap::new() });
+        self.crash(index);
+    }
+
+    /// How long the first and the last took that have declared down who was killed last by
+    /// [`Self::crash_noted`]; `None` while nobody has.
+    pub fn death_known(&self) -> Option<DeathKnown> {
+        let noticed = &self.death.as_ref()?.noticed;
+        Some(DeathKnown { first: *noticed.values().min()?, last: *noticed.values().max()? })
     }
 
     /// Starts a process anew within a second.
@@ -254,6 +277,10 @@ impl ClusterWorld {
             ClusterEffect::Down(id) => {
                 (self.now, index, id.member, "down").hash(&mut self.digest);
                 self.false_downs += u64::from(self.is_running(id.member));
+                if let Some(death) = self.death.as_mut().filter(|death| death.of == id.member) {
+                    // Who was told by mistake that it lives may have to notice it again.
+                    death.noticed.insert(index, self.now.since(death.at));
+                }
             }
         }
     }

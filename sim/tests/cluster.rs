@@ -54,6 +54,25 @@ fn a_twentieth_of_the_datagrams_lost_delays_but_confuses_nobody() {
 }
 
 #[test]
+fn a_hundred_nodes_each_send_hardly_more_than_ten_and_know_of_a_death_within_seconds() {
+    for seed in 1..=3 {
+        let [small, large] = [10, 100].map(|nodes| day(nodes, 0.0, seed));
+        for per_node in [&small, &large].map(|report| report.datagrams_per_node_second) {
+            assert!(per_node > 1.0, "nothing was counted: {small}\n{large}");
+        }
+        let ratio = large.datagrams_per_node_second / small.datagrams_per_node_second;
+        assert!(ratio <= 1.5, "{small}\n{large}");
+        // The probe that fails comes soon; then each digit of the size gives the suspect a second.
+        for (report, digits) in [(&small, 2), (&large, 3)] {
+            let known = report.death_known;
+            let suspicion = Duration::from_secs(digits);
+            assert!(known.first >= suspicion && known.first <= known.last, "{report}");
+            assert!(known.last <= suspicion + Duration::from_secs(3), "{report}");
+        }
+    }
+}
+
+#[test]
 fn two_runs_of_one_seed_are_the_same_and_of_two_seeds_are_not() {
     assert_eq!(day(40, 2.0, 7), day(40, 2.0, 7));
     assert_ne!(day(40, 2.0, 7).digest, day(40, 2.0, 8).digest);

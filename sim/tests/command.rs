@@ -45,7 +45,7 @@ fn help_says_how_the_command_ends_and_mistakes_are_explained() {
     for part in ["--seeds", "--trace", "130", "nodes", "cluster"] {
         assert!(told.contains(part), "nothing of {part} in {told}");
     }
-    for mistake in ["--seeds many", "--trace", "nodes --loss 2", "cluster --loss 101"] {
+    for mistake in ["--seeds many", "--trace", "nodes --loss 2", "cluster --loss 101", "cluster --nodes 1"] {
         assert_eq!(run(mistake).status.code(), Some(2), "{mistake}");
     }
 }
@@ -160,4 +160,21 @@ fn ctrl_c_once_more_ends_it_at_once() {
     Long::wait_for(&mut err, "ends behind the runs at hand");
     long.press_ctrl_c();
     assert_eq!(long.0.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn clusters_of_several_sizes_are_shown_beside_each_other_and_one_by_itself_in_full() {
+    let several = run("cluster --nodes 5,12 --loss 0");
+    assert!(several.status.success());
+    let told = text(&several.stdout);
+    assert_eq!(told.lines().count(), 4, "{told}");
+    for (size, line) in ["5", "12"].iter().zip(told.lines().skip(2)) {
+        let mut words = line.split_whitespace();
+        assert_eq!(words.next(), Some(*size), "{told}");
+        assert!(words.next().and_then(|word| word.parse().ok()) > Some(1.0), "{told}");
+    }
+    let alone = run("cluster --nodes 12 --loss 0");
+    let told = text(&alone.stdout);
+    line(&told, "one crashed, all know after");
+    line(&told, "digest");
 }

@@ -1,4 +1,5 @@
-//! One cluster's day: it gathers, works, loses a tenth, gets it back, splits in halves and heals.
+//! One cluster's day: it gathers, works, loses one node and then a tenth, gets them back, splits in halves and
+//! heals.
 
 use std::{fmt, time::Duration};
 
@@ -22,6 +23,8 @@ pub struct ClusterReport {
     pub datagrams_per_node_second: f64,
     /// Bytes of these, per node and second.
     pub bytes_per_node_second: f64,
+    /// From the crash of one node until the others have declared it down.
+    pub death_known: DeathKnown,
     /// From the crash of a tenth of the nodes until all others know.
     pub crash_known: Duration,
     /// From the first of their restarts, within a second, until all know their new lives.
@@ -32,6 +35,15 @@ pub struct ClusterReport {
     pub false_downs: u64,
     /// Sums up all that has happened.
     pub digest: u64,
+}
+
+/// How long it takes until a death is known, in simulated time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DeathKnown {
+    /// Until the first of the others has declared the node down.
+    pub first: Duration,
+    /// Until the last has.
+    pub last: Duration,
 }
 
 /// A cluster that does not come to know itself.
@@ -54,6 +66,8 @@ impl fmt::Display for ClusterReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = Duration::as_secs_f64;
         writeln!(f, "all know all after               {:6.1} s", seconds(&self.gathered))?;
+        writeln!(f, "one crashed, first known after   {:6.1} s", seconds(&self.death_known.first))?;
+        writeln!(f, "one crashed, all know after      {:6.1} s", seconds(&self.death_known.last))?;
         writeln!(f, "a tenth crashed, known after     {:6.1} s", seconds(&self.crash_known))?;
         writeln!(f, "restarted, known after           {:6.1} s", seconds(&self.restart_known))?;
         writeln!(f, "cut in halves, healed after      {:6.1} s", seconds(&self.healed))?;
@@ -67,7 +81,7 @@ impl fmt::Display for ClusterReport {
 /// Runs a cluster through its day.
 ///
 /// # Errors
-/// [`Stuck`] if some node does not know the truth within a simulated minute.
+/// [`Stuck`] if some node does not know the truth within a simulated minute, or if there are fewer than two nodes.
 pub fn run_cluster(settings: &ClusterSettings) -> Result<ClusterReport, Stuck> {
     let mut world = ClusterWorld::new(settings);
     world.run_for(Duration::from_secs(1));
@@ -82,10 +96,16 @@ pub fn run_cluster(settings: &ClusterSettings) -> Result<ClusterReport, Stuck> {
     let bytes_per_node_second = per_node_second(world.bytes() - bytes);
 
     let nodes = usize::from(settings.nodes);
+    // Nobody's contact if there are others, and none of the tenth.
+    let one = nodes.saturating_sub(1).min(3);
+    world.crash_noted(one);
+    await_truth(&mut world, "that one has crashed")?;
+    let death_known = world.death_known().ok_or(Stuck { phase: "that one has crashed", node: None })?;
+
     let tenth = || (0..nodes).skip(5).step_by(10);
     tenth().for_each(|index| world.crash(index));
     let crash_known = await_truth(&mut world, "who has crashed")?;
-    tenth().for_each(|index| world.restart(index));
+    tenth().chain([one]).for_each(|index| world.restart(index));
     world.run_for(Duration::from_secs(1));
     let restart_known = await_truth(&mut world, "who has come back")? + Duration::from_secs(1);
     let false_downs = world.false_downs();
@@ -99,6 +119,7 @@ pub fn run_cluster(settings: &ClusterSettings) -> Result<ClusterReport, Stuck> {
         gathered,
         datagrams_per_node_second,
         bytes_per_node_second,
+        death_known,
         crash_known,
         restart_known,
         healed,

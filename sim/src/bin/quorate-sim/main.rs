@@ -1,6 +1,7 @@
 //! `quorate-sim`: runs seeds until one breaks a rule, and shows how to see it again.
 
 mod campaign;
+mod cluster;
 mod groups;
 mod interrupt;
 mod nodes;
@@ -9,10 +10,10 @@ mod pace;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use quorate_sim::{ClusterSettings, run_cluster};
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use campaign::{Ended, campaign};
+use cluster::{Clusters, clusters};
 use groups::Groups;
 use interrupt::{INTERRUPTED, Interrupt};
 use nodes::Nodes;
@@ -35,18 +36,9 @@ struct Command {
 /// Other things that are simulated.
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// Cluster membership at scale: gathers, crashes and restarts a tenth, cuts in halves, heals.
-    Cluster {
-        /// Number of nodes.
-        #[arg(long, default_value_t = 300)]
-        nodes: u16,
-        /// Decides everything.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Datagrams lost, in percent.
-        #[arg(long, default_value_t = 3.0, value_parser = percent)]
-        loss: f64,
-    },
+    /// Cluster membership at scale: gathers, crashes one and a tenth and restarts them, cuts in halves, heals.
+    #[command(after_help = "Example: quorate-sim cluster --nodes 10,100,1000")]
+    Cluster(Clusters),
     /// Whole nodes: cluster membership, groups of all kinds and the bus on each, under faults.
     Nodes {
         #[command(flatten)]
@@ -98,9 +90,7 @@ fn percent(text: &str) -> Result<f64, String> {
 fn main() -> ExitCode {
     let command = Command::parse();
     let ended = match command.part {
-        Some(Part::Cluster { nodes, seed, loss }) => {
-            cluster(&ClusterSettings { seed, nodes, loss_percent: loss })
-        }
+        Some(Part::Cluster(args)) => clusters(&args),
         Some(Part::Nodes { range, nodes }) => interruptible(|interrupt| campaign(&nodes, &range, interrupt)),
         None => interruptible(|interrupt| campaign(&command.groups, &command.range, interrupt)),
     };
@@ -117,19 +107,6 @@ fn interruptible(run: impl FnOnce(&Interrupt) -> Ended) -> Ended {
         Interrupt::default()
     });
     run(&interrupt)
-}
-
-fn cluster(settings: &ClusterSettings) -> Ended {
-    match run_cluster(settings) {
-        Ok(report) => {
-            println!("{report}");
-            Ended::Held
-        }
-        Err(stuck) => {
-            println!("{stuck}");
-            Ended::Broken
-        }
-    }
 }
 
 #[cfg(test)]
