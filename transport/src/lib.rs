@@ -33,7 +33,7 @@ pub use mesh::{
 };
 pub use net::{BindError, ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
-pub use quic::QuicTransport;
+pub use quic::{QuicTransport, Traffic};
 pub use tcp::TcpTransport;
 pub use tls::Refusal;
 

@@ -8,7 +8,7 @@ use quinn::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
-    CLOSED, Inner,
+    CLOSED, Inner, Traffic,
     congestion::CloseSignal,
     departures::Departures,
     endpoint::Attempt,
@@ -127,6 +127,12 @@ impl Shared {
     pub(super) async fn ended(&self) -> LinkError {
         let error = self.connection.closed().await;
         self.error(&error)
+    }
+
+    /// What this side has sent.
+    pub(super) fn traffic(&self) -> Traffic {
+        let sent = self.connection.stats().udp_tx;
+        Traffic { packets: sent.datagrams, bytes: sent.bytes }
     }
 
     /// Waits until the peer has what was sent before, as far as it goes through. Nothing overtakes

@@ -14,6 +14,7 @@ mod endpoint;
 mod error;
 mod lane;
 mod link;
+mod traffic;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::traffic::Traffic;
 use self::{departures::Departures, link::Shared};
 use crate::{
     BindError, CloseReason, ConnectError, ConnectionConfig, CredentialError, Credentials, Endpoint, Hello,

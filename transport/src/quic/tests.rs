@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use quorate_membership::{Incarnation, NodeId};
 use tokio::time::{Instant, pause, resume};
@@ -112,4 +113,20 @@ fn a_peer_that_confirms_nothing_is_given_up() {
         assert!(before.elapsed() >= LINGER, "nothing was confirmed");
     });
     drop((theirs, ours, dialer));
+}
+
+#[tokio::test]
+async fn what_links_have_sent_is_counted_until_they_end() {
+    let ca = ca();
+    let (dialer, listener) = (transport(&ca, 1), transport(&ca, 2));
+    assert_eq!(dialer.traffic(), Traffic::default());
+    let (ours, theirs) = link(&dialer, &listener).await;
+    let before = dialer.traffic();
+    assert!(before.packets > 0 && before.bytes > before.packets, "a handshake was sent: {before:?}");
+    ours.send_datagram(Bytes::from_static(&[7; 1000])).expect("it fits");
+    assert_eq!(theirs.recv_datagram().await.expect("on loopback").len(), 1000);
+    let after = dialer.traffic();
+    assert!(after.packets > before.packets && after.bytes >= before.bytes + 1000, "{before:?} {after:?}");
+    drop((ours, theirs));
+    assert_eq!(dialer.traffic(), Traffic::default());
 }
