@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::BenchError;
 
-const CLUSTER: &str = "bench";
+pub(crate) const CLUSTER: &str = "bench";
 /// The group that all of them carry.
 pub(crate) const GROUP: &str = "bench";
 
@@ -138,7 +138,7 @@ impl Cluster {
 }
 
 /// Makes a future on the thread of an arbiter and runs it there.
-fn on<T, F>(arbiter: &Arbiter, work: impl FnOnce() -> F + Send + 'static) -> Task<T>
+pub(crate) fn on<T, F>(arbiter: &Arbiter, work: impl FnOnce() -> F + Send + 'static) -> Task<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, BenchError>> + 'static,
@@ -156,10 +156,10 @@ where
 }
 
 /// What runs on the thread of an arbiter.
-struct Task<T>(oneshot::Receiver<Result<T, BenchError>>);
+pub(crate) struct Task<T>(oneshot::Receiver<Result<T, BenchError>>);
 
 impl<T> Task<T> {
-    async fn result(self) -> Result<T, BenchError> {
+    pub(crate) async fn result(self) -> Result<T, BenchError> {
         self.0.await.map_err(|_| BenchError::ours("a thread of the cluster ended"))?
     }
 }
@@ -169,23 +169,33 @@ async fn start(
     ca: Arc<ClusterCa>,
     faults: Option<Faults>,
 ) -> Result<(Node, SocketAddr), BenchError> {
+    let (node, transport) = open(settings, ca, faults).await?;
+    Ok((node, transport.local_addr()))
+}
+
+/// Starts a node on the present arbiter, over a transport of its own.
+pub(crate) async fn open(
+    settings: NodeSettings,
+    ca: Arc<ClusterCa>,
+    faults: Option<Faults>,
+) -> Result<(Node, Arc<QuicTransport>), BenchError> {
     let config = NodeConfig::try_from(settings).map_err(BenchError::ours)?;
     let credentials = ca.issue_node(config.node(), Validity::days(1)).map_err(BenchError::ours)?;
     let life = config.begin_life().map_err(BenchError::ours)?;
     let hello = config.hello(&life);
-    let transport =
+    let quic =
         QuicTransport::bind(credentials, hello, ConnectionConfig::default()).map_err(BenchError::ours)?;
-    let addr = transport.local_addr();
+    let quic = Arc::new(quic);
     let transport: Arc<dyn Transport> = match faults {
-        Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::new(transport), faults)),
-        None => Arc::new(transport),
+        Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults)),
+        None => Arc::clone(&quic) as _,
     };
     let node = Node::start(config, life, transport).await.map_err(BenchError::ours)?;
-    Ok((node, addr))
+    Ok((node, quic))
 }
 
 /// Waits for a view with so many members.
-async fn founded(group: Group, members: usize) -> Result<(), BenchError> {
+pub(crate) async fn founded(group: Group, members: usize) -> Result<(), BenchError> {
     let mut events = group.events(EVENTS).await.map_err(BenchError::ours)?;
     let whole = |count: usize, genesis: bool| count == members && !genesis;
     let view = group.view().await.map_err(BenchError::ours)?;

@@ -34,15 +34,15 @@ struct Entered {
 
 /// A node entered a view with so many members.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) node: usize,
-    pub(super) members: usize,
-    pub(super) at: Instant,
+pub(crate) struct Entry {
+    pub(crate) node: usize,
+    pub(crate) members: usize,
+    pub(crate) at: Instant,
 }
 
 /// The nodes, each in a process of its own; they end with this.
 #[derive(Debug)]
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     program: PathBuf,
     folder: TempDir,
     addresses: Vec<SocketAddr>,
@@ -68,7 +68,7 @@ impl Drop for Running {
 
 impl Nodes {
     /// Prepares credentials and configurations, and starts so many nodes that found a group.
-    pub(super) async fn start(program: &Path, members: usize) -> Result<Self, BenchError> {
+    pub(crate) async fn start(program: &Path, members: usize) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir()?;
         // All are held until the last is found, so no two are the same.
         let free = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
@@ -119,7 +119,7 @@ impl Nodes {
     }
 
     /// Starts a node, for the first time or again.
-    pub(super) fn run(&mut self, node: usize) -> Result<(), BenchError> {
+    pub(crate) fn run(&mut self, node: usize) -> Result<(), BenchError> {
         // The one before may still be about to end, and hold the port.
         if let Some(mut before) = self.running[node].take() {
             before.child.wait()?;
@@ -151,7 +151,7 @@ impl Nodes {
     }
 
     /// Ends a node without a word. Returns when.
-    pub(super) fn kill(&mut self, node: usize) -> Result<Instant, BenchError> {
+    pub(crate) fn kill(&mut self, node: usize) -> Result<Instant, BenchError> {
         let at = Instant::now();
         if let Some(running) = &mut self.running[node] {
             running.child.kill()?;
@@ -160,7 +160,7 @@ impl Nodes {
     }
 
     /// Has a node leave and stop in order. Returns when it was told to.
-    pub(super) fn dismiss(&mut self, node: usize) -> Instant {
+    pub(crate) fn dismiss(&mut self, node: usize) -> Instant {
         let at = Instant::now();
         if let Some(running) = &mut self.running[node] {
             running.input = None;
@@ -168,9 +168,14 @@ impl Nodes {
         at
     }
 
+    /// The number of the process of a node; `None` while none runs.
+    pub(crate) fn process(&self, node: usize) -> Option<String> {
+        self.running[node].as_ref().map(|running| running.child.id().to_string())
+    }
+
     /// Waits until so many nodes have entered a view with so many members after this moment; returns when
     /// the last has.
-    pub(super) async fn await_views(
+    pub(crate) async fn await_views(
         &mut self,
         (nodes, members): (usize, usize),
         after: Instant,
@@ -190,7 +195,7 @@ impl Nodes {
     }
 
     /// A client that uses one of the nodes.
-    pub(super) async fn client(&self, node: usize) -> Result<Client, BenchError> {
+    pub(crate) async fn client(&self, node: usize) -> Result<Client, BenchError> {
         let files = CredentialFiles::of_client(self.folder.path().join("certs/bench"));
         let credentials = Credentials::load(&files).map_err(BenchError::ours)?;
         let identity = credentials.identity();

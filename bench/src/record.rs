@@ -28,6 +28,9 @@ pub enum Unit {
     /// How many there were.
     #[serde(rename = "count")]
     Count,
+    /// Processor cores that are kept busy, on average.
+    #[serde(rename = "cores")]
+    Cores,
 }
 
 /// What a ratio to the baseline, or a figure itself, should be.
@@ -58,6 +61,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtLeast(bound) => write!(f, ">= {bound:.2}"),
             Self::AtMost(bound) => write!(f, "<= {bound:.2}"),
+            Self::ValueBelow(bound) if *bound < 1.0 => write!(f, "ours < {bound}"),
             Self::ValueBelow(bound) => write!(f, "ours < {bound:.0}"),
         }
     }
@@ -152,6 +156,18 @@ pub(crate) struct Label<'a> {
     pub(crate) wanted: Option<Bound>,
 }
 
+/// The names and the wish that go with a figure that has no rounds in turns.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) bench: &'static str,
+    pub(crate) case: String,
+    pub(crate) unit: Unit,
+    /// Whether the highest is what counts, in place of the median.
+    pub(crate) worst: bool,
+    pub(crate) wanted: Option<Bound>,
+    pub(crate) baseline_is: &'static str,
+}
+
 impl Record {
     /// Sums up the rounds of two sides; `None` if they have no such figure.
     pub(crate) fn compare(label: Label<'_>, ours: &Rounds, baseline: &Rounds) -> Option<Self> {
@@ -185,37 +201,37 @@ impl Record {
         })
     }
 
-    /// Compares figures that were not taken in rounds of two sides: ours, and what they are held against.
-    /// `None` if either are none. The label is the benchmark, the case and what the baseline is.
-    pub(crate) fn of_two(
-        (bench, case, baseline_is): (&'static str, &str, &'static str),
-        unit: Unit,
-        wanted: Option<Bound>,
-        [ours, baseline]: [Vec<f64>; 2],
+    /// A figure that was not taken in turns with its baseline; `None` if a side has none. The ratio is that of the
+    /// medians.
+    pub(crate) fn beside(
+        named: &Named,
+        ours: impl IntoIterator<Item = f64>,
+        baseline: impl IntoIterator<Item = f64>,
     ) -> Option<Self> {
-        let (value, base) = (Summary::of(ours)?, Summary::of(baseline)?);
+        let (ours, base) = (Summary::of(ours)?, Summary::of(baseline)?);
+        let value = if named.worst { ours.high } else { ours.median };
         // Of nothing to nothing, too.
-        let divide = |ours: f64, base: f64| if ours.total_cmp(&base).is_eq() { 1.0 } else { ours / base };
-        let ratio = divide(value.median, base.median);
+        let divide = |ours: f64| if ours.total_cmp(&base.median).is_eq() { 1.0 } else { ours / base.median };
+        let ratio = divide(value);
         Some(Self {
-            bench,
-            case: case.to_owned(),
-            value: value.median,
-            unit,
+            bench: named.bench,
+            case: named.case.clone(),
+            value,
+            unit: named.unit,
             baseline: base.median,
             ratio,
-            wanted,
-            holds: wanted.map(|wanted| wanted.holds(ratio, value.median)),
-            range: (value.low, value.high),
+            wanted: named.wanted,
+            holds: named.wanted.map(|wanted| wanted.holds(ratio, value)),
+            range: (ours.low, ours.high),
             baseline_range: (base.low, base.high),
-            ratio_range: (divide(value.low, base.high), divide(value.high, base.low)),
+            ratio_range: (divide(ours.low), divide(ours.high)),
             cores_used: None,
             baseline_cores_used: None,
             cpu_seconds: None,
             baseline_cpu_seconds: None,
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
-            baseline_is,
+            baseline_is: named.baseline_is,
             series: None,
         })
     }
@@ -304,5 +320,24 @@ mod tests {
     fn sides_without_the_figure_give_no_record() {
         let label = Label { reading: Reading::Quantile(0.5), ..label(Bound::AtMost(1.3)) };
         assert_eq!(Record::compare(label, &rounds([1, 1, 1]), &rounds([1, 1, 1])), None);
+    }
+
+    #[test]
+    fn the_worst_of_a_few_figures_is_what_a_wish_may_look_at() {
+        let mut named = Named {
+            bench: "memory",
+            case: "idle".into(),
+            unit: Unit::Cores,
+            worst: false,
+            wanted: Some(Bound::ValueBelow(0.01)),
+            baseline_is: "a number",
+        };
+        let record = Record::beside(&named, [0.004, 0.02, 0.008], [0.01]).expect("figures on both sides");
+        assert_eq!((record.value, record.holds, record.range), (0.008, Some(true), (0.004, 0.02)));
+        named.worst = true;
+        let record = Record::beside(&named, [0.004, 0.02, 0.008], [0.01]).expect("figures on both sides");
+        assert_eq!((record.value, record.holds, record.ratio), (0.02, Some(false), 2.0));
+        assert_eq!(Record::beside(&named, [], [0.01]), None);
+        assert_eq!(Bound::ValueBelow(0.01).to_string(), "ours < 0.01");
     }
 }

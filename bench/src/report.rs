@@ -53,6 +53,7 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
         Unit::Microseconds => format!("{value:.1} us"),
         Unit::Bytes => scaled("B"),
         Unit::Count => format!("{value:.0}"),
+        Unit::Cores => format!("{value:.3} cores"),
     }
 }
 

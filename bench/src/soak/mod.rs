@@ -13,6 +13,7 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, Unit,
     cluster::GROUP,
     load::{Load, STAMPED_BYTES_MIN},
+    record::Named,
     sample::{Latencies, Reading},
     size::Size,
     stage::in_system,
@@ -138,7 +139,10 @@ fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
     let first = 1..1 + PIECES_COMPARED;
     let last = PIECES - PIECES_COMPARED..PIECES;
     let record = |what: String, unit: Unit, wanted: Option<Bound>, figures: [Vec<f64>; 2]| {
-        Record::of_two(("soak", &format!("{case} {what}"), BASELINE_IS), unit, wanted, figures)
+        let case = format!("{case} {what}");
+        let named = Named { bench: "soak", case, unit, worst: false, wanted, baseline_is: BASELINE_IS };
+        let [ours, baseline] = figures;
+        Record::beside(&named, ours, baseline)
     };
     let members = |range: &std::ops::Range<usize>, of: &dyn Fn(&Window) -> f64| -> Vec<f64> {
         run.windows.iter().flat_map(|windows| windows[range.clone()].iter().map(of)).collect()

@@ -1,6 +1,5 @@
 //! How long a group takes to go on without a member, under load: one that was killed, and one that leaves.
 
-mod nodes;
 mod timelines;
 
 use std::{
@@ -14,13 +13,10 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use quorate::{Bus, PublishError, membership::Timing};
 use tokio::sync::oneshot;
 
-use self::{
-    nodes::Nodes,
-    timelines::{Timelines, micros_after},
-};
+use self::timelines::{Timelines, micros_after};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, Series, SideSeries, Timeline, Unit,
-    Usage, record::Rounds, stage::in_system, summary::Summary,
+    Usage, nodes::Nodes, record::Rounds, stage::in_system, summary::Summary,
 };
 
 /// What the benchmark of view changes measures.

@@ -6,9 +6,9 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MulticastArgs, Page, PageError, Peers,
-    Progress, QuicArgs, Report, Schedule, Senders, ServeArgs, SoakArgs, Target, TransportArgs, TransportKind,
-    ViewsArgs,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MemoryArgs, MulticastArgs, Page, PageError,
+    Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
+    TransportArgs, TransportKind, ViewsArgs,
 };
 
 use crate::{
@@ -31,6 +31,8 @@ Examples:
   quorate bench crypto
   quorate bench quic
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
+  quorate bench memory
+  quorate bench scale
   quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -50,6 +52,8 @@ enum What {
     Bus(Bus),
     Views(Views),
     Soak(Soak),
+    Memory(Memory),
+    Scale(Scale),
     Crypto(Crypto),
     Quic(Quic),
     Serve(Serve),
@@ -188,6 +192,47 @@ struct Soak {
     json: bool,
 }
 
+/// Measure the memory of nodes, idle and while their group carries as much as it can, and what they do when idle.
+///
+/// The nodes are processes of their own.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench memory --load 2m")]
+struct Memory {
+    /// For how long idle nodes are watched, such as 10s [default: 10s].
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    idle: Option<Duration>,
+    /// For how long nodes are watched under load, after 5 s of it [default: 30s].
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    load: Option<Duration>,
+    /// Bytes of the messages [default: 1024].
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
+    /// Print the figures as JSON, one per line, as soon as they are known.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measure what more members cost a group, and what more groups cost five nodes, idle and when a node dies.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench scale --members 3 --groups 10000 --rounds 1")]
+struct Scale {
+    /// Members of a group [default: 3,5,7,9].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    members: Vec<usize>,
+    /// Groups of three over five nodes [default: 1,100,1000].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    groups: Vec<usize>,
+    /// For how long idle nodes are watched [default: 5s].
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    idle: Option<Duration>,
+    /// How often each is measured, with nodes of its own [default: 3].
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Print the figures as JSON, one per line, as soon as they are known.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -296,10 +341,23 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             choose(&mut wanted.remote_sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
         }
+        What::Memory(args) => {
+            let mut wanted = MemoryArgs::new(this_program()?);
+            wanted.idle = args.idle.unwrap_or(wanted.idle);
+            wanted.load = args.load.unwrap_or(wanted.load);
+            wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
+            measure(args.json, |observer| quorate_bench::memory(&wanted, observer))
+        }
+        What::Scale(args) => {
+            let mut wanted = ScaleArgs::default();
+            choose(&mut wanted.members, &args.members);
+            choose(&mut wanted.groups, &args.groups);
+            wanted.idle = args.idle.unwrap_or(wanted.idle);
+            wanted.schedule.rounds = args.rounds.unwrap_or(wanted.schedule.rounds);
+            measure(args.json, |observer| quorate_bench::scale(&wanted, observer))
+        }
         What::Views(args) => {
-            let program = std::env::current_exe()
-                .map_err(|error| Failure::Failed(format!("this command does not find itself: {error}")))?;
-            let mut wanted = ViewsArgs::new(program);
+            let mut wanted = ViewsArgs::new(this_program()?);
             wanted.members = args.members.unwrap_or(wanted.members);
             wanted.rounds = args.rounds.unwrap_or(wanted.rounds);
             measure(args.json, |observer| quorate_bench::views(&wanted, observer))
@@ -336,6 +394,12 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             measure(args.common.json, |observer| quorate_bench::quic(&wanted, observer))
         }
     }
+}
+
+/// Where this command is, which runs nodes as processes of their own.
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::Failed(format!("this command does not find itself: {error}")))
 }
 
 /// Takes a list that was given in place of the default.
