@@ -102,12 +102,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn memory_that_is_written_to_is_resident() {
-        let before = resident_bytes("self").expect("Linux tells");
+        // Other tests of this process give memory back meanwhile.
         let written = std::hint::black_box(vec![7_u8; 64 << 20]);
-        let after = resident_bytes("self").expect("Linux tells");
-        let peak = peak_resident_bytes("self").expect("Linux tells");
-        assert!(after >= before + (32 << 20) && peak >= before + (32 << 20), "{before} {after} {peak}");
-        drop(written);
+        let (now, peak) = (resident_bytes("self"), peak_resident_bytes("self"));
+        assert!(now >= Some(written.len() as u64) && peak >= now, "{now:?} {peak:?}");
         assert_eq!(resident_bytes("no process"), None);
     }
 }

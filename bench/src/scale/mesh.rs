@@ -73,8 +73,8 @@ impl Mesh {
             let node = host.node.clone();
             on(&host.arbiter, move || found_at(node, mine)).result()
         });
-        let founded = tokio::time::timeout(PATIENCE * 5, try_join_all(founding)).await;
-        let founded = founded.map_err(|_| BenchError::Stuck(PATIENCE * 5))??;
+        let founded = tokio::time::timeout(PATIENCE * 2, try_join_all(founding)).await;
+        let founded = founded.map_err(|_| BenchError::Stuck(PATIENCE * 2))??;
         for (host, groups) in self.hosts.iter_mut().zip(founded) {
             host.groups = groups;
         }
