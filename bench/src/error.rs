@@ -9,6 +9,9 @@ pub enum BenchError {
     /// A setting that makes no sense.
     #[error("{0}")]
     Settings(String),
+    /// The system lacks what the benchmark needs, and what to do.
+    #[error("{0}")]
+    Missing(String),
     /// The operating system refused a thread or a socket.
     #[error("the operating system refused what the benchmark needs")]
     Io(#[from] io::Error),

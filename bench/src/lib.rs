@@ -15,6 +15,8 @@ mod load;
 mod machine;
 mod memory;
 mod multicast;
+#[cfg(target_os = "linux")]
+mod network;
 mod nodes;
 mod pace;
 mod page;
@@ -45,6 +47,8 @@ pub use error::BenchError;
 pub use machine::Machine;
 pub use memory::{MemoryArgs, memory};
 pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};
+#[cfg(target_os = "linux")]
+pub use network::{NetworkArgs, network, network_host};
 pub use page::{Page, PageError};
 pub use progress::Progress;
 pub use quic::{QuicArgs, quic};

@@ -31,6 +31,12 @@ pub enum Unit {
     /// Processor cores that are kept busy, on average.
     #[serde(rename = "cores")]
     Cores,
+    /// Messages of a hundred.
+    #[serde(rename = "%")]
+    Percent,
+    /// Groups.
+    #[serde(rename = "groups")]
+    Groups,
 }
 
 /// What a ratio to the baseline, or a figure itself, should be.

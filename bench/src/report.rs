@@ -54,6 +54,8 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
         Unit::Bytes => scaled("B"),
         Unit::Count => format!("{value:.0}"),
         Unit::Cores => format!("{value:.3} cores"),
+        Unit::Percent => format!("{value:.2} %"),
+        Unit::Groups => format!("{value:.1}"),
     }
 }
 

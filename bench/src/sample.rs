@@ -13,6 +13,8 @@ pub(crate) enum Sample {
     Flow { messages: u64, message_bytes: usize, elapsed: Duration },
     /// How long single messages took, in nanoseconds.
     Latency(Histogram<u64>),
+    /// How long messages of several groups took, and how they held each other up.
+    HoldUps { latencies: Histogram<u64>, by_others_percent: f64, groups_at_a_time: Option<f64> },
 }
 
 /// Which figure of a sample is looked at.
@@ -22,6 +24,10 @@ pub(crate) enum Reading {
     Bytes,
     /// The latency that this share of the messages did not exceed.
     Quantile(f64),
+    /// Messages of a hundred that were held up by what another group lost.
+    ByOthers,
+    /// Groups that one loss holds up, in the median.
+    GroupsAtATime,
 }
 
 impl Reading {
@@ -30,6 +36,8 @@ impl Reading {
             Self::Messages => Unit::MessagesPerSecond,
             Self::Bytes => Unit::BytesPerSecond,
             Self::Quantile(_) => Unit::Microseconds,
+            Self::ByOthers => Unit::Percent,
+            Self::GroupsAtATime => Unit::Groups,
         }
     }
 
@@ -37,6 +45,8 @@ impl Reading {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Messages | Self::Bytes => "throughput".into(),
+            Self::ByOthers => "held up by another's loss".into(),
+            Self::GroupsAtATime => "held up at a time".into(),
             Self::Quantile(share) if share >= 1.0 => "max".into(),
             Self::Quantile(share) => format!("p{}", share * 100.0),
         }
@@ -53,9 +63,12 @@ impl Sample {
             (Self::Flow { messages, message_bytes, elapsed }, Reading::Bytes) => {
                 Some(*messages as f64 * *message_bytes as f64 / elapsed.as_secs_f64())
             }
-            (Self::Latency(histogram), Reading::Quantile(share)) if !histogram.is_empty() => {
-                Some(histogram.value_at_quantile(share) as f64 / 1e3)
-            }
+            (
+                Self::Latency(histogram) | Self::HoldUps { latencies: histogram, .. },
+                Reading::Quantile(share),
+            ) if !histogram.is_empty() => Some(histogram.value_at_quantile(share) as f64 / 1e3),
+            (Self::HoldUps { by_others_percent, .. }, Reading::ByOthers) => Some(*by_others_percent),
+            (Self::HoldUps { groups_at_a_time, .. }, Reading::GroupsAtATime) => *groups_at_a_time,
             _ => None,
         }
     }
@@ -82,6 +95,10 @@ impl Latencies {
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("equal bounds");
+    }
+
+    pub(crate) fn into_histogram(self) -> Histogram<u64> {
+        self.0
     }
 
     pub(crate) fn into_sample(self) -> Sample {

@@ -7,9 +7,7 @@ mod serve;
 use std::{net::SocketAddr, sync::Arc};
 
 use quorate_membership::Incarnation;
-use quorate_transport::{
-    ConnectionConfig, Credentials, Endpoint, Hello, Lane, QuicTransport, TcpTransport, Transport,
-};
+use quorate_transport::{ConnectionConfig, Credentials, Endpoint, Hello, Lane, Transport};
 use serde::{Deserialize, Serialize};
 
 pub use self::serve::{ServeArgs, serve};
@@ -23,7 +21,7 @@ use crate::{
     load::Load,
     raw::RAW_QUINN,
     stage::{Stage, on_own_thread},
-    transport::{framings, round_trip_case, throughput_case},
+    transport::{self, framings, round_trip_case, throughput_case},
 };
 
 /// Another machine on which `quorate bench serve` runs, and what this one shows to it.
@@ -86,12 +84,7 @@ fn bind(
         incarnation: Incarnation::new(1),
         listens: Some(listen),
     };
-    let config = ConnectionConfig::default();
-    Ok(if kind == TransportKind::Tcp {
-        Arc::new(TcpTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
-    } else {
-        Arc::new(QuicTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
-    })
+    transport::bind(kind, credentials, hello, ConnectionConfig::default())
 }
 
 /// Measures links to other machines on which [`serve`] runs, beside bare quinn to the same. Memory is no

@@ -62,7 +62,7 @@ impl Side for LinkFlow {
 }
 
 /// A frame with nothing but the payload: what the header costs is the business of who fills it.
-pub(super) fn frame(payload: &Bytes) -> Frame {
+pub(crate) fn frame(payload: &Bytes) -> Frame {
     Frame { header: Bytes::new(), body: payload.clone().into() }
 }
 

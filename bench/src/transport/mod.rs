@@ -13,7 +13,8 @@ pub use self::kind::{NotATransport, TransportKind};
 use self::{echo::LinkEcho, flow::LinkFlow, pair::Pair};
 pub(crate) use self::{
     echo::{Ends, ask_until},
-    flow::{Framing, count, send_until},
+    flow::{Framing, count, frame, send_until},
+    pair::{CLUSTER, bind, hello},
 };
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,

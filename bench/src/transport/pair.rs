@@ -16,7 +16,7 @@ use super::TransportKind;
 use crate::{BenchError, stage::Stage};
 
 /// The cluster of the two nodes.
-const CLUSTER: &str = "bench";
+pub(crate) const CLUSTER: &str = "bench";
 
 /// Two nodes that a transport has joined.
 #[derive(Debug)]
@@ -73,12 +73,14 @@ impl Network {
     }
 
     async fn transport(&self, stage: &Stage, index: usize) -> Result<Arc<dyn Transport>, BenchError> {
-        let hello = hello();
+        let hello = hello(Some((Ipv4Addr::LOCALHOST, 0).into()));
         match self {
             Self::Sockets(kind, ca) => {
                 let credentials = ca.issue_node(node(index), Validity::days(1)).map_err(BenchError::ours)?;
                 let kind = *kind;
-                stage.at(index, async move { bind(kind, credentials, hello) }).await
+                stage
+                    .at(index, async move { bind(kind, credentials, hello, ConnectionConfig::default()) })
+                    .await
             }
             Self::Memory(network) => {
                 let config = MemoryConfig::default();
@@ -89,12 +91,13 @@ impl Network {
     }
 }
 
-fn bind(
+/// A transport of this kind; within the runtime that shall drive it.
+pub(crate) fn bind(
     kind: TransportKind,
     credentials: Credentials,
     hello: Hello,
+    config: ConnectionConfig,
 ) -> Result<Arc<dyn Transport>, BenchError> {
-    let config = ConnectionConfig::default();
     Ok(if kind == TransportKind::Tcp {
         Arc::new(TcpTransport::bind(credentials, hello, config).map_err(BenchError::ours)?)
     } else {
@@ -106,12 +109,13 @@ fn node(index: usize) -> NodeId {
     NodeId::new(index as u64 + 1)
 }
 
-fn hello() -> Hello {
+/// What a node of the benchmark says of itself.
+pub(crate) fn hello(listens: Option<SocketAddr>) -> Hello {
     Hello {
         versions: (1, 1),
         features: 0,
         cluster: CLUSTER.into(),
         incarnation: Incarnation::new(1),
-        listens: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        listens,
     }
 }

@@ -1,10 +1,13 @@
 //! `quorate bench`: our figures beside a baseline's, in the same run.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
+#[cfg(target_os = "linux")]
+use quorate_bench::NetworkArgs;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MemoryArgs, MulticastArgs, Page, PageError,
     Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
@@ -33,6 +36,7 @@ Examples:
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
   quorate bench memory
   quorate bench scale
+  quorate bench network
   quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -54,6 +58,11 @@ enum What {
     Soak(Soak),
     Memory(Memory),
     Scale(Scale),
+    #[cfg(target_os = "linux")]
+    Network(Network),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    NetworkHost(NetworkHost),
     Crypto(Crypto),
     Quic(Quic),
     Serve(Serve),
@@ -233,6 +242,44 @@ struct Scale {
     json: bool,
 }
 
+/// Measure links over a network with a rate, a delay and losses, beside bare UDP and one stream of TCP.
+///
+/// Two hosts are processes with networks of their own, which needs root and the commands `ip` and `unshare`. The
+/// link between them is a relay in this process.
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench network --round-trips 25ms --lost 0,1")]
+struct Network {
+    /// Which transports: quic or tcp [default: both].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    transports: Vec<TransportKind>,
+    /// Time there and back, such as 25ms [default: 1ms,25ms].
+    #[arg(long, value_name = "SPANS", value_delimiter = ',', value_parser = span::parse)]
+    round_trips: Vec<Duration>,
+    /// Of a hundred packets so many are lost on the way, each way [default: 0,1].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    lost: Vec<u8>,
+    /// Megabits per second that the link carries, each way [default: 1000].
+    #[arg(long, value_name = "N")]
+    megabits: Option<u64>,
+    /// Bytes of a lane over QUIC that may be on the way [default: what nodes have].
+    #[arg(long, value_name = "BYTES")]
+    lane_window: Option<u32>,
+    /// Groups that send on one link while packets are lost [default: 8].
+    #[arg(long, value_name = "N")]
+    groups: Option<u32>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Be one of the hosts of `quorate bench network`, which says on standard input what to do.
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+struct NetworkHost {
+    /// Folder of its credentials.
+    credentials: PathBuf,
+}
+
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -263,7 +310,7 @@ struct Common {
     /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts, such as 100ms or 2s [default: 500ms, and 5s for control].
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, and 3s for network].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
     /// Print the figures as JSON, one per line, as soon as they are known.
@@ -285,7 +332,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
     let report = benchmark(&args.what)?;
-    if let Some(page) = page {
+    if let (Some(page), Some(report)) = (page, report) {
         page.write(&report).map_err(refused)?;
         say(&format!("the report is in {}", page.index().display()));
     }
@@ -300,15 +347,17 @@ fn refused(error: PageError) -> Failure {
     }
 }
 
-fn benchmark(what: &What) -> Result<Report, Failure> {
-    match what {
+/// Carries out a benchmark; what serves others has no report of its own.
+fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
+    let report = match what {
         What::Transport(args) => {
             let mut wanted = TransportArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
             let Some(credentials) = &args.credentials else {
-                return measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer));
+                return measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer))
+                    .map(Some);
             };
             if args.transports.is_empty() {
                 wanted.transports.retain(|kind| *kind != TransportKind::Memory);
@@ -342,7 +391,7 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
         }
         What::Memory(args) => {
-            let mut wanted = MemoryArgs::new(this_program()?);
+            let mut wanted = MemoryArgs::new(this_command()?);
             wanted.idle = args.idle.unwrap_or(wanted.idle);
             wanted.load = args.load.unwrap_or(wanted.load);
             wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
@@ -357,7 +406,7 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             measure(args.json, |observer| quorate_bench::scale(&wanted, observer))
         }
         What::Views(args) => {
-            let mut wanted = ViewsArgs::new(this_program()?);
+            let mut wanted = ViewsArgs::new(this_command()?);
             wanted.members = args.members.unwrap_or(wanted.members);
             wanted.rounds = args.rounds.unwrap_or(wanted.rounds);
             measure(args.json, |observer| quorate_bench::views(&wanted, observer))
@@ -369,6 +418,23 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
             wanted.length = args.length.unwrap_or(wanted.length);
             measure(args.json, |observer| quorate_bench::soak(&wanted, observer))
+        }
+        #[cfg(target_os = "linux")]
+        What::Network(args) => {
+            let mut wanted = NetworkArgs::new(this_command()?);
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.transports, &args.transports);
+            choose(&mut wanted.round_trips, &args.round_trips);
+            choose(&mut wanted.lost_percent, &args.lost);
+            wanted.megabits = args.megabits.unwrap_or(wanted.megabits);
+            wanted.lane_window_bytes = args.lane_window;
+            wanted.groups = args.groups.unwrap_or(wanted.groups);
+            measure(args.common.json, |observer| quorate_bench::network(&wanted, observer))
+        }
+        #[cfg(target_os = "linux")]
+        What::NetworkHost(args) => {
+            let served = quorate_bench::network_host(&args.credentials);
+            return served.map(|()| None).map_err(|error| Failure::Failed(one_line(&error)));
         }
         What::Crypto(args) => {
             let mut wanted = CryptoArgs::default();
@@ -385,7 +451,7 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
                     output.line(format!("answers at {addr}; Ctrl-C stops it")).and_then(|()| output.flush());
             };
             let served = quorate_bench::serve(ServeArgs { listen, credentials }, ready);
-            served.map(|never| match never {}).map_err(|error| Failure::Failed(one_line(&error)))
+            return served.map(|never| match never {}).map_err(|error| Failure::Failed(one_line(&error)));
         }
         What::Quic(args) => {
             let mut wanted = QuicArgs::default();
@@ -393,11 +459,12 @@ fn benchmark(what: &What) -> Result<Report, Failure> {
             choose(&mut wanted.sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::quic(&wanted, observer))
         }
-    }
+    };
+    report.map(Some)
 }
 
 /// Where this command is, which runs nodes as processes of their own.
-fn this_program() -> Result<PathBuf, Failure> {
+fn this_command() -> Result<PathBuf, Failure> {
     std::env::current_exe()
         .map_err(|error| Failure::Failed(format!("this command does not find itself: {error}")))
 }

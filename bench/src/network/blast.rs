@@ -1,0 +1,102 @@
+//! Bare UDP somewhat faster than the link: what arrives is what the link carries.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use socket2::SockRef;
+use tokio::{
+    net::UdpSocket,
+    time::{MissedTickBehavior, interval, timeout_at},
+};
+
+use super::words::Answer;
+use crate::BenchError;
+
+/// Enough that none is lost at the receiver.
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// Time from one burst to the next.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How much longer than a round it is sent, so that the receiver always has something to take.
+const AFTER: Duration = Duration::from_millis(200);
+/// How long the first packet of a round may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends packets at a pace, whether they arrive or not. The first byte of each counts rounds.
+#[derive(Debug)]
+pub(super) struct BlastSender {
+    socket: UdpSocket,
+    packet: Vec<u8>,
+    per_pause: f64,
+}
+
+impl BlastSender {
+    pub(super) async fn new(
+        to: SocketAddr,
+        packet_bytes: usize,
+        bytes_per_second: u64,
+    ) -> Result<Self, BenchError> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        socket.connect(to).await?;
+        SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+        let per_pause = bytes_per_second as f64 * PAUSE.as_secs_f64() / packet_bytes as f64;
+        Ok(Self { socket, packet: vec![0; packet_bytes], per_pause })
+    }
+
+    pub(super) async fn round(&mut self, length: Duration) -> Result<Answer, BenchError> {
+        self.packet[0] = self.packet[0].wrapping_add(1);
+        let (begun, mut sent) = (Instant::now(), 0);
+        let mut pauses = interval(PAUSE);
+        pauses.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while begun.elapsed() < length + AFTER {
+            pauses.tick().await;
+            let wanted =
+                ((begun.elapsed().as_secs_f64() / PAUSE.as_secs_f64() + 1.0) * self.per_pause) as u64;
+            while sent < wanted {
+                self.socket.send(&self.packet).await?;
+                sent += 1;
+            }
+        }
+        Ok(Answer::Sent(sent))
+    }
+}
+
+/// Counts what arrives within a round, from its first packet on.
+#[derive(Debug)]
+pub(super) struct BlastReceiver {
+    socket: UdpSocket,
+    round: u8,
+}
+
+impl BlastReceiver {
+    pub(super) async fn new(at: SocketAddr) -> Result<Self, BenchError> {
+        let socket = UdpSocket::bind(at).await?;
+        SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+        Ok(Self { socket, round: 0 })
+    }
+
+    pub(super) async fn round(&mut self, length: Duration) -> Result<Answer, BenchError> {
+        self.round = self.round.wrapping_add(1);
+        let mut packet = [0; 1 << 16];
+        let mut until = Instant::now() + PATIENCE;
+        let (mut first, mut last, mut messages, mut message_bytes) = (None, Instant::now(), 0, 0);
+        while let Ok(taken) = timeout_at(until.into(), self.socket.recv(&mut packet)).await {
+            let bytes = taken?;
+            if packet[0] != self.round {
+                continue; // It was on the way when the round before was over.
+            }
+            last = Instant::now();
+            if first.is_none() {
+                until = last + length;
+            } else if last > until {
+                break;
+            }
+            first.get_or_insert(last);
+            messages += 1;
+            message_bytes = bytes;
+        }
+        let first = first.ok_or_else(|| BenchError::Baseline("nothing arrived".into()))?;
+        Ok(Answer::Received { messages, message_bytes, elapsed: last - first })
+    }
+}
