@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct BlastSender {
     socket: UdpSocket,
     packet: Vec<u8>,
-    per_pause: f64,
+    bytes_per_second: u64,
 }
 
 impl BlastSender {
@@ -40,20 +40,19 @@ impl BlastSender {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
         socket.connect(to).await?;
         SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
-        let per_pause = bytes_per_second as f64 * PAUSE.as_secs_f64() / packet_bytes as f64;
-        Ok(Self { socket, packet: vec![0; packet_bytes], per_pause })
+        Ok(Self { socket, packet: vec![0; packet_bytes], bytes_per_second })
     }
 
     pub(super) async fn round(&mut self, length: Duration) -> Result<Answer, BenchError> {
         self.packet[0] = self.packet[0].wrapping_add(1);
-        let (begun, mut sent) = (Instant::now(), 0);
+        let (begun, mut sent) = (Instant::now(), 0_u64);
         let mut pauses = interval(PAUSE);
         pauses.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while begun.elapsed() < length + AFTER {
             pauses.tick().await;
-            let wanted =
-                ((begun.elapsed().as_secs_f64() / PAUSE.as_secs_f64() + 1.0) * self.per_pause) as u64;
-            while sent < wanted {
+            let bytes =
+                u128::from(self.bytes_per_second) * (begun.elapsed() + PAUSE).as_nanos() / 1_000_000_000;
+            while u128::from(sent) * (self.packet.len() as u128) < bytes {
                 self.socket.send(&self.packet).await?;
                 sent += 1;
             }
@@ -78,7 +77,7 @@ impl BlastReceiver {
 
     pub(super) async fn round(&mut self, length: Duration) -> Result<Answer, BenchError> {
         self.round = self.round.wrapping_add(1);
-        let mut packet = [0; 1 << 16];
+        let mut packet = vec![0; 1 << 16];
         let mut until = Instant::now() + PATIENCE;
         let (mut first, mut last, mut messages, mut message_bytes) = (None, Instant::now(), 0, 0);
         while let Ok(taken) = timeout_at(until.into(), self.socket.recv(&mut packet)).await {

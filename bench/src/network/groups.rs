@@ -32,7 +32,7 @@ type SharedLane = Arc<AsyncMutex<Box<dyn LaneSender>>>;
 /// The system's monotonic clock.
 fn now() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    now.try_into().expect("it counts from when the system started")
 }
 
 /// Sends for all groups.
@@ -81,7 +81,7 @@ async fn send_until(
     for sent in 1.. {
         let due = pace.turn().await;
         let ends = due >= deadline;
-        frames.push_back(frame(&message(&load, group, now() - due.elapsed(), ends)));
+        frames.push_back(frame(&message(&load, group, now().saturating_sub(due.elapsed()), ends)));
         lane.lock().await.send(&mut frames).await.map_err(BenchError::ours)?;
         if ends {
             return Ok(sent);

@@ -24,7 +24,7 @@ pub(super) fn hold_ups(mut arrivals: Vec<Arrival>, round_trip: Duration) -> Samp
     }
     arrivals.retain(|arrival| took(arrival) >= round_trip);
     let (mut by_others, mut groups) = (0, Vec::new());
-    for together in arrivals.chunk_by(|one, next| next.received - one.received <= TOGETHER) {
+    for together in arrivals.chunk_by(|one, next| next.received.saturating_sub(one.received) <= TOGETHER) {
         let lost = together.iter().min_by_key(|arrival| arrival.sent).map(|arrival| arrival.group);
         by_others += together.iter().filter(|arrival| Some(arrival.group) != lost).count();
         groups.push(together.iter().map(|arrival| arrival.group).collect::<BTreeSet<_>>().len() as f64);

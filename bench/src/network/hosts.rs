@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Hosts {
     // The link ends before the hosts: it reads their devices.
     relay: Relay,
-    hosts: [Host; 2],
+    /// The sender and the receiver.
+    ends: [Host; 2],
     works: WorkId,
     _credentials: TempDir,
 }
@@ -59,23 +60,23 @@ impl Hosts {
             devices.push(device);
         }
         let both = "two sides give two";
-        let hosts = hosts.try_into().expect(both);
+        let ends = hosts.try_into().expect(both);
         let relay = Relay::start(devices.try_into().expect(both), shape, seed)?;
-        Ok(Self { relay, hosts, works: 0, _credentials: credentials })
+        Ok(Self { relay, ends, works: 0, _credentials: credentials })
     }
 
     /// Has both hosts prepare what the first will send to the second.
     pub(super) async fn prepare(&mut self, work: Work) -> Result<WorkId, BenchError> {
         self.works += 1;
         let id = self.works;
-        self.hosts[1].ask(&Order::Receive { id, work, at: address(2) }, PATIENCE).await?;
-        self.hosts[0].ask(&Order::Send { id, work, to: address(2) }, PATIENCE).await?;
+        self.ends[1].ask(&Order::Receive { id, work, at: address(2) }, PATIENCE).await?;
+        self.ends[0].ask(&Order::Send { id, work, to: address(2) }, PATIENCE).await?;
         Ok(id)
     }
 
     /// Runs it for so long. Returns how many messages were sent, and what the receiver says.
     pub(super) async fn round(&mut self, id: WorkId, length: Duration) -> Result<(u64, Answer), BenchError> {
-        let (order, [sender, receiver]) = (Order::Round { id, length }, &mut self.hosts);
+        let (order, [sender, receiver]) = (Order::Round { id, length }, &mut self.ends);
         let patience = length + PATIENCE;
         match try_join(sender.ask(&order, patience), receiver.ask(&order, patience)).await? {
             (Answer::Sent(sent), received) => Ok((sent, received)),

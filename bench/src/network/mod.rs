@@ -53,7 +53,7 @@ pub struct NetworkArgs {
     pub lane_window_bytes: Option<u32>,
     /// Groups whose messages share the link with the longest round trip when packets are lost. Default 8.
     pub groups: u32,
-    /// Time from one message of a group to its next. Default 8 ms.
+    /// Time from one message of a group to its next. Default 16 ms.
     pub every: Duration,
     /// How long and how often. Default 5 rounds of 3 s after 3 s, in which a sender finds the rate of the link.
     pub schedule: Schedule,
@@ -73,7 +73,7 @@ impl NetworkArgs {
             message_bytes: 64 << 10,
             lane_window_bytes: None,
             groups: 8,
-            every: Duration::from_millis(8),
+            every: Duration::from_millis(16),
             schedule: Schedule { warm_up, round, ..Schedule::default() },
         }
     }
@@ -114,13 +114,12 @@ impl NetworkArgs {
     /// The link of a case.
     fn shape(&self, round_trip: Duration, lost_percent: u8) -> Shape {
         let bytes_per_second = self.megabits * 1_000_000 / 8;
-        let product = bytes_per_second as u128 * round_trip.as_nanos() / 1_000_000_000;
+        let product = u128::from(bytes_per_second) * round_trip.as_nanos() / 1_000_000_000;
         Shape {
             bytes_per_second,
             delay: round_trip / 2,
             lost_percent,
             queue_bytes: (product as u64).max(QUEUE_BYTES_LEAST),
-            slack: SLACK,
         }
     }
 
@@ -141,8 +140,6 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const GROUPS_MAX: u32 = 64;
 /// A queue has room for a round trip of packets, but not for less than senders hand over together.
 const QUEUE_BYTES_LEAST: u64 = 256 << 10;
-/// What the relay may be late, since it shares processors with all others.
-const SLACK: Duration = Duration::from_millis(1);
 /// Headers of IPv4 and UDP.
 const UDP_OVERHEAD: u16 = 28;
 /// What bare UDP sends of what the link carries, in percent.

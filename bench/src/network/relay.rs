@@ -16,6 +16,9 @@ use crate::BenchError;
 
 /// Packets that are taken in before others are given out that are due.
 const BATCH: usize = 32;
+/// How long the relay waits at most before it looks again. So it knows of packets that it finds late when they
+/// came at the earliest.
+const LOOK: Duration = Duration::from_millis(1);
 /// Packets that wait in the kernel for the relay: two bandwidth-delay products of the longest link, and more than
 /// come while the relay waits for a processor.
 const WAITING_PACKETS: u32 = 20_000;
@@ -100,6 +103,8 @@ fn carry(
 ) -> io::Result<Tally> {
     let begun = Instant::now();
     let (mut buffer, mut spare) = (vec![0; PACKET_BYTES_MAX], Vec::new());
+    // When there was nothing to take in.
+    let mut empty_at = Duration::ZERO;
     loop {
         let now = begun.elapsed();
         while let Some(packet) = shaper.due(now) {
@@ -114,27 +119,29 @@ fn carry(
                     let mut packet: Vec<u8> = spare.pop().unwrap_or_default();
                     packet.clear();
                     packet.extend_from_slice(&buffer[..bytes]);
-                    spare.extend(shaper.offer(now, packet));
+                    spare.extend(shaper.offer(empty_at, now, packet));
                     taken += 1;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        if taken < BATCH
-            && !wait(from, stopped, shaper.next_due().map(|due| due.saturating_sub(begun.elapsed())))?
-        {
-            return Ok(shaper.tally());
+        if taken < BATCH {
+            // What was there when the time was taken has been read by now.
+            empty_at = now;
+            let idle = shaper.next_due().map_or(LOOK, |due| due.saturating_sub(begun.elapsed()).min(LOOK));
+            if !wait(from, stopped, idle)? {
+                return Ok(shaper.tally());
+            }
         }
     }
 }
 
 /// Waits for a packet, but no longer than this; false once the relay has to stop.
-fn wait(from: &SyncDevice, stopped: &PipeReader, longest: Option<Duration>) -> io::Result<bool> {
+fn wait(from: &SyncDevice, stopped: &PipeReader, longest: Duration) -> io::Result<bool> {
     let mut ready = [PollFd::new(from, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
-    let longest =
-        longest.map(|it| Timespec { tv_sec: it.as_secs() as i64, tv_nsec: it.subsec_nanos().into() });
-    match poll(&mut ready, longest.as_ref()) {
+    let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
+    match poll(&mut ready, Some(&longest)) {
         Ok(_) => Ok(ready[1].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(true),
         Err(error) => Err(error.into()),

@@ -15,8 +15,6 @@ pub(super) struct Shape {
     pub(super) lost_percent: u8,
     /// Bytes that may wait for the link; a packet that comes while more wait is dropped.
     pub(super) queue_bytes: u64,
-    /// Time of the link that is not lost if nobody looks for so long: packets that came meanwhile leave together.
-    pub(super) slack: Duration,
 }
 
 /// What became of the packets.
@@ -41,7 +39,7 @@ impl AddAssign for Tally {
 /// Says when each packet arrives, if it does.
 ///
 /// Invariants: packets are given out in the order in which they were offered, none before the delay is over, and
-/// in no span of time more than the rate allows for that span and the slack.
+/// of packets that are offered in time no more in any span than the rate allows.
 #[derive(Debug)]
 pub(super) struct Shaper<P> {
     shape: Shape,
@@ -59,15 +57,17 @@ impl<P: AsRef<[u8]>> Shaper<P> {
         Self { shape, chance, free_at: Duration::ZERO, on_the_way: VecDeque::new(), tally: Tally::default() }
     }
 
-    /// Takes in a packet. Gives it back if it will not arrive.
-    pub(super) fn offer(&mut self, now: Duration, packet: P) -> Option<P> {
-        let waits = self.free_at.saturating_sub(now);
-        if waits > self.time_of(self.shape.queue_bytes) {
+    /// Takes in a packet that came after `since`. Gives it back if it will not arrive.
+    ///
+    /// Who looks late, because others have the processor, costs the link nothing of its rate: what came meanwhile
+    /// has begun to leave meanwhile. Its delay counts from now on.
+    pub(super) fn offer(&mut self, since: Duration, now: Duration, packet: P) -> Option<P> {
+        self.free_at = self.free_at.max(since);
+        if self.free_at.saturating_sub(now) > self.time_of(self.shape.queue_bytes) {
             self.tally.dropped += 1;
             return Some(packet);
         }
-        let begins = self.free_at.max(now.saturating_sub(self.shape.slack));
-        self.free_at = begins + self.time_of(packet.as_ref().len() as u64);
+        self.free_at += self.time_of(packet.as_ref().len() as u64);
         if self.shape.lost_percent > 0 && self.chance.random_range(0..100) < self.shape.lost_percent {
             self.tally.lost += 1;
             return Some(packet);
@@ -106,6 +106,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const NOW: Duration = Duration::ZERO;
 
     /// A packet of 1000 bytes takes 1 ms, and 3 may wait behind the one that is leaving.
     const SHAPE: Shape = Shape {
@@ -113,7 +114,6 @@ mod tests {
         delay: Duration::from_millis(10),
         lost_percent: 0,
         queue_bytes: 3_000,
-        slack: Duration::ZERO,
     };
 
     fn packet(number: u8) -> Vec<u8> {
@@ -134,9 +134,9 @@ mod tests {
     fn packets_arrive_in_order_at_the_rate_of_the_link_after_the_delay() {
         let mut shaper = Shaper::new(SHAPE, 1);
         for number in 0..3 {
-            assert_eq!(shaper.offer(5 * MS, packet(number)), None);
+            assert_eq!(shaper.offer(5 * MS, 5 * MS, packet(number)), None);
         }
-        assert_eq!(shaper.offer(20 * MS, packet(3)), None);
+        assert_eq!(shaper.offer(20 * MS, 20 * MS, packet(3)), None);
         assert_eq!(drain(&mut shaper), [(16 * MS, 0), (17 * MS, 1), (18 * MS, 2), (31 * MS, 3)]);
         assert_eq!(shaper.tally(), Tally { arrived: 4, ..Tally::default() });
     }
@@ -144,11 +144,10 @@ mod tests {
     #[test]
     fn the_queue_drops_the_last_and_takes_again_what_comes_when_there_is_room() {
         let mut shaper = Shaper::new(SHAPE, 1);
-        let refused: Vec<u8> = (0..7)
-            .filter_map(|number| shaper.offer(Duration::ZERO, packet(number)).map(|it| it[0]))
-            .collect();
+        let refused: Vec<u8> =
+            (0..7).filter_map(|number| shaper.offer(NOW, NOW, packet(number)).map(|it| it[0])).collect();
         assert_eq!(refused, [4, 5, 6]);
-        assert_eq!(shaper.offer(MS, packet(7)), None, "one has left");
+        assert_eq!(shaper.offer(MS, MS, packet(7)), None, "one has left");
         assert_eq!(drain(&mut shaper).iter().map(|(_, number)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 7]);
         assert_eq!(shaper.tally(), Tally { arrived: 5, lost: 0, dropped: 3 });
     }
@@ -157,8 +156,9 @@ mod tests {
     fn as_many_packets_are_lost_as_is_said_and_the_same_with_the_same_seed() {
         let lost = |seed| {
             let mut shaper = Shaper::new(Shape { lost_percent: 10, ..SHAPE }, seed);
-            let lost: Vec<u32> =
-                (0..10_000).filter(|number| shaper.offer(*number * MS, packet(0)).is_some()).collect();
+            let lost: Vec<u32> = (0..10_000)
+                .filter(|number| shaper.offer(*number * MS, *number * MS, packet(0)).is_some())
+                .collect();
             assert_eq!(shaper.tally().lost, lost.len() as u64);
             lost
         };
@@ -171,31 +171,41 @@ mod tests {
     #[test]
     fn a_lost_packet_has_taken_its_time_on_the_link() {
         let mut shaper = Shaper::new(Shape { lost_percent: 100, ..SHAPE }, 1);
-        assert!(shaper.offer(Duration::ZERO, packet(0)).is_some());
+        assert!(shaper.offer(NOW, NOW, packet(0)).is_some());
         shaper.shape.lost_percent = 0;
-        assert_eq!(shaper.offer(Duration::ZERO, packet(1)), None);
+        assert_eq!(shaper.offer(NOW, NOW, packet(1)), None);
         assert_eq!(drain(&mut shaper), [(12 * MS, 1)]);
     }
 
     #[test]
-    fn who_looks_late_loses_no_more_than_the_slack_of_the_rate_and_none_of_the_delay() {
-        let mut shaper = Shaper::new(Shape { slack: 2 * MS, ..SHAPE }, 1);
-        // They came one by one, and are all found now.
-        for number in 0..4 {
-            assert_eq!(shaper.offer(100 * MS, packet(number)), None);
+    fn who_looks_late_loses_none_of_the_rate_and_none_of_the_delay() {
+        let mut shaper = Shaper::new(SHAPE, 1);
+        // They came one by one in the last 2 ms, and are all found now.
+        for number in 0..6 {
+            assert_eq!(shaper.offer(98 * MS, 100 * MS, packet(number)), None, "the queue is not that full");
         }
-        assert_eq!(drain(&mut shaper), [(110 * MS, 0), (110 * MS, 1), (111 * MS, 2), (112 * MS, 3)]);
+        let arrived = drain(&mut shaper);
+        assert_eq!(
+            arrived.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            [110, 110, 111, 112, 113, 114].map(|n| n * MS)
+        );
+        // Nothing came for a long time: that is lost.
+        for number in 6..8 {
+            assert_eq!(shaper.offer(200 * MS, 200 * MS, packet(number)), None);
+        }
+        assert_eq!(drain(&mut shaper), [(211 * MS, 6), (212 * MS, 7)]);
     }
 
     #[test]
     fn in_the_long_run_no_more_goes_through_than_the_rate_allows() {
-        let mut shaper = Shaper::new(Shape { slack: 2 * MS, ..SHAPE }, 1);
+        let mut shaper = Shaper::new(SHAPE, 1);
         for tenth in 0..10_000_u32 {
-            shaper.offer(tenth * MS / 10, packet(0));
+            let since = tenth.saturating_sub(20) * MS / 10;
+            shaper.offer(since, tenth * MS / 10, packet(0));
         }
         // A second of packets that are offered ten times as fast, and what waits at its end.
         let last = drain(&mut shaper).last().map(|(at, _)| *at).expect("most arrived");
-        assert!((1000..=1007).contains(&shaper.tally().arrived), "{:?}", shaper.tally());
+        assert!((1000..=1005).contains(&shaper.tally().arrived), "{:?}", shaper.tally());
         assert!(last > 1000 * MS && last < 1020 * MS, "{last:?}");
     }
 }
