@@ -24,7 +24,7 @@ pub(crate) enum Reading {
     Bytes,
     /// The latency that this share of the messages did not exceed.
     Quantile(f64),
-    /// Messages of a hundred that were held up by what another group lost.
+    /// Messages of a hundred that were held up together with another group's, whose loss it is taken to be.
     ByOthers,
     /// Groups that one loss holds up, in the median.
     GroupsAtATime,
@@ -45,7 +45,7 @@ impl Reading {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Messages | Self::Bytes => "throughput".into(),
-            Self::ByOthers => "held up by another's loss".into(),
+            Self::ByOthers => "held up by another group".into(),
             Self::GroupsAtATime => "held up at a time".into(),
             Self::Quantile(share) if share >= 1.0 => "max".into(),
             Self::Quantile(share) => format!("p{}", share * 100.0),

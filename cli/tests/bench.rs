@@ -121,3 +121,59 @@ fn view_changes_are_measured_with_members_that_are_killed_and_that_leave() {
         "quorate: measure 3 to 9 members: of fewer no majority goes on"
     );
 }
+
+/// Where this is set, hosts must be possible.
+#[cfg(target_os = "linux")]
+const REQUIRED: &str = "QUORATE_TEST_HOSTS";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn links_between_hosts_are_measured_beside_bare_udp_and_groups_beside_one_stream() {
+    let place = Place::new();
+    let ended = place.run(
+        "bench network --transports quic --megabits 100 --round-trips 20ms --lost 0,2 --groups 2 --rounds 1 \
+         --round 500ms --json",
+    );
+    if ended.code == 1 && ended.err.contains("root") && std::env::var_os(REQUIRED).is_none() {
+        eprintln!("skipped: {}", ended.err);
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let cases: Vec<serde_json::Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    for lost in [0, 2] {
+        let figure = |what: &str| {
+            let name = format!("quic, 20ms round trip, {lost} % lost{what}");
+            let case = cases.iter().find(|case| case["case"] == name.as_str());
+            let case = case.unwrap_or_else(|| panic!("no {name}: {cases:?}"));
+            [&case["value"], &case["baseline"]].map(|figure| figure.as_f64().expect("a number"))
+        };
+        for bytes in figure(" throughput") {
+            // Without the link between them, hosts on one machine have a hundred times as much.
+            assert!(bytes > 0.0 && bytes < 25e6, "the link has no more than 12.5 MB/s: {bytes}");
+        }
+        for microseconds in figure(", 2 groups p50") {
+            assert!(microseconds >= 10_000.0, "the way takes that long: {microseconds}");
+        }
+        let [late, _] = figure(", 2 groups p99");
+        assert!(late >= 10_000.0);
+        let [ours, one_stream] = figure(", 2 groups held up by another group");
+        assert!(ours <= 100.0 && one_stream <= 100.0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_system_on_which_no_hosts_can_be_made_is_told_what_it_lacks() {
+    let place = Place::new();
+    let ended = place.command("bench network").env("PATH", place.path()).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        "quorate: hosts are made with the command `ip`: install iproute2\n"
+    );
+    assert_eq!(
+        place.fails("bench network --transports memory", 2),
+        "quorate: memory reaches no other host: choose quic or tcp"
+    );
+}

@@ -1,7 +1,6 @@
 //! `quorate bench`: our figures beside a baseline's, in the same run.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
@@ -265,7 +264,7 @@ struct Network {
     /// Bytes of a lane over QUIC that may be on the way [default: what nodes have].
     #[arg(long, value_name = "BYTES")]
     lane_window: Option<u32>,
-    /// Groups that send on one link while packets are lost [default: 8].
+    /// Groups that send on the link with the longest round trip [default: 8].
     #[arg(long, value_name = "N")]
     groups: Option<u32>,
     #[command(flatten)]
@@ -423,6 +422,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
         What::Network(args) => {
             let mut wanted = NetworkArgs::new(this_command()?);
             wanted.schedule = args.common.schedule(wanted.schedule);
+            wanted.schedule.warm_up = wanted.schedule.round;
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.round_trips, &args.round_trips);
             choose(&mut wanted.lost_percent, &args.lost);
