@@ -80,6 +80,30 @@ fn free_port() -> Result<u16, BenchError> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// Something of zenoh's. To end it blocks, for which zenoh wants to be on a thread of a runtime that has several.
+#[derive(Debug)]
+struct Ending<T: Send + 'static> {
+    stage: Arc<Stage>,
+    it: Option<T>,
+}
+
+impl<T: Send + 'static> Ending<T> {
+    fn new(stage: &Arc<Stage>, it: T) -> Self {
+        Self { stage: Arc::clone(stage), it: Some(it) }
+    }
+
+    fn get(&self) -> Result<&T, BenchError> {
+        self.it.as_ref().ok_or_else(|| BenchError::Baseline("it has ended".into()))
+    }
+}
+
+impl<T: Send + 'static> Drop for Ending<T> {
+    fn drop(&mut self) {
+        let it = self.it.take();
+        self.stage.node(0).spawn(async move { drop(it) });
+    }
+}
+
 /// What a subscriber has got.
 #[derive(Debug, Default)]
 struct Got {
@@ -91,10 +115,8 @@ struct Got {
 #[derive(Debug)]
 pub(crate) struct ZenohFan {
     load: Load,
-    publisher: Publisher<'static>,
     got: Vec<Arc<Got>>,
-    _subscribers: Vec<Subscriber<()>>,
-    _sessions: Sessions,
+    ends: Ending<(Publisher<'static>, Vec<Subscriber<()>>, Sessions)>,
 }
 
 impl ZenohFan {
@@ -127,23 +149,24 @@ impl ZenohFan {
             Ok((sessions, publisher, got, declared))
         };
         let (sessions, publisher, got, declared) = stage.at(0, opening).await?;
-        let mut fan = Self { load, publisher, got, _subscribers: declared, _sessions: sessions };
+        let mut fan = Self { load, got, ends: Ending::new(stage, (publisher, declared, sessions)) };
         fan.settle().await?;
         Ok(fan)
     }
 
     /// Publishes until every subscriber gets what is published.
     async fn settle(&mut self) -> Result<(), BenchError> {
+        let (publisher, ..) = self.ends.get()?;
         let settling = async {
             for got in &self.got {
                 while got.messages.load(Ordering::Relaxed) == 0 {
                     let payload = self.load.message(false).to_vec();
-                    self.publisher.put(payload).await.map_err(BenchError::baseline)?;
+                    publisher.put(payload).await.map_err(BenchError::baseline)?;
                     tokio::task::yield_now().await;
                 }
             }
             // The last one ends whatever of this is still on its way.
-            self.publisher.put(self.load.message(true).to_vec()).await.map_err(BenchError::baseline)?;
+            publisher.put(self.load.message(true).to_vec()).await.map_err(BenchError::baseline)?;
             for got in &self.got {
                 got.over.notified().await;
                 got.messages.store(0, Ordering::Relaxed);
@@ -156,7 +179,7 @@ impl ZenohFan {
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let started = Instant::now();
-        let publisher = &self.publisher;
+        let (publisher, ..) = self.ends.get()?;
         let usual = ZBytes::from(self.load.message(false).clone());
         let mut sent = 0_u64;
         loop {
@@ -194,8 +217,7 @@ impl Side for ZenohFan {
 #[derive(Debug)]
 pub(crate) struct ZenohAsking {
     load: Load,
-    _answering: Queryable<()>,
-    sessions: Sessions,
+    ends: Ending<(Queryable<()>, Sessions)>,
 }
 
 impl ZenohAsking {
@@ -211,7 +233,7 @@ impl ZenohAsking {
             Ok((answering.map_err(BenchError::baseline)?, sessions))
         };
         let (answering, sessions) = stage.at(0, opening).await?;
-        let mut asking = Self { load, _answering: answering, sessions };
+        let mut asking = Self { load, ends: Ending::new(stage, (answering, sessions)) };
         let began = Instant::now();
         while asking.ask().await.is_err() {
             if began.elapsed() > PATIENCE {
@@ -224,7 +246,8 @@ impl ZenohAsking {
 
     async fn ask(&mut self) -> Result<(), BenchError> {
         let payload = ZBytes::from(self.load.message(false).clone());
-        let replies = self.sessions.all[0].get(KEY).payload(payload).await.map_err(BenchError::baseline)?;
+        let (_, sessions) = self.ends.get()?;
+        let replies = sessions.all[0].get(KEY).payload(payload).await.map_err(BenchError::baseline)?;
         let reply = replies.recv_async().await.map_err(BenchError::baseline)?;
         reply.result().map_err(|error| BenchError::Baseline(format!("{error:?}")))?;
         Ok(())

@@ -347,6 +347,7 @@ fn refused(error: PageError) -> Failure {
 }
 
 /// Carries out a benchmark; what serves others has no report of its own.
+#[expect(clippy::too_many_lines, reason = "a short arm for each benchmark")]
 fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
     let report = match what {
         What::Transport(args) => {
