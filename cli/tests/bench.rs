@@ -58,6 +58,92 @@ fn publishers_are_measured_past_the_bus_actor_and_through_it() {
     );
 }
 
+/// The names of the cases that a benchmark has measured, and whether each is above zero or may be none.
+fn cases(figures: &str, may_be_none: &str) -> Vec<String> {
+    let cases = figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
+    let named = cases.map(|case: serde_json::Value| {
+        let name = case["case"].as_str().expect("a name").to_owned();
+        assert!(case["value"].as_f64() > Some(0.0) || name.contains(may_be_none), "{case}");
+        name
+    });
+    named.collect()
+}
+
+#[test]
+fn the_bus_is_measured_from_node_to_node_and_so_are_requests() {
+    let place = Place::new();
+    let figures = place.ok("bench bus --to remote,request --sizes 64 --rounds 1 --round 20ms --json");
+    let both = ["to subscribers at two other nodes, 64 B throughput", "request and answer, 64 B p50"];
+    let named = cases(&figures, "nothing");
+    assert_eq!(named[..2], both);
+    assert_eq!(named.len(), 3, "{figures}");
+}
+
+#[test]
+fn a_long_run_compares_its_end_with_its_beginning() {
+    let place = Place::new();
+    let figures = place.ok("bench soak --orders total --beside nothing,loss --size 64 --length 400ms --json");
+    let named = cases(&figures, "taken for dead");
+    let case = |beside, what| format!("total, 64 B, {beside} {what}");
+    let whats = ["throughput", "p50", "p99", "resident", "live members taken for dead"];
+    let besides = ["undisturbed", "1 % of heartbeats lost"];
+    assert_eq!(named, besides.map(|beside| whats.map(|what| case(beside, what))).concat());
+    let refused = place.fails("bench soak --length 1ms", 2);
+    assert_eq!(refused, "quorate: a run of 1ms is none: choose 310ms or more");
+    assert!(place.fails("bench soak --beside rain", 2).contains("choose nothing, block, demote, evict"));
+}
+
+#[test]
+fn many_members_and_groups_are_measured() {
+    let place = Place::new();
+    let run = "bench scale --members 3 --groups 2 --idle 50ms --rounds 1 --json";
+    let named = cases(&place.ok(run), "an idle node, busy");
+    assert!(named.contains(&"2 groups: a node dies, until all have the next view".to_owned()), "{named:?}");
+    assert!(named[0].starts_with("3 members: "), "{named:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_nodes_need_is_measured_idle_and_under_load() {
+    let place = Place::new();
+    let named = cases(&place.ok("bench memory --idle 300ms --load 300ms --json"), "busy");
+    assert!(named.contains(&"3 nodes, the worst: idle, resident".to_owned()), "{named:?}");
+    assert_eq!(named.len(), 4);
+}
+
+#[test]
+fn settings_of_quic_are_measured_one_by_one() {
+    let place = Place::new();
+    let named = cases(&place.ok("bench quic --sizes 1024 --rounds 1 --round 10ms --json"), "nothing");
+    assert!(named.contains(&"1 KiB beside BBR throughput".to_owned()), "{named:?}");
+    assert!(named.contains(&"new connection beside one resumed with a ticket, p50".to_owned()), "{named:?}");
+}
+
+#[test]
+fn one_machine_serves_and_another_one_measures_its_links_to_it() {
+    let place = Place::new();
+    place.ok("cert init --cluster demo");
+    for node in [1, 2] {
+        place.ok(&format!("cert issue --node {node}"));
+    }
+    let serving = place.start("bench serve --listen 127.0.0.1:0 --credentials certs/n1");
+    let line = serving.line();
+    let addr = line.strip_prefix("answers at ").and_then(|rest| rest.strip_suffix("; Ctrl-C stops it"));
+    let addr = addr.unwrap_or_else(|| panic!("{line}"));
+    let common = "--credentials certs/n2 --sizes 64 --rounds 1 --round 10ms --json";
+    let named = cases(&place.ok(&format!("bench transport --peers {addr} {common}")), "nothing");
+    let expected =
+        ["64 B throughput", "64 B in bundles, throughput", "64 B round trip, this machine asks, p50"];
+    for (kind, named) in ["quic", "tcp"].iter().zip(named.chunks(4)) {
+        for (name, case) in named.iter().zip(expected) {
+            assert_eq!(*name, format!("{addr} {kind} {case}"));
+        }
+    }
+    let nobody = place.fails(&format!("bench transport --peers 127.0.0.1:1 {common}"), 1);
+    assert!(nobody.contains("nobody answered at 127.0.0.1:1"), "{nobody}");
+    assert!(place.fails(&format!("bench transport --peers {addr}"), 2).contains("--credentials <DIR>"));
+}
+
 #[test]
 fn ciphers_are_measured_beside_the_one_that_nodes_prefer() {
     let place = Place::new();
