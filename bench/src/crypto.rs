@@ -51,7 +51,7 @@ pub fn crypto(args: &CryptoArgs, observer: &mut (dyn FnMut(Progress) + Send)) ->
     let harness = Harness::new(args.schedule, args.sizes.len() * Cipher::OTHERS.len(), observer)?;
     let records = on_own_thread(|| measure(args, &stage, harness))?;
     let settings = format!("ours: bare quinn with {}, {workers} threads for both nodes", Cipher::CHOSEN);
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(

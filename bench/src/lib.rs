@@ -1,8 +1,8 @@
 //! Workloads and their baselines.
 //!
-//! A benchmark compares two sides, ours and a baseline, in the same process and the same run: both
-//! are set up and warmed up, then measured in turns, so that whatever else the machine does meets
-//! both alike. A figure is the median of its rounds with their range, and a ratio is the median of
+//! Most benchmarks compare two sides, ours and a baseline, in the same run: both are set up and warmed up, then
+//! measured in turns, so that whatever else the machine does meets both alike. Where nothing compares, a figure stands
+//! beside what is set or wanted. A figure is the median of its rounds with their range, and a ratio is the median of
 //! the ratios of neighbouring rounds.
 
 mod bus;

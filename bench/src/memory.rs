@@ -14,7 +14,7 @@ use futures_util::{
 use quorate::{Bus, Client, PublishError};
 
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Unit,
+    BenchError, Bound, Machine, Progress, Record, Report, Unit,
     machine::{cpu_seconds, peak_resident_bytes, resident_bytes},
     nodes::Nodes,
     record::Named,
@@ -111,8 +111,7 @@ pub fn memory(args: &MemoryArgs, observer: &mut (dyn FnMut(Progress) + Send)) ->
          of them on their way: {per_second:.0} per second were acknowledged; no other side",
         args.idle, args.message_bytes
     );
-    let schedule = Schedule { warm_up: args.warm_up, round: args.load, rounds: 1 };
-    Ok(Report { machine, schedule, settings, records })
+    Ok(Report { machine, schedule: None, settings, records })
 }
 
 async fn measure(

@@ -8,13 +8,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 ///
 /// A sender that is held up sends later than it meant to; were its messages timed from when they
 /// were sent, the time that they waited would be left out ("coordinated omission"). So a message
-/// that is late by more than an interval is timed from when it was due. Smaller lateness is the
+/// that is late by more than an interval, or two milliseconds, is timed from when it was due. Smaller lateness is the
 /// timer's, which counts in milliseconds, and is not held against anybody.
 #[derive(Debug)]
 pub(crate) struct Pace {
     every: Duration,
     ticks: Interval,
 }
+
+/// By so much a timer is late now and then that counts in milliseconds.
+const FORGIVEN: Duration = Duration::from_millis(2);
 
 impl Pace {
     /// Starts a pace; within a runtime only.
@@ -28,7 +31,8 @@ impl Pace {
     pub(crate) async fn turn(&mut self) -> Instant {
         let due = self.ticks.tick().await.into_std();
         let now = Instant::now();
-        if now.saturating_duration_since(due) > self.every { due } else { now }
+        let forgiven = self.every.min(FORGIVEN);
+        if now.saturating_duration_since(due) > forgiven { due } else { now }
     }
 }
 

@@ -174,16 +174,20 @@ pub(crate) struct Named {
     pub(crate) baseline_is: &'static str,
 }
 
+/// A ratio; also of nothing to nothing.
+fn divide(ours: f64, baseline: f64) -> f64 {
+    if ours.total_cmp(&baseline).is_eq() { 1.0 } else { ours / baseline }
+}
+
 impl Record {
     /// Sums up the rounds of two sides; `None` if they have no such figure.
     pub(crate) fn compare(label: Label<'_>, ours: &Rounds, baseline: &Rounds) -> Option<Self> {
-        let read = |rounds: &Rounds| -> Vec<f64> {
-            rounds.samples.iter().filter_map(|sample| sample.read(label.reading)).collect()
-        };
-        let (our_figures, base_figures) = (read(ours), read(baseline));
-        let value = Summary::of(our_figures.iter().copied())?;
-        let base = Summary::of(base_figures.iter().copied())?;
-        let ratio = Summary::of(our_figures.iter().zip(&base_figures).map(|(ours, base)| ours / base))?;
+        let read = |sample: &Sample| sample.read(label.reading);
+        let all = |rounds: &Rounds| Summary::of(rounds.samples.iter().filter_map(read));
+        let (value, base) = (all(ours)?, all(baseline)?);
+        // Of rounds of which one side has no such figure there is no ratio.
+        let rounds = ours.samples.iter().zip(&baseline.samples);
+        let ratio = Summary::of(rounds.filter_map(|(ours, base)| Some(divide(read(ours)?, read(base)?))))?;
         Some(Self {
             bench: label.bench,
             case: format!("{} {}", label.case, label.reading.name()),
@@ -216,9 +220,7 @@ impl Record {
     ) -> Option<Self> {
         let (ours, base) = (Summary::of(ours)?, Summary::of(baseline)?);
         let value = if named.worst { ours.high } else { ours.median };
-        // Of nothing to nothing, too.
-        let divide = |ours: f64| if ours.total_cmp(&base.median).is_eq() { 1.0 } else { ours / base.median };
-        let ratio = divide(value);
+        let ratio = divide(value, base.median);
         Some(Self {
             bench: named.bench,
             case: named.case.clone(),
@@ -230,7 +232,7 @@ impl Record {
             holds: named.wanted.map(|wanted| wanted.holds(ratio, value)),
             range: (ours.low, ours.high),
             baseline_range: (base.low, base.high),
-            ratio_range: (divide(ours.low), divide(ours.high)),
+            ratio_range: (divide(ours.low, base.median), divide(ours.high, base.median)),
             cores_used: None,
             baseline_cores_used: None,
             cpu_seconds: None,

@@ -9,8 +9,8 @@ use crate::{Bound, Machine, Record, Schedule, Series, Unit};
 pub struct Report {
     /// On what it was measured.
     pub machine: Machine,
-    /// How long and how often.
-    pub schedule: Schedule,
+    /// How long and how often, where two sides took turns.
+    pub schedule: Option<Schedule>,
     /// Other settings that matter, for people.
     pub settings: String,
     /// The figures, in the order in which they were measured.
@@ -115,11 +115,10 @@ const WIDTH_MAX: usize = 150;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.machine)?;
-        writeln!(
-            f,
-            "{} rounds of {:?} per side in turns after {:?} of warm-up; {}",
-            self.schedule.rounds, self.schedule.round, self.schedule.warm_up, self.settings
-        )?;
+        if let Some(Schedule { rounds, round, warm_up }) = self.schedule {
+            write!(f, "{rounds} rounds of {round:?} per side in turns after {warm_up:?} of warm-up; ")?;
+        }
+        writeln!(f, "{}", self.settings)?;
         let mut baselines: Vec<&str> = Vec::new();
         for record in &self.records {
             if !baselines.contains(&record.baseline_is) {
@@ -185,7 +184,7 @@ mod tests {
         let record = Record::compare(label, &rounds(40_000), &rounds(50_000)).expect("figures");
         Report {
             machine: Machine::here(),
-            schedule: Schedule::default(),
+            schedule: Some(Schedule::default()),
             settings: "2 workers".into(),
             records: vec![record],
         }

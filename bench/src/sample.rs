@@ -54,6 +54,14 @@ impl Reading {
 }
 
 impl Sample {
+    /// How long its messages took, if that was measured.
+    pub(crate) const fn latencies(&self) -> Option<&Histogram<u64>> {
+        match self {
+            Self::Latency(all) | Self::HoldUps { latencies: all, .. } => Some(all),
+            Self::Flow { .. } => None,
+        }
+    }
+
     /// The figure in the unit of the reading; `None` if the sample has no such figure.
     pub(crate) fn read(&self, reading: Reading) -> Option<f64> {
         match (self, reading) {

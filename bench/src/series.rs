@@ -180,14 +180,11 @@ impl SideSeries {
         let round = |(sample, usage): (&Sample, &Usage)| Round {
             value: sample.read(reading),
             usage: Some(*usage),
-            latencies: match sample {
-                Sample::Latency(histogram) if !histogram.is_empty() => Some(Percentiles::of(histogram)),
-                _ => None,
-            },
+            latencies: sample.latencies().filter(|all| !all.is_empty()).map(Percentiles::of),
         };
         let mut merged: Option<Histogram<u64>> = None;
         for sample in &rounds.samples {
-            if let Sample::Latency(histogram) = sample {
+            if let Some(histogram) = sample.latencies() {
                 match &mut merged {
                     Some(all) => all.add(histogram).expect("equal bounds"),
                     None => merged = Some(histogram.clone()),

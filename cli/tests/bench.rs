@@ -83,9 +83,16 @@ fn the_bus_is_measured_from_node_to_node_and_so_are_requests() {
 fn a_long_run_compares_its_end_with_its_beginning() {
     let place = Place::new();
     let figures = place.ok("bench soak --orders total --beside nothing,loss --size 64 --length 400ms --json");
-    let named = cases(&figures, "taken for dead");
+    let named = cases(&figures, "members");
     let case = |beside, what| format!("total, 64 B, {beside} {what}");
-    let whats = ["throughput", "p50", "p99", "resident", "live members taken for dead"];
+    let whats = [
+        "throughput",
+        "p50",
+        "p99",
+        "resident",
+        "members that left or were set aside",
+        "live members taken for dead",
+    ];
     let besides = ["undisturbed", "1 % of heartbeats lost"];
     assert_eq!(named, besides.map(|beside| whats.map(|what| case(beside, what))).concat());
     let refused = place.fails("bench soak --length 1ms", 2);
@@ -134,11 +141,14 @@ fn one_machine_serves_and_another_one_measures_its_links_to_it() {
     let named = cases(&place.ok(&format!("bench transport --peers {addr} {common}")), "nothing");
     let expected =
         ["64 B throughput", "64 B in bundles, throughput", "64 B round trip, this machine asks, p50"];
+    assert_eq!(named.len(), 8, "{named:?}");
     for (kind, named) in ["quic", "tcp"].iter().zip(named.chunks(4)) {
         for (name, case) in named.iter().zip(expected) {
             assert_eq!(*name, format!("{addr} {kind} {case}"));
         }
     }
+    let refused = place.fails("bench serve --listen 127.0.0.1:0 --credentials certs/n1 --report r", 2);
+    assert_eq!(refused, "quorate: what serves others has no report: give --report where it is measured");
     let nobody = place.fails(&format!("bench transport --peers 127.0.0.1:1 {common}"), 1);
     assert!(nobody.contains("nobody answered at 127.0.0.1:1"), "{nobody}");
     assert!(place.fails(&format!("bench transport --peers {addr}"), 2).contains("--credentials <DIR>"));

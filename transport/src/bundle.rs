@@ -59,7 +59,8 @@ impl Bundle {
         })
     }
 
-    /// Makes the payload of a frame. Short payloads are copied, long ones shared.
+    /// Makes the payload of a frame, of one [run](Self::runs): more payloads than fit are refused by their reader. Short
+    /// ones are copied, long ones shared.
     pub fn join(payloads: &[Bytes]) -> Body {
         let is_short = |payload: &&Bytes| payload.len() < Body::COPIED_BELOW_BYTES;
         let copied: usize = payloads.iter().filter(is_short).map(Bytes::len).sum();

@@ -111,7 +111,7 @@ pub fn bus(args: &BusArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Resul
         "a thread per node, publisher and subscriber, {} messages on their way per publisher",
         args.callers
     );
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(
@@ -198,6 +198,7 @@ async fn measure_fan(
                 // As many messages as zenoh, and twice as many where they are long.
                 let wanted = Bound::AtLeast(if bytes < 1 << 10 { 1.0 } else { 2.0 });
                 let beside = Case {
+                    name: beside_zenoh(&case),
                     baseline_is: ZENOH,
                     readings: vec![(Reading::Messages, Some(wanted))],
                     ..case.clone()
@@ -210,6 +211,12 @@ async fn measure_fan(
         measured.await.map_err(|error: BenchError| error.in_case(&case.name))?;
     }
     Ok(())
+}
+
+/// What a case is called whose baseline is not the usual one.
+#[cfg(feature = "zenoh")]
+fn beside_zenoh(case: &Case) -> String {
+    format!("{}, beside zenoh,", case.name)
 }
 
 async fn measure_requests(
@@ -233,7 +240,7 @@ async fn measure_requests(
             #[cfg(feature = "zenoh")]
             {
                 let readings = vec![(Reading::Quantile(0.5), Some(Bound::AtMost(0.6)))];
-                let beside = Case { baseline_is: ZENOH, readings, ..case.clone() };
+                let beside = Case { name: beside_zenoh(&case), baseline_is: ZENOH, readings, ..case.clone() };
                 let mut zenoh = ZenohAsking::new(stage, Load::new(bytes)).await?;
                 harness.compare(&beside, &mut ours, &mut zenoh).await?;
             }

@@ -96,7 +96,7 @@ pub fn control(
         "a thread per node, a heartbeat every {:?} each way, {} batches handed over at a time at each node",
         args.pace, args.batches
     );
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(args: &ControlArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {

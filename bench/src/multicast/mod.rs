@@ -117,7 +117,7 @@ pub fn multicast(
         "a thread per member, {} batches handed over at a time; latency with a message every {:?}",
         args.batches, args.pace
     );
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(

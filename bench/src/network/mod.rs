@@ -181,7 +181,7 @@ pub fn network(
         groups::MESSAGE_BYTES,
         args.every
     );
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(args: &NetworkArgs, mut harness: Harness<'_>) -> Result<(Vec<Record>, Tally), BenchError> {

@@ -58,4 +58,9 @@ impl Side for Between {
     fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
         Box::pin(self.run(length))
     }
+
+    /// Two hosts do, and this process is the link between them.
+    fn works_here(&self) -> bool {
+        false
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     ratios, throughput, timeline,
 };
 use crate::{
-    Record, Report,
+    Record, Report, Schedule,
     report::{show, show_range, show_wanted},
 };
 
@@ -65,11 +65,15 @@ impl<T: Display> Display for Escaped<T> {
 
 /// What was measured, on what and how.
 fn top(report: &Report, bench: &str) -> String {
-    let (machine, schedule) = (&report.machine, &report.schedule);
+    let machine = &report.machine;
     let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
     let now = OffsetDateTime::now_utc().format(format).unwrap_or_default();
-    let rounds =
-        format!("{} of {:?} per side, after {:?}", schedule.rounds, schedule.round, schedule.warm_up);
+    let rounds = match report.schedule {
+        Some(Schedule { rounds, round, warm_up }) => {
+            format!("{rounds} of {round:?} per side, after {warm_up:?} of warm-up, in turns")
+        }
+        None => "no sides that take turns".to_owned(),
+    };
     let mut baselines: Vec<&str> = report.records.iter().map(|record| record.baseline_is).collect();
     baselines.dedup();
     let facts = [
@@ -78,7 +82,7 @@ fn top(report: &Report, bench: &str) -> String {
         ("Load before", machine.load_before.clone()),
         ("quorate", format!("{}, {} build", env!("CARGO_PKG_VERSION"), machine.profile)),
         ("Written", now),
-        ("Rounds", format!("{rounds} of warm-up, in turns")),
+        ("Rounds", rounds),
         ("Settings", report.settings.clone()),
         ("Baseline", baselines.join("; ")),
     ];
@@ -117,8 +121,8 @@ fn table(records: &[Record]) -> String {
         ""
     };
     format!(
-        "<h2>Figures</h2>\n<p>Medians of the rounds, with lowest and highest. A ratio is the median of those of \
-         neighbouring rounds.{explained}</p>\n<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">{heads}</th></tr></thead>\n<tbody>\n\
+        "<h2>Figures</h2>\n<p>Medians of the rounds, with lowest and highest. Where sides take turns, a ratio is the median of those \
+         of neighbouring rounds.{explained}</p>\n<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">{heads}</th></tr></thead>\n<tbody>\n\
          {rows}</tbody>\n</table></div>\n"
     )
 }

@@ -58,7 +58,12 @@ fn going() -> Record {
 }
 
 fn report(records: Vec<Record>) -> Report {
-    Report { machine: Machine::here(), schedule: Schedule::default(), settings: "a & b".into(), records }
+    Report {
+        machine: Machine::here(),
+        schedule: Some(Schedule::default()),
+        settings: "a & b".into(),
+        records,
+    }
 }
 
 fn read(folder: &Path, name: &str) -> String {

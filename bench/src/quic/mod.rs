@@ -53,7 +53,7 @@ pub fn quic(args: &QuicArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Res
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(args, &stages, harness))?;
     let settings = format!("ours: bare quinn as links are set, {workers} threads for both nodes");
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(

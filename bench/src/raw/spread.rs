@@ -160,16 +160,22 @@ async fn write(stream: &mut SendStream, pieces: &mut [Bytes]) -> Result<(), Benc
 
 /// Counts the messages of a round, and says when the last one came.
 async fn receive(mut receiver: Receiver) -> Result<(Receiver, u64, Instant), BenchError> {
+    let received = count(&mut receiver.stream).await?;
+    Ok((receiver, received, Instant::now()))
+}
+
+/// Counts the messages of a round.
+pub(crate) async fn count(stream: &mut RecvStream) -> Result<u64, BenchError> {
     let mut walker = Walker::default();
     let mut pieces = [const { Bytes::new() }; PIECES];
     while !walker.over {
-        let read = receiver.stream.read_chunks(&mut pieces).await.map_err(BenchError::baseline)?;
+        let read = stream.read_chunks(&mut pieces).await.map_err(BenchError::baseline)?;
         let count = read.ok_or_else(|| BenchError::Baseline("the stream ended".into()))?;
         for piece in &mut pieces[..count] {
             walker.walk(&mem::take(piece));
         }
     }
-    Ok((receiver, walker.messages, Instant::now()))
+    Ok(walker.messages)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) enum Other {
     SystemBuffers,
     /// A system call for each packet.
     NoSegmentation,
-    /// So many bytes of a stream on their way at most.
+    /// So many bytes of a stream on their way at most, and twice as many of a connection.
     StreamWindow(u32),
     /// Acknowledgements as seldom as the extension for it lets quinn ask for.
     AckFrequency,

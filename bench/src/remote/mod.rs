@@ -69,7 +69,13 @@ impl Service {
 struct RawAt {
     port: u16,
     certificate: Vec<u8>,
+    /// What a stream has to begin with: bare connections prove nothing themselves.
+    token: [u8; TOKEN_BYTES],
 }
+
+const TOKEN_BYTES: usize = 16;
+/// Longer messages are refused.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// What both sides bind: the transport under test, on any port if none is given.
 fn bind(
@@ -111,7 +117,7 @@ pub fn transport_to(
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(peers, &kinds, args, &stage, harness))?;
     let settings = format!("{workers} threads on this machine, batches of up to 64 KiB");
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(

@@ -1,7 +1,7 @@
 //! Bare quinn to a machine that answers, and its other side.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,56 +10,69 @@ use futures_util::future::BoxFuture;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use quorate_transport::Lane;
 
-use super::{Near, Peers, RawAt, Service};
+use super::{MESSAGE_BYTES_MAX, Near, Peers, RawAt, Service, TOKEN_BYTES};
 use crate::{
     BenchError, TransportKind,
     harness::Side,
-    load::{Load, Walker, frame_batch},
-    raw::{NAME, RawEnds, Tuning, ask_until, client_config, endpoint, server_config},
+    load::{Load, frame_batch},
+    raw::{NAME, RawEnds, Tuning, ask_until, client_config, count, endpoint, server_config},
     sample::Sample,
     stage::Stage,
 };
 
 /// Listens for bare connections; within a runtime only. Says where, and what certificate to trust.
-pub(super) fn listen(ip: IpAddr) -> Result<(Endpoint, RawAt), BenchError> {
+pub(super) fn listen(beside: SocketAddr) -> Result<(Endpoint, RawAt), BenchError> {
+    // The next port, which a firewall can be told of; any where any will do.
+    let port = if beside.port() == 0 { Some(0) } else { beside.port().checked_add(1) };
+    let port =
+        port.ok_or_else(|| BenchError::Settings("there is no port beside 65535: choose another".into()))?;
     let (server, certificate) = server_config(Tuning::CHOSEN).map_err(BenchError::baseline)?;
-    let listening = endpoint(Tuning::CHOSEN, SocketAddr::new(ip, 0), Some(server))?;
-    let at = RawAt { port: listening.local_addr()?.port(), certificate: certificate.to_vec() };
+    let listening = endpoint(Tuning::CHOSEN, SocketAddr::new(beside.ip(), port), Some(server))?;
+    let at = RawAt {
+        port: listening.local_addr()?.port(),
+        certificate: certificate.to_vec(),
+        token: rand::random(),
+    };
     Ok((listening, at))
 }
 
 /// Serves bare connections until the endpoint is closed.
-pub(super) async fn serve(listening: Endpoint) {
+pub(super) async fn serve(listening: Endpoint, at: Arc<RawAt>) {
     while let Some(incoming) = listening.accept().await {
+        let at = Arc::clone(&at);
         tokio::spawn(async move {
             let Ok(connection) = incoming.await else { return };
             while let Ok((send, recv)) = connection.accept_bi().await {
-                tokio::spawn(serve_stream(send, recv));
+                tokio::spawn(serve_stream(send, recv, at.token));
             }
         });
     }
 }
 
-/// The first byte says what is wanted, the next four how long messages are.
-async fn serve_stream(mut send: SendStream, mut recv: RecvStream) -> Result<(), BenchError> {
-    let mut head = [0; 5];
+/// The token, then a byte that says what is wanted, and four how long messages are.
+async fn serve_stream(
+    mut send: SendStream,
+    mut recv: RecvStream,
+    token: [u8; TOKEN_BYTES],
+) -> Result<(), BenchError> {
+    let (mut shown, mut head) = ([0; TOKEN_BYTES], [0; 5]);
+    recv.read_exact(&mut shown).await.map_err(BenchError::baseline)?;
     recv.read_exact(&mut head).await.map_err(BenchError::baseline)?;
     let [service, bytes @ ..] = head;
+    let bytes = u32::from_le_bytes(bytes) as usize;
+    if shown != token || !(1..=MESSAGE_BYTES_MAX).contains(&bytes) {
+        return Err(BenchError::Baseline("a stream that nobody here has asked for".into()));
+    }
     if service == Service::Echo.number() {
-        let mut buffer = vec![0; (u32::from_le_bytes(bytes) as usize).min(1 << 20)];
+        let mut buffer = vec![0; bytes];
         loop {
             recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;
             send.write_all(&buffer).await.map_err(BenchError::baseline)?;
         }
     }
     loop {
-        let mut walker = Walker::default();
-        while !walker.over {
-            let read = recv.read_chunk(usize::MAX, true).await.map_err(BenchError::baseline)?;
-            let Some(chunk) = read else { return Ok(()) };
-            walker.walk(&chunk.bytes);
-        }
-        send.write_all(&walker.messages.to_le_bytes()).await.map_err(BenchError::baseline)?;
+        let received = count(&mut recv).await?;
+        send.write_all(&received.to_le_bytes()).await.map_err(BenchError::baseline)?;
     }
 }
 
@@ -68,6 +81,7 @@ async fn serve_stream(mut send: SendStream, mut recv: RecvStream) -> Result<(), 
 pub(super) struct RawNear {
     stage: Arc<Stage>,
     connection: Connection,
+    token: [u8; TOKEN_BYTES],
     _endpoint: Endpoint,
 }
 
@@ -91,18 +105,19 @@ impl RawNear {
             dialing.set_default_client_config(config);
             let connecting = dialing.connect(SocketAddr::new(addr.ip(), at.port), NAME);
             let connection = connecting.map_err(BenchError::baseline)?.await.map_err(BenchError::baseline)?;
-            Ok((dialing, connection))
+            Ok((dialing, connection, at.token))
         };
-        let (endpoint, connection) = stage.at(0, connecting).await?;
-        Ok(Self { stage: Arc::clone(stage), connection, _endpoint: endpoint })
+        let (endpoint, connection, token) = stage.at(0, connecting).await?;
+        Ok(Self { stage: Arc::clone(stage), connection, token, _endpoint: endpoint })
     }
 
     async fn ask(&self, service: Service, load: &Load) -> Result<(SendStream, RecvStream), BenchError> {
-        let (connection, bytes) = (self.connection.clone(), load.message_bytes as u32);
+        let (connection, token, bytes) = (self.connection.clone(), self.token, load.message_bytes as u32);
         self.stage
             .at(0, async move {
                 let (mut send, recv) = connection.open_bi().await.map_err(BenchError::baseline)?;
                 let [b0, b1, b2, b3] = bytes.to_le_bytes();
+                send.write_all(&token).await.map_err(BenchError::baseline)?;
                 let head = [service.number(), b0, b1, b2, b3];
                 send.write_all(&head).await.map_err(BenchError::baseline)?;
                 Ok((send, recv))

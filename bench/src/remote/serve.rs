@@ -43,12 +43,12 @@ async fn run(
         let quic = bind(TransportKind::Quic, credentials.clone(), listen)?;
         // The same port, so that there is one address to tell.
         let tcp = bind(TransportKind::Tcp, credentials, quic.local_addr())?;
-        let (raw, at) = raw::listen(listen.ip())?;
+        let (raw, at) = raw::listen(listen)?;
         Ok((quic, tcp, raw, Arc::new(at)))
     };
     let (quic, tcp, raw, at) = stage.at(0, binding).await?;
     ready(quic.local_addr());
-    stage.node(0).spawn(raw::serve(raw));
+    stage.node(0).spawn(raw::serve(raw, Arc::clone(&at)));
     let over = |transport: Arc<dyn Transport>| stage.at(0, accept(transport, Arc::clone(&at)));
     try_join(over(quic), over(tcp)).await.map(|(never, _)| never)
 }

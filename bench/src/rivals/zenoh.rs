@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, UdpSocket},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -60,10 +61,10 @@ impl Sessions {
                 |key: &str, value: String| config.insert_json5(key, &value).map_err(BenchError::baseline);
             set("mode", "\"peer\"".into())?;
             set("scouting/multicast/enabled", "false".into())?;
-            set("transport/link/tls/root_ca_certificate", format!("{certificate:?}"))?;
+            set("transport/link/tls/root_ca_certificate", quoted(&certificate))?;
             if number == 0 {
-                set("transport/link/tls/listen_certificate", format!("{certificate:?}"))?;
-                set("transport/link/tls/listen_private_key", format!("{key:?}"))?;
+                set("transport/link/tls/listen_certificate", quoted(&certificate))?;
+                set("transport/link/tls/listen_private_key", quoted(&key))?;
                 set("listen/endpoints", format!("[\"{endpoint}\"]"))?;
             } else {
                 set("listen/endpoints", "[]".into())?;
@@ -75,9 +76,14 @@ impl Sessions {
     }
 }
 
+/// A path as a text of JSON.
+fn quoted(path: &Path) -> String {
+    serde_json::Value::from(path.to_string_lossy()).to_string()
+}
+
 /// A port that was free a moment ago: zenoh does not say which one it has taken.
 fn free_port() -> Result<u16, BenchError> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Something of zenoh's. To end it blocks, for which zenoh wants to be on a thread of a runtime that has several.

@@ -138,8 +138,15 @@ fn figures(groups: usize, rounds: &[Round], founded: &[f64]) -> Vec<Record> {
             None,
             FEWEST_IS,
         ),
-        figure("memory per member", Unit::Bytes, each(&per_member), each(&per_node), None, WITHOUT_IS)
-            .filter(|_| weighed),
+        figure(
+            "memory per member, at least",
+            Unit::Bytes,
+            each(&per_member),
+            each(&per_node),
+            None,
+            WITHOUT_IS,
+        )
+        .filter(|_| weighed),
         figure(
             "an idle node, busy",
             Unit::Cores,

@@ -10,7 +10,7 @@ use quorate::{GroupSettings, protocols::Order};
 pub use self::disturbance::{Disturbance, NotADisturbance};
 use self::run::{Plan, Run, Window};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Unit,
+    BenchError, Bound, Machine, Progress, Record, Report, Unit,
     cluster::GROUP,
     load::{Load, STAMPED_BYTES_MIN},
     record::Named,
@@ -52,6 +52,7 @@ impl Default for SoakArgs {
 /// Pieces of a run. The first is a warm-up; the last third is compared with the third after that.
 const PIECES: usize = 31;
 const PIECES_COMPARED: usize = (PIECES - 1) / 3;
+const LENGTH_MAX: Duration = Duration::from_hours(24 * 30);
 const LENGTH_MIN: Duration = Duration::from_millis(PIECES as u64 * 10);
 const BASELINE_IS: &str = "the first third of the same run";
 
@@ -77,8 +78,18 @@ impl SoakArgs {
         if self.length < LENGTH_MIN {
             return refuse(format!("a run of {:?} is none: choose {LENGTH_MIN:?} or more", self.length));
         }
+        if self.length > LENGTH_MAX {
+            return refuse(format!("a run of {:?} is too long: choose {LENGTH_MAX:?} or less", self.length));
+        }
         if self.churn_every.is_zero() {
             return refuse("between two changes there must be some time".into());
+        }
+        if self.disturbances.contains(&Disturbance::Churn) && self.length < self.churn_every * 4 {
+            return refuse(format!(
+                "in {:?} no member leaves and joins: choose {:?} or more",
+                self.length,
+                self.churn_every * 4
+            ));
         }
         Ok(())
     }
@@ -129,9 +140,9 @@ pub fn soak(args: &SoakArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Res
             }
         }
     }
-    let schedule = Schedule { warm_up: args.length / PIECES as u32, round: args.length, rounds: 1 };
-    let settings = format!("{} members, a thread each; one sends, and has no other side", args.members);
-    Ok(Report { machine, schedule, settings, records })
+    let settings =
+        format!("{} members, a thread each, one of which sends for {:?}", args.members, args.length);
+    Ok(Report { machine, schedule: None, settings, records })
 }
 
 /// The last third beside the first.
@@ -173,13 +184,11 @@ fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
         Some(MEMORY_KEPT),
         [resident(last.clone()), resident(first.clone())],
     ));
-    let suspicions = vec![run.suspicions as f64];
-    records.push(record(
-        "live members taken for dead".into(),
-        Unit::Count,
-        Some(Bound::ValueBelow(1.0)),
-        [suspicions, vec![0.0]],
-    ));
+    let counted = |what: &str, count: u64, wanted| {
+        record(what.into(), Unit::Count, wanted, [vec![count as f64], vec![0.0]])
+    };
+    records.push(counted("members that left or were set aside", run.departures, None));
+    records.push(counted("live members taken for dead", run.suspicions, Some(Bound::ValueBelow(1.0))));
     records.into_iter().flatten().collect()
 }
 
@@ -207,10 +216,13 @@ mod tests {
         };
         let report = soak(&tiny(), &mut observer).expect("a group works");
         assert_eq!(measured, report.records);
-        assert_eq!(report.records.len(), 5 * Disturbance::ALL.len());
+        assert_eq!(report.records.len(), 6 * Disturbance::ALL.len());
         assert_eq!(report.records[0].case, "uniform, 1 KiB, undisturbed throughput");
         for record in &report.records {
-            assert!(record.holds.is_some() != record.case.ends_with("p99"), "{record:?}");
+            let asked = !record.case.ends_with("p99") && !record.case.ends_with("set aside");
+            assert_eq!(record.holds.is_some(), asked, "{record:?}");
+            let comes_and_goes = record.case.ends_with("joins members that left or were set aside");
+            assert!(!comes_and_goes || record.value > 0.0, "{record:?}");
             serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");
         }
     }
@@ -221,7 +233,9 @@ mod tests {
             SoakArgs { members: 2, ..tiny() },
             SoakArgs { message_bytes: 1, ..tiny() },
             SoakArgs { length: Duration::from_millis(1), ..tiny() },
+            SoakArgs { length: Duration::MAX, ..tiny() },
             SoakArgs { churn_every: Duration::ZERO, ..tiny() },
+            SoakArgs { churn_every: Duration::from_secs(1), ..tiny() },
         ] {
             assert!(matches!(soak(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
         }

@@ -39,6 +39,8 @@ pub(super) struct Run {
     pub(super) resident: Vec<u64>,
     /// How often a member was taken for dead.
     pub(super) suspicions: u64,
+    /// How often one left or was set aside for being slow.
+    pub(super) departures: u64,
 }
 
 /// What is to be run.
@@ -102,12 +104,13 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
         Ok(resident)
     };
     let (sent, (received, resident)) = try_join(sending, try_join(try_join_all(receiving), beside)).await?;
-    let mut run = Run { windows: Vec::new(), resident, suspicions: 0 };
+    let mut run = Run { windows: Vec::new(), resident, suspicions: 0, departures: 0 };
     for received in received {
         if received.messages != sent {
             return Err(BenchError::Miscounted { sent, received: received.messages });
         }
         run.suspicions = run.suspicions.max(received.suspicions);
+        run.departures = run.departures.max(received.departures);
         run.windows.push(received.windows);
     }
     Ok(run)
@@ -174,6 +177,7 @@ struct Received {
     windows: Vec<Window>,
     messages: u64,
     suspicions: u64,
+    departures: u64,
 }
 
 /// Counts messages until the last, piece by piece, and times those that are stamped.
@@ -184,8 +188,12 @@ async fn receive(
     windows: usize,
 ) -> Result<Received, BenchError> {
     let empty = || Window { messages: 0, latencies: Latencies::new() };
-    let mut received =
-        Received { windows: (0..windows).map(|_| empty()).collect(), messages: 0, suspicions: 0 };
+    let mut received = Received {
+        windows: (0..windows).map(|_| empty()).collect(),
+        messages: 0,
+        suspicions: 0,
+        departures: 0,
+    };
     loop {
         match events.next().await {
             Some(GroupEvent::Event(Event::Message { payload, .. })) => {
@@ -205,7 +213,10 @@ async fn receive(
                     }
                 }
             }
-            Some(GroupEvent::Event(Event::View(view))) => received.suspicions += suspicions(&view),
+            Some(GroupEvent::Event(Event::View(view))) => {
+                received.suspicions += changes(&view, &[Change::Unreachable]);
+                received.departures += changes(&view, &[Change::Left, Change::TooSlow]);
+            }
             Some(GroupEvent::Missed(count)) => {
                 return Err(BenchError::ours(format!("a reader missed {count} events")));
             }
@@ -215,7 +226,7 @@ async fn receive(
     }
 }
 
-/// How many members a view lacks because they were taken for dead.
-fn suspicions(view: &View) -> u64 {
-    view.changes.iter().filter(|(_, change)| *change == Change::Unreachable).count() as u64
+/// How many members a view has lost for one of these reasons.
+fn changes(view: &View, of: &[Change]) -> u64 {
+    view.changes.iter().filter(|(_, change)| of.contains(change)).count() as u64
 }

@@ -99,7 +99,7 @@ pub fn transport(
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(args, &stages, harness))?;
     let settings = format!("throughput on {workers} threads for both nodes, batches of up to 64 KiB");
-    Ok(Report { machine, schedule: args.schedule, settings, records })
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
 }
 
 async fn measure(

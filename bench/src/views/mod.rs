@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use self::timelines::{Timelines, micros_after};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Series, SideSeries, Timeline, Unit,
-    Usage, nodes::Nodes, record::Rounds, stage::in_system, summary::Summary,
+    BenchError, Bound, Machine, Progress, Record, Report, Series, SideSeries, Timeline, Unit, Usage,
+    nodes::Nodes, record::Rounds, stage::in_system, summary::Summary,
 };
 
 /// What the benchmark of view changes measures.
@@ -99,10 +99,10 @@ pub fn views(args: &ViewsArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
     let records = in_system(|| measure(args, observer))?;
     let settings = format!(
         "a process per member, messages of {MESSAGE_BYTES} B published by a client, {ON_THE_WAY} of them on their \
-         way; a round is one member that goes, with so long a load before and after, and has no other side"
+         way; {} members that go in either way, one after the other",
+        args.rounds
     );
-    let schedule = Schedule { warm_up: args.load, round: args.load, rounds: args.rounds };
-    Ok(Report { machine, schedule, settings, records })
+    Ok(Report { machine, schedule: None, settings, records })
 }
 
 async fn measure(

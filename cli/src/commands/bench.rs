@@ -94,7 +94,7 @@ Example, with the folders that `quorate cert issue` made for nodes 1 and 2 of on
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
   quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2    on another machine")]
 struct Serve {
-    /// Where to listen, over QUIC and over TCP. The baseline listens on a port of its own beside it.
+    /// Where to listen, over QUIC and over TCP. The baseline listens on the next port, over UDP.
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     listen: SocketAddr,
     /// The node certificate in this folder, which is shown to others.
@@ -328,6 +328,11 @@ impl Common {
 
 /// Carries out `quorate bench`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.report.is_some() && matches!(args.what, What::Serve(_)) {
+        return Err(Failure::Usage(
+            "what serves others has no report: give --report where it is measured".into(),
+        ));
+    }
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
     let report = benchmark(&args.what)?;
