@@ -40,7 +40,7 @@ Examples:
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
-    /// Write a page for browsers, with plots and every round, into this folder.
+    /// Write a page for browsers, with plots and every round, into this folder [default: none is written].
     ///
     /// A report that is there is overwritten; other files are not.
     #[arg(long, value_name = "DIR", global = true)]
@@ -77,10 +77,11 @@ struct Transport {
     /// Bytes of the frames whose throughput is measured [default: 64,1024,16384,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
-    /// Measure the links to these machines, on which `quorate bench serve` runs, and not within this one.
+    /// Measure the links to these machines, on which `quorate bench serve` runs [default: within this one].
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = address::parse, requires = "credentials")]
     peers: Vec<SocketAddr>,
-    /// The node certificate in this folder, which is shown to them; `quorate cert issue --node N` makes one.
+    /// The node certificate in this folder, which is shown to them; `quorate cert issue --node N` makes one
+    /// [default: none, which none needs without peers].
     #[arg(long, value_name = "DIR", requires = "peers")]
     credentials: Option<PathBuf>,
     #[command(flatten)]
@@ -92,7 +93,7 @@ struct Transport {
 #[command(after_help = "\
 Example, with the folders that `quorate cert issue` made for nodes 1 and 2 of one cluster:
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
-  quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2    on another machine")]
+  quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2  (on another machine)")]
 struct Serve {
     /// Where to listen, over QUIC and over TCP. The baseline listens on the next port, over UDP.
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
@@ -209,7 +210,7 @@ struct Memory {
     /// For how long idle nodes are watched, such as 10s [default: 10s].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     idle: Option<Duration>,
-    /// For how long nodes are watched under load, after 5 s of it [default: 30s].
+    /// For how long nodes are watched under load, after 5 s of it, such as 2m [default: 30s].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     load: Option<Duration>,
     /// Bytes of the messages [default: 1024].
@@ -230,7 +231,7 @@ struct Scale {
     /// Groups of three over five nodes [default: 1,100,1000].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     groups: Vec<usize>,
-    /// For how long idle nodes are watched [default: 5s].
+    /// For how long idle nodes are watched, such as 10s [default: 5s].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     idle: Option<Duration>,
     /// How often each is measured, with nodes of its own [default: 3].
@@ -274,6 +275,7 @@ struct Network {
 /// Be one of the hosts of `quorate bench network`, which says on standard input what to do.
 #[cfg(target_os = "linux")]
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench network-host certs/n1")]
 struct NetworkHost {
     /// Folder of its credentials.
     credentials: PathBuf,
