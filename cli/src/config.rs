@@ -11,7 +11,7 @@ use std::{
 use quorate::{
     GroupSettings, GroupSpec, NodeConfig, NodeSettings, SettingsError,
     membership::{NodeId, Timing},
-    transport::Identity,
+    transport::{ConnectionConfig, Identity},
 };
 
 /// What a configuration may look like.
@@ -21,6 +21,8 @@ seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through the
 data = "data/n1"               # what must outlive the process
 metrics = "127.0.0.1:9100"     # a page for browsers, and figures for Prometheus at /metrics
 detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
+lane_window_bytes = 4000000    # so much of a group may be on a link: more for long and fast ways
+lanes_max = 1024               # so many groups may use a link, and the bus and clients with them
 
 [[groups]]                     # a group that this node founds or joins at once
 name = "log"
@@ -63,6 +65,8 @@ pub(crate) struct NodeFile {
     /// Groups that the cluster is declared with.
     pub(crate) groups: Vec<FileGroup>,
     payload_bytes_max: Option<usize>,
+    /// How its links are made.
+    pub(crate) connection: ConnectionConfig,
 }
 
 /// A group in a configuration.
@@ -182,6 +186,7 @@ mod tests {
         let file = parse(EXAMPLE).unwrap();
         assert_eq!(file.credentials, Path::new("etc/certs/n1"));
         assert_eq!(file.timing, Timing::DEFAULT);
+        assert_eq!((file.connection.lane_window_bytes(), file.connection.lanes_max()), (4_000_000, 1024));
         let spec = file.groups[0].spec.config();
         assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
         assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 512 << 10));
@@ -193,6 +198,15 @@ mod tests {
     fn what_is_optional_has_defaults() {
         let file = parse(LEAST).unwrap();
         assert!(file.seeds.is_empty() && file.groups.is_empty() && file.data.is_none());
+        assert_eq!(file.connection, ConnectionConfig::default());
+    }
+
+    #[test]
+    fn a_link_that_carries_nothing_is_refused_with_its_line() {
+        let text = error(&format!("{LEAST}lanes_max = 8\nlane_window_bytes = 10\n"));
+        assert_eq!(text, "etc/node.toml:4: `lane_window_bytes` is 10: it must be at least 16384");
+        let text = error(&format!("{LEAST}lanes_max = 1\n"));
+        assert_eq!(text, "etc/node.toml:3: `lanes_max` is 1: it must be at least 3");
     }
 
     #[test]

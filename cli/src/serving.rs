@@ -6,7 +6,7 @@ use quorate::{
     EventOptions, Group, GroupEvent, Node,
     membership::{Member, NodeId, View},
     protocols::{Event, WedgeReason},
-    transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport},
+    transport::{CredentialFiles, Credentials, QuicTransport},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -141,7 +141,7 @@ pub(crate) async fn serve(file: &NodeFile, watched: &Watched) -> Result<Served, 
         None => None,
     };
     let life = config.begin_life()?;
-    let transport = QuicTransport::bind(credentials, config.hello(&life), ConnectionConfig::default())?;
+    let transport = QuicTransport::bind(credentials, config.hello(&life), file.connection)?;
     let transport = Arc::new(transport);
     let reloading = Reloading { node: identity.node, transport: Arc::clone(&transport), files };
     let groups: Vec<_> = config

@@ -12,6 +12,7 @@ use quorate::{
     GroupSettings, GroupSpec, Pattern,
     membership::{NodeId, Timing},
     protocols::{Order, SlowPolicy},
+    transport::{ConnectionConfig, ConnectionSettings, ConnectionSettingsError},
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -33,6 +34,8 @@ struct RawNode {
     metrics: Option<Text>,
     detect_within: Option<Text>,
     payload_bytes_max: Option<usize>,
+    lane_window_bytes: Option<Spanned<u32>>,
+    lanes_max: Option<Spanned<u32>>,
     #[serde(default)]
     groups: Vec<RawGroup>,
 }
@@ -80,6 +83,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<NodeFile, ConfigError> {
         timing,
         groups,
         payload_bytes_max: raw.payload_bytes_max,
+        connection: source.connection(raw.lane_window_bytes.as_ref(), raw.lanes_max.as_ref())?,
     })
 }
 
@@ -118,6 +122,25 @@ impl Source<'_> {
             return Err(self.wrong(text.span(), what));
         }
         Ok(listen)
+    }
+
+    fn connection(
+        &self,
+        lane_window_bytes: Option<&Spanned<u32>>,
+        lanes_max: Option<&Spanned<u32>>,
+    ) -> Result<ConnectionConfig, ConfigError> {
+        let mut config = ConnectionConfig::default();
+        let mut settings = ConnectionSettings::default();
+        // One by one, so that what is refused is known by its line.
+        for (given, lanes) in [(lane_window_bytes, false), (lanes_max, true)] {
+            let Some(given) = given else { continue };
+            let setting = if lanes { &mut settings.lanes_max } else { &mut settings.lane_window_bytes };
+            *setting = *given.as_ref();
+            config = settings
+                .try_into()
+                .map_err(|error: ConnectionSettingsError| self.wrong(given.span(), error.to_string()))?;
+        }
+        Ok(config)
     }
 
     fn span(&self, text: &Text) -> Result<Duration, ConfigError> {
