@@ -169,7 +169,7 @@ async fn start(
     ca: Arc<ClusterCa>,
     faults: Option<Faults>,
 ) -> Result<(Node, SocketAddr), BenchError> {
-    let (node, transport) = open(settings, ca, faults).await?;
+    let (node, transport) = open(settings, ca, faults, ConnectionConfig::default()).await?;
     Ok((node, transport.local_addr()))
 }
 
@@ -178,13 +178,13 @@ pub(crate) async fn open(
     settings: NodeSettings,
     ca: Arc<ClusterCa>,
     faults: Option<Faults>,
+    connection: ConnectionConfig,
 ) -> Result<(Node, Arc<QuicTransport>), BenchError> {
     let config = NodeConfig::try_from(settings).map_err(BenchError::ours)?;
     let credentials = ca.issue_node(config.node(), Validity::days(1)).map_err(BenchError::ours)?;
     let life = config.begin_life().map_err(BenchError::ours)?;
     let hello = config.hello(&life);
-    let quic =
-        QuicTransport::bind(credentials, hello, ConnectionConfig::default()).map_err(BenchError::ours)?;
+    let quic = QuicTransport::bind(credentials, hello, connection).map_err(BenchError::ours)?;
     let quic = Arc::new(quic);
     let transport: Arc<dyn Transport> = match faults {
         Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults)),

@@ -83,7 +83,7 @@ fn spread(groups: usize) -> Vec<GroupSettings> {
 async fn round(run: &mut Run<'_>, groups: usize) -> Result<Round, BenchError> {
     let case = name(groups);
     run.step(format!("{case}, idle without them"));
-    let mut mesh = Mesh::start(NODES as u64).await?;
+    let mut mesh = Mesh::start(NODES as u64, groups).await?;
     let before = idle(&mesh, run.args.idle).await;
     run.step(format!("{case}, founding"));
     let begun = Instant::now();

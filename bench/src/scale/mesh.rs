@@ -12,7 +12,7 @@ use futures_util::{TryStreamExt, future::try_join_all, stream::FuturesUnordered}
 use quorate::{
     Behind, EventOptions, Group, GroupEvents, GroupSettings, Node, NodeSettings,
     transport::{
-        ClusterCa, QuicTransport, Traffic, Transport, Validity,
+        ClusterCa, ConnectionConfig, ConnectionSettings, QuicTransport, Traffic, Transport, Validity,
         faults::{FaultTiming, Faults},
     },
 };
@@ -45,8 +45,12 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    /// Starts so many nodes, with one group of all of them.
-    pub(super) async fn start(nodes: u64) -> Result<Self, BenchError> {
+    /// Starts so many nodes, with one group of all of them. Their links have lanes for so many groups, or as many
+    /// as links have by default.
+    pub(super) async fn start(nodes: u64, groups: usize) -> Result<Self, BenchError> {
+        let lanes = ConnectionSettings::default().lanes_max.max(groups as u32);
+        let settings = ConnectionSettings { lanes_max: lanes, ..ConnectionSettings::default() };
+        let connection = ConnectionConfig::try_from(settings).map_err(BenchError::ours)?;
         let ca = Arc::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?);
         let faults = Faults::new(1, FaultTiming::default());
         let mut mesh = Self { hosts: Vec::new(), faults: faults.clone() };
@@ -56,7 +60,7 @@ impl Mesh {
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
             let (ca, faults) = (Arc::clone(&ca), faults.clone());
-            let opened = on(&arbiter, move || open(settings, ca, Some(faults))).result().await;
+            let opened = on(&arbiter, move || open(settings, ca, Some(faults), connection)).result().await;
             let (node, transport) = opened?;
             seeds.push(transport.local_addr());
             mesh.hosts.push(Host { arbiter, node, transport, groups: Vec::new() });
