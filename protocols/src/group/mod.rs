@@ -312,8 +312,8 @@ impl Group {
         self.send_letters(out);
         self.drain_loopback(out);
         self.settle_fates(out);
-        if self.next_tick.is_none() && self.needs_tick() {
-            let at = self.now + self.config.timing.resend();
+        let at = self.now + self.pause();
+        if self.next_tick.is_none_or(|next| at < next) && self.needs_tick() {
             self.next_tick = Some(at);
             out.push(Effect::WakeAt(at));
         }

@@ -1,5 +1,7 @@
 //! What is done again while something waits for others.
 
+use std::time::Duration;
+
 use quorate_membership::{Member, View};
 
 use super::{Effects, Group};
@@ -22,6 +24,18 @@ impl Group {
         self.tick_traffic(out);
         self.tick_letters(out);
         self.tick_transfers(out);
+    }
+
+    /// How long to wait until the next tick. Groups are founded many at a time: if each asked as often as it does
+    /// later, a busy machine would be kept so busy by repeated questions that no answer came in time. So the longer a
+    /// founding lasts the more seldom it asks, down to twice in the time that one round has.
+    pub(super) fn pause(&self) -> Duration {
+        let timing = self.config.timing;
+        if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
+            (self.now.since(self.born) / 2).clamp(timing.resend(), timing.round() / 2)
+        } else {
+            timing.resend()
+        }
     }
 
     pub(super) fn needs_tick(&self) -> bool {
