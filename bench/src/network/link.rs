@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BenchError, TransportKind,
-    transport::{bind, hello},
+    transport::{CLUSTER, bind, hello},
 };
 
 /// How a host opens its transport.
@@ -31,7 +31,7 @@ fn open(
     let usual = ConnectionSettings::default();
     let lane_window_bytes = lane_window_bytes.unwrap_or(usual.lane_window_bytes);
     let config = ConnectionSettings { lane_window_bytes, ..usual }.try_into().map_err(BenchError::ours)?;
-    bind(kind, credentials, hello(listens), config)
+    bind(kind, credentials, hello(CLUSTER, listens), config)
 }
 
 /// The host that sends.

@@ -6,8 +6,7 @@ mod serve;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use quorate_membership::Incarnation;
-use quorate_transport::{ConnectionConfig, Credentials, Endpoint, Hello, Lane, Transport};
+use quorate_transport::{ConnectionConfig, Credentials, Endpoint, Lane, Transport};
 use serde::{Deserialize, Serialize};
 
 pub use self::serve::{ServeArgs, serve};
@@ -83,13 +82,7 @@ fn bind(
     credentials: Credentials,
     listen: SocketAddr,
 ) -> Result<Arc<dyn Transport>, BenchError> {
-    let hello = Hello {
-        versions: (1, 1),
-        features: 0,
-        cluster: credentials.identity().cluster.as_str().into(),
-        incarnation: Incarnation::new(1),
-        listens: Some(listen),
-    };
+    let hello = transport::hello(credentials.identity().cluster.as_str(), Some(listen));
     transport::bind(kind, credentials, hello, ConnectionConfig::default())
 }
 

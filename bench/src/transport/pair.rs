@@ -73,7 +73,7 @@ impl Network {
     }
 
     async fn transport(&self, stage: &Stage, index: usize) -> Result<Arc<dyn Transport>, BenchError> {
-        let hello = hello(Some((Ipv4Addr::LOCALHOST, 0).into()));
+        let hello = hello(CLUSTER, Some((Ipv4Addr::LOCALHOST, 0).into()));
         match self {
             Self::Sockets(kind, ca) => {
                 let credentials = ca.issue_node(node(index), Validity::days(1)).map_err(BenchError::ours)?;
@@ -110,11 +110,11 @@ fn node(index: usize) -> NodeId {
 }
 
 /// What a node of the benchmark says of itself.
-pub(crate) fn hello(listens: Option<SocketAddr>) -> Hello {
+pub(crate) fn hello(cluster: &str, listens: Option<SocketAddr>) -> Hello {
     Hello {
         versions: (1, 1),
         features: 0,
-        cluster: CLUSTER.into(),
+        cluster: cluster.into(),
         incarnation: Incarnation::new(1),
         listens,
     }

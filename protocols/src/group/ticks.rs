@@ -78,3 +78,41 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::{GroupId, Incarnation, NodeId, Time};
+
+    use super::*;
+    use crate::{Effect, GroupConfig, Input};
+
+    #[test]
+    fn a_founding_asks_the_more_seldom_the_longer_it_lasts_and_a_group_that_stands_as_often_as_ever() {
+        let mut out = Effects::new();
+        let me = Member::new(NodeId::new(1), Incarnation::new(1));
+        let config = GroupConfig::new(GroupId::new(1), (1..=3).map(NodeId::new).collect());
+        let timing = config.timing;
+        let (mut group, mut now) = (Group::new(config, me, Time::ZERO), Time::ZERO);
+        let mut wakes = Vec::new();
+        // Nobody else is there.
+        for _ in 0..40 {
+            group.handle(now, Input::Wake, &mut out).expect("no refusal");
+            group.flush(now, &mut out);
+            let at = out
+                .drain(..)
+                .find_map(|effect| if let Effect::WakeAt(at) = effect { Some(at) } else { None });
+            let at = at.expect("it goes on asking");
+            wakes.push(at.since(now));
+            now = at;
+        }
+        assert_eq!((wakes[0], wakes[39]), (timing.resend(), timing.round() / 2));
+        assert!(wakes.is_sorted(), "{wakes:?}");
+
+        let alone = GroupConfig::new(GroupId::new(1), vec![me.node]);
+        let mut group = Group::new(alone, me, now);
+        let later = now + timing.round() * 4;
+        group.handle(later, Input::Wake, &mut out).expect("no refusal");
+        group.flush(later, &mut out);
+        assert_eq!((group.view_id().epoch, group.pause()), (1, timing.resend()));
+    }
+}
