@@ -250,3 +250,24 @@ pub(super) async fn write(link: Arc<dyn Link>, lane: Lane, outbox: &Outbox) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_an_outbox_that_is_gone() {
+        let outbox = Outbox::new(MeshConfig::default());
+        let crowd = Arc::clone(outbox.crowd());
+        let half = MeshConfig::default().settings().outbox_bytes_max / 2;
+        outbox
+            .push_over(Frame { header: "h".into(), body: bytes::Bytes::from(vec![0; half]).into() })
+            .expect("it stands");
+        let mut eased = Box::pin(crowd.eased());
+        assert!(crowd.is_crowded() && (&mut eased).now_or_never().is_none());
+        drop(outbox);
+        assert!(!crowd.is_crowded() && eased.now_or_never().is_some());
+    }
+}
