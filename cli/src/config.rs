@@ -32,6 +32,7 @@ subjects = ["log.>"]           # subjects whose messages come in the group's ord
 slow = "demote"                # a member that lags: block (wait for it), demote to learner or evict
 lag_for = "5s"                 # for so long it may lag first
 lag_bytes = 524288             # it lags when it is so many bytes behind, or does not catch up
+relay_bytes = 1048576          # so long messages go from member to member; 0: always to each
 "#;
 
 /// What follows in the help text of a command: an example, and a configuration.
@@ -190,6 +191,7 @@ mod tests {
         let spec = file.groups[0].spec.config();
         assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
         assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 512 << 10));
+        assert_eq!(spec.relay_bytes, Some(1 << 20));
         let identity = "quorate://prod/node/1".parse().unwrap();
         assert_eq!(file.config(&identity).unwrap().groups().len(), 1);
     }

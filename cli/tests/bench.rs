@@ -80,6 +80,22 @@ fn the_bus_is_measured_from_node_to_node_and_so_are_requests() {
 }
 
 #[test]
+fn long_messages_that_are_handed_on_are_measured_beside_copies_to_each() {
+    let place = Place::new();
+    let figures = place.ok("bench large --sizes 1048576 --megabits 200,0 --rounds 1 --round 20ms --json");
+    let named = cases(&figures, "nothing");
+    assert_eq!(
+        named,
+        [
+            "1 MiB to 4 members, senders bound to 200 Mbit/s throughput",
+            "1 MiB to 4 members, senders not bounded throughput",
+        ]
+    );
+    let refused = place.fails("bench large --receivers 2", 2);
+    assert_eq!(refused, "quorate: to 2 members nothing is handed on: choose 3 to 8");
+}
+
+#[test]
 fn a_long_run_compares_its_end_with_its_beginning() {
     let place = Place::new();
     let figures = place.ok("bench soak --orders total --beside nothing,loss --size 64 --length 400ms --json");

@@ -254,7 +254,7 @@ fn a_configuration_that_is_wrong_is_told_by_its_line() {
         line.starts_with("quorate: node.toml:6: unknown field `slow_policy`, expected one of `name`"),
         "{line}"
     );
-    for key in ["slow", "lag_for", "lag_bytes", "state", "state_bytes_max"] {
+    for key in ["slow", "lag_for", "lag_bytes", "relay_bytes", "state", "state_bytes_max"] {
         assert!(line.contains(&format!("`{key}`")), "{line}");
     }
     assert_eq!(

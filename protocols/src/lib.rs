@@ -18,11 +18,11 @@ pub mod bus;
 pub use batch::Batch;
 pub use direct::{Purpose, RequestId};
 pub use group::{
-    Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Frontier, Group, GroupConfig,
-    Input, Legacy, Message, Messages, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy, SpecError, Ticket,
-    Wait, WedgeReason,
+    Audience, Body, Charter, Collect, Collected, Effect, Effects, Event, Fate, Frontier, Gap, Group,
+    GroupConfig, Input, Legacy, Message, Messages, NotASlowPolicy, Offer, Refusal, Restore, SlowPolicy,
+    SpecError, Ticket, Wait, WedgeReason,
 };
 pub use order::Order;
 pub use presence::{KnownNode, Notice, Presence, PresenceEffect};
-pub use stream::{Frame, Row};
+pub use stream::{Frame, Part, Row, Way, Whole};
 pub use transfer::ChunkLabel;

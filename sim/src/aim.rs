@@ -59,7 +59,7 @@ impl Step {
     /// Which step a message is, if it is one.
     pub const fn of(message: &Message) -> Option<Self> {
         Some(match message.body {
-            Body::Data { .. } => Self::Data,
+            Body::Data { .. } | Body::Part(_) => Self::Data,
             Body::Prepare { .. } => Self::Prepare,
             Body::Promise(_) => Self::Promise,
             Body::Hold { .. } => Self::Hold,

@@ -282,12 +282,13 @@ mod tests {
             (nodes(5), nodes(2), subjects),
             word(&["fifo", "causal", "total", "uniform", "", "best"]),
             word(&["block", "demote", "evict", "", "kill"]),
-            (numbers(), numbers(), numbers(), numbers(), numbers()),
+            (numbers(), numbers(), numbers(), numbers(), numbers(), numbers()),
             (any::<bool>(), any::<bool>()),
         )
             .prop_map(
                 |(name, (founders, witnesses, subjects), order, slow, sizes, (state, partitionable))| {
-                    let (window_bytes, lag_for, lag_bytes, history_bytes, state_bytes_max) = sizes;
+                    let (window_bytes, lag_for, lag_bytes, relay_bytes, history_bytes, state_bytes_max) =
+                        sizes;
                     GroupSettings {
                         name,
                         founders,
@@ -298,6 +299,7 @@ mod tests {
                         slow,
                         lag_for_ms: lag_for.map(|span| span as u64),
                         lag_bytes,
+                        relay_bytes,
                         history_bytes,
                         state,
                         state_bytes_max,

@@ -52,6 +52,11 @@ pub struct GroupSettings {
     /// on the way at once. Above what all members together have on the way only the time counts.
     #[serde(default)]
     pub lag_bytes: Option<usize>,
+    /// This member's messages of so many bytes go from member to member, each of which hands on every part before
+    /// it has the rest, where there are three receivers or more: each byte leaves this node once. Default 1 MiB,
+    /// since shorter ones arrive sooner directly; 0: none do.
+    #[serde(default)]
+    pub relay_bytes: Option<usize>,
     /// Bytes of messages that each member keeps for those who follow the group or subscribe to its
     /// subjects, and come back. Default 64 MiB if subjects are bound to the group, else none, and nobody
     /// can [follow](crate::Bus::follow) it. Who stays away for longer is told that it missed something.
@@ -101,6 +106,7 @@ impl GroupSettings {
             slow: None,
             lag_for_ms: None,
             lag_bytes: None,
+            relay_bytes: None,
             history_bytes: None,
             state: false,
             state_bytes_max: None,
@@ -149,6 +155,13 @@ impl GroupSettings {
     #[must_use]
     pub const fn lag_bytes(mut self, bytes: usize) -> Self {
         self.lag_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets from how many bytes on messages go from member to member; 0: none do.
+    #[must_use]
+    pub const fn relay(mut self, bytes: usize) -> Self {
+        self.relay_bytes = Some(bytes);
         self
     }
 
@@ -305,6 +318,9 @@ impl TryFrom<GroupSettings> for GroupSpec {
         config.lag_for = lag_for.unwrap_or(config.lag_for);
         config.lag_bytes_max =
             size("groups.lag_bytes", raw.lag_bytes, config.lag_bytes_max, (4 << 10, 1 << 30))?;
+        if let Some(bytes) = raw.relay_bytes {
+            config.relay_bytes = (bytes > 0).then_some(bytes);
+        }
         if raw.state && !subjects.is_empty() {
             return Err(SettingsError::StateWithSubjects(group));
         }
@@ -340,12 +356,12 @@ mod tests {
     fn what_is_set_by_type_is_what_the_group_gets() {
         for policy in [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict] {
             let settings = GroupSettings::new("g", [1, 2]).witnesses([3]).window(1 << 20);
-            let settings = settings.slow(policy, Duration::from_secs(7)).lag_bytes(5 << 10);
+            let settings = settings.slow(policy, Duration::from_secs(7)).lag_bytes(5 << 10).relay(0);
             let settings = settings.order(Order::Causal);
             let spec = GroupSpec::try_from(settings).unwrap();
             let config = spec.config();
             assert_eq!((config.slow, config.lag_for), (policy, Duration::from_secs(7)));
-            assert_eq!(config.lag_bytes_max, 5 << 10);
+            assert_eq!((config.lag_bytes_max, config.relay_bytes), (5 << 10, None));
             assert_eq!((config.window_bytes, config.order), (1 << 20, Order::Causal));
             assert!(spec.is_witness(NodeId::new(3)));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use quorate_membership::{NodeId, Time};
 use quorate_protocols::{
-    self as protocols, Batch, Effect, Effects, Event, Fate, Input, Message, Messages, Ticket,
+    self as protocols, Batch, Body, Effect, Effects, Event, Fate, Input, Message, Messages, Ticket, Way,
 };
 
 use super::{
@@ -81,10 +81,11 @@ impl Replication {
 
     fn send(&mut self, to: Arc<[NodeId]>, message: Message) {
         let lane = wire::lane_of(self.spec.id(), &message);
+        let is_part = matches!(&message.body, Body::Part(part) if part.way != Way::Refill);
         match codec::encode(message) {
             Ok(packet) => {
                 let frame = wire::group_frame(self.spec.id(), lane, packet);
-                self.outlet.send(Outgoing { to, lane, frame });
+                self.outlet.send(Outgoing { to, lane, frame, is_part });
             }
             Err(error) => tracing::error!(%error, "a message was not sent"),
         }
@@ -180,7 +181,7 @@ impl Replication {
     fn ask_marks(&mut self, ctx: &mut Context<Self>) {
         let Some((view, member)) = self.bound.as_mut().and_then(|bound| bound.core.ask()) else { return };
         let (lane, frame) = wire::marks_wanted(self.spec.id(), view);
-        self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame });
+        self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame, is_part: false });
         ctx.run_later(self.spec.config().timing.resend(), Self::ask_marks);
     }
 

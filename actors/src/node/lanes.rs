@@ -108,7 +108,10 @@ impl Desk {
                 // None: not in that view yet; the newcomer asks again.
                 let Ok(Some(marks)) = entry.addr.send(MarksWanted(view)).await else { return };
                 if let Some((lane, frame)) = wire::marks(group, view, &marks) {
-                    Outlet::send(&self.mesh, Outgoing { to: Arc::from([from.node]), lane, frame });
+                    Outlet::send(
+                        &self.mesh,
+                        Outgoing { to: Arc::from([from.node]), lane, frame, is_part: false },
+                    );
                 }
             }
             Said::Marks(group, view, marks) => {

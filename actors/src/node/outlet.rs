@@ -6,9 +6,14 @@ use crate::group::{Outgoing, Outlet};
 
 impl Outlet for Mesh {
     fn send(&self, outgoing: Outgoing) {
-        let Outgoing { to, lane, frame } = outgoing;
+        let Outgoing { to, lane, frame, is_part } = outgoing;
         for node in to.iter() {
-            let Err(error) = Self::send(self, *node, lane, frame.clone()) else { continue };
+            let sent = if is_part {
+                self.send_over(*node, lane, frame.clone())
+            } else {
+                Self::send(self, *node, lane, frame.clone())
+            };
+            let Err(error) = sent else { continue };
             metrics::counter!("quorate_outgoing_lost_total").increment(1);
             if let OutboxError::TooLarge(_) = error {
                 tracing::error!(%node, %lane, %error, "a group made a message that no link carries");

@@ -8,8 +8,8 @@ use quorate::protocols::Order;
 #[cfg(target_os = "linux")]
 use quorate_bench::NetworkArgs;
 use quorate_bench::{
-    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MemoryArgs, MulticastArgs, Page, PageError,
-    Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
+    BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, LargeArgs, MemoryArgs, MulticastArgs, Page,
+    PageError, Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
     TransportArgs, TransportKind, ViewsArgs,
 };
 
@@ -28,6 +28,7 @@ Examples:
   quorate bench multicast
   quorate bench control
   quorate bench bus
+  quorate bench large
   quorate bench views
   quorate bench soak --length 1m
   quorate bench crypto
@@ -53,6 +54,7 @@ enum What {
     Multicast(Multicast),
     Control(Control),
     Bus(Bus),
+    Large(Large),
     Views(Views),
     Soak(Soak),
     Memory(Memory),
@@ -151,6 +153,23 @@ struct Bus {
     /// Bytes of the messages [default: 64, and 64,1024,16384 to other nodes].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Measure long messages to many, handed on from member to member, beside a copy to each from their sender.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench large --sizes 67108864 --megabits 1000")]
+struct Large {
+    /// Members that receive, all of them in this process [default: 4].
+    #[arg(long, value_name = "N")]
+    receivers: Option<usize>,
+    /// Bytes of the messages [default: 1048576,67108864].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    /// Megabits per second that a node sends at most, to all others together; 0 is no bound [default: 1000,0].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    megabits: Vec<u64>,
     #[command(flatten)]
     common: Common,
 }
@@ -311,7 +330,7 @@ struct Common {
     /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, and 3s for network].
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, and 2s for large].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
     /// Print the figures as JSON, one per line, as soon as they are known.
@@ -396,6 +415,14 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.remote_sizes, &args.sizes);
             measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
+        }
+        What::Large(args) => {
+            let mut wanted = LargeArgs::default();
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            wanted.receivers = args.receivers.unwrap_or(wanted.receivers);
+            choose(&mut wanted.sizes, &args.sizes);
+            choose(&mut wanted.megabits, &args.megabits);
+            measure(args.common.json, |observer| quorate_bench::large(&wanted, observer))
         }
         What::Memory(args) => {
             let mut wanted = MemoryArgs::new(this_command()?);

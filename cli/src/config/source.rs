@@ -55,6 +55,7 @@ struct RawGroup {
     slow: Option<Text>,
     lag_for: Option<Text>,
     lag_bytes: Option<usize>,
+    relay_bytes: Option<usize>,
     #[serde(default)]
     state: bool,
     state_bytes_max: Option<usize>,
@@ -177,7 +178,7 @@ impl Source<'_> {
         let slow = raw.slow.map(|slow| self.value::<SlowPolicy>(&slow)).transpose()?;
         (group.order, group.slow) = (order.map(|it| it.to_string()), slow.map(|it| it.to_string()));
         group.lag_for_ms = raw.lag_for.map(|lag| self.lag_for(&lag, timing)).transpose()?;
-        group.lag_bytes = raw.lag_bytes;
+        (group.lag_bytes, group.relay_bytes) = (raw.lag_bytes, raw.relay_bytes);
         group.subjects = self.values::<Pattern>(&raw.subjects)?.iter().map(ToString::to_string).collect();
         (group.window_bytes, group.history_bytes) = (raw.window_bytes, raw.history_bytes);
         (group.state, group.state_bytes_max) = (raw.state, raw.state_bytes_max);

@@ -105,19 +105,17 @@ impl Group {
     /// Fetches what is missing here of the union, or goes on if nothing is.
     fn gather(&mut self, union: &[Seq], out: &mut Effects) {
         let Some(attempt) = &self.attempt else { return };
-        let mut missing: Vec<(NodeId, Body)> = Vec::new();
+        let mut missing = Vec::new();
         let holdings = self.stream.as_ref().map(crate::stream::Stream::holdings).unwrap_or_default();
         for (rank, (have, want)) in holdings.iter().zip(union).enumerate() {
             if have < want {
                 let holder = attempt.coordinator.holders(rank, *want).find(|node| *node != self.me.node);
-                let body = Body::Fetch { rank, from: have.next(), through: *want };
-                missing.extend(holder.map(|node| (node, body)));
+                missing.extend(holder.map(|node| (node, rank, (have.next(), *want))));
             }
         }
         if holdings.iter().zip(union).any(|(have, want)| have < want) {
-            let view = self.view_id();
-            for (node, body) in missing {
-                self.post(node, view, body, out);
+            for (node, rank, span) in missing {
+                self.fetch(node, rank, span, out);
             }
             return;
         }

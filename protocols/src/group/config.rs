@@ -38,6 +38,13 @@ pub struct GroupConfig {
     /// next frame, so that batches grow with the load. With fewer a sender of long messages waits for
     /// acknowledgements, with more messages wait longer at their receivers.
     pub frames_in_flight: u64,
+    /// A longer frame travels in parts of so many bytes. Default 512 KiB.
+    pub part_bytes: usize,
+    /// Own frames of so many bytes go from member to member, each of which hands on every part to the next by rank
+    /// before it has the rest, where there are three receivers or more: their sender sends each byte once.
+    /// `None`: never. Default 1 MiB: it is worth it where what a node can send is the limit, and shorter
+    /// frames arrive sooner directly.
+    pub relay_bytes: Option<usize>,
     /// Bytes of messages to one other member that it has not acknowledged. At the bound messages to
     /// it are refused. Default 4 MiB; it is counted per addressee, beside `window_bytes`.
     pub direct_window_bytes: usize,
@@ -102,6 +109,8 @@ impl GroupConfig {
             window_bytes: 8 << 20,
             batch_bytes: 64 << 10,
             frames_in_flight: 16,
+            part_bytes: 512 << 10,
+            relay_bytes: Some(1 << 20),
             direct_window_bytes: 4 << 20,
             message_bytes_max: 64 << 20,
             requests_max: 1024,

@@ -107,6 +107,7 @@ impl Group {
                 let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
                 self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch })
             }
+            Body::Part(part) => self.on_part(from, part, out),
             Body::Direct { first, purposes, batch } => {
                 self.on_direct(from, Letters { first, purposes, batch: batch.into() }, out)
             }
@@ -120,9 +121,8 @@ impl Group {
                 Ok(())
             }
             Body::Status { row, probe } => self.on_status(from, &row, probe),
-            Body::Fetch { rank, from: first, through } => {
-                let view = self.view_id();
-                self.on_fetch(from, view, rank, (first, through), out);
+            Body::Fetch(gap) => {
+                self.on_fetch(from, self.view_id(), gap, out);
                 Ok(())
             }
             Body::Refill { rank, frames } => self.on_refill(from, rank, frames, out),
@@ -210,8 +210,8 @@ impl Group {
             if !asked {
                 self.post(from.node, mine, Body::Where, out);
             }
-        } else if let Body::Fetch { rank, from: first, through } = message.body {
-            self.on_fetch(from, message.view, rank, (first, through), out);
+        } else if let Body::Fetch(gap) = message.body {
+            self.on_fetch(from, message.view, gap, out);
         } else if message.body.waits_in_its_view() {
             self.answer_where(from.node, message.view, out);
         }

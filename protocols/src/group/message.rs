@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Charter, Offer};
 use crate::{
-    Batch, ChunkLabel, Frame, Purpose, Row,
+    Batch, ChunkLabel, Frame, Part, Purpose, Row,
     weight::{batch_weight, weight},
 };
 
@@ -20,6 +20,19 @@ pub struct Message {
     pub view: ViewId,
     /// What is said.
     pub body: Body,
+}
+
+/// What somebody lacks of a sender's frames.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The sender's rank.
+    pub rank: usize,
+    /// The first frame wanted.
+    pub from: Seq,
+    /// The last frame wanted.
+    pub through: Seq,
+    /// So many bytes of the first have come in parts from whom it is asked of.
+    pub offset: u64,
 }
 
 /// The kinds of messages.
@@ -40,6 +53,8 @@ pub enum Body {
         #[serde(skip)]
         batch: Batch,
     },
+    /// A part of a frame that is long, or goes from member to member.
+    Part(Part),
     /// The sender's counters alone.
     Status {
         /// The counters.
@@ -47,15 +62,8 @@ pub enum Body {
         /// Whether the receiver is asked for its own.
         probe: bool,
     },
-    /// Asks for frames of a sender, from the one through the other.
-    Fetch {
-        /// The sender's rank.
-        rank: usize,
-        /// The first frame wanted.
-        from: Seq,
-        /// The last frame wanted.
-        through: Seq,
-    },
+    /// Asks for frames of a sender.
+    Fetch(Gap),
     /// Frames of a sender, from whoever holds them.
     Refill {
         /// The sender's rank.
@@ -230,7 +238,9 @@ impl Body {
     pub fn batches_mut(&mut self) -> Vec<&mut Batch> {
         match self {
             Self::Data { heads, batch, .. } => vec![heads, batch],
-            Self::Direct { batch, .. } | Self::State { batch, .. } => vec![batch],
+            Self::Direct { batch, .. } | Self::State { batch, .. } | Self::Part(Part { batch, .. }) => {
+                vec![batch]
+            }
             Self::Refill { frames, .. } => {
                 frames.iter_mut().flat_map(|frame| [&mut frame.heads, &mut frame.batch]).collect()
             }
@@ -242,7 +252,9 @@ impl Body {
     pub fn weight(&self) -> usize {
         match self {
             Self::Data { heads, batch, .. } => batch_weight(heads, batch),
-            Self::Direct { batch, .. } | Self::State { batch, .. } => batch.iter().map(weight).sum(),
+            Self::Direct { batch, .. } | Self::State { batch, .. } | Self::Part(Part { batch, .. }) => {
+                batch.iter().map(weight).sum()
+            }
             Self::Refill { frames, .. } => frames.iter().map(Frame::weight).sum(),
             _ => 0,
         }
@@ -273,7 +285,11 @@ impl Message {
     pub fn is_urgent(&self) -> bool {
         !matches!(
             self.body,
-            Body::Data { .. } | Body::Direct { .. } | Body::Refill { .. } | Body::State { .. }
+            Body::Data { .. }
+                | Body::Part(_)
+                | Body::Direct { .. }
+                | Body::Refill { .. }
+                | Body::State { .. }
         )
     }
 }

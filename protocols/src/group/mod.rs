@@ -24,6 +24,7 @@ mod message;
 mod past;
 mod posting;
 mod refilling;
+mod relaying;
 mod sanity;
 mod sealing;
 mod sides;
@@ -48,7 +49,7 @@ pub use effect::{Effect, Effects, Event, Fate, Input, Messages, Refusal, Restore
 pub use lag::{Frontier, NotASlowPolicy, SlowPolicy};
 pub use leaving::Legacy;
 pub use merging::Offer;
-pub use message::{Body, Message};
+pub use message::{Body, Gap, Message};
 pub use waits::Wait;
 
 use crate::{Batch, stream::Stream};
@@ -65,6 +66,7 @@ use lives::Lives;
 use message::Parcel;
 use past::Past;
 use refilling::Refills;
+use relaying::Relaying;
 use sides::Sides;
 use transferring::Transfers;
 use untold::Untold;
@@ -132,6 +134,7 @@ pub struct Group {
     lags: Lags,
     transfers: Transfers,
     refills: Refills,
+    relaying: Relaying,
     /// Learners that have caught up, and when they said so.
     ready: BTreeMap<Member, Time>,
     /// The learners of the view, and since when they learn as seen here.
@@ -208,6 +211,7 @@ impl Group {
             lags: Lags::default(),
             transfers: Transfers::default(),
             refills: Refills::default(),
+            relaying: Relaying::default(),
             ready: BTreeMap::new(),
             learning: BTreeMap::new(),
             row_due: false,

@@ -1,5 +1,5 @@
-//! A learner's questions for missing frames, so far apart that none is sent again while it may be on
-//! its way. Data members, for which others wait, ask at every tick.
+//! Questions for missing frames, so far apart that none is sent again while it may be on its way. Data members,
+//! for which others wait, ask sooner and for all at once.
 //!
 //! An answer is waited for four times as long as the last one took. What lies behind a hole was lost,
 //! for the frames of a sender come in order; it is asked for at once. A tail may only be slow: it is
@@ -16,9 +16,11 @@ use crate::Frame;
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
-struct Spans {
+pub(super) struct Spans {
     /// For a tail to come by itself.
     tail: Duration,
+    /// For the next part of a frame of which one has come.
+    part: Duration,
     /// For an answer, at least.
     least: Duration,
     /// For an answer, at most.
@@ -71,6 +73,13 @@ impl Refills {
         chase.again_at = now + (self.took * 4).clamp(spans.least, spans.most);
     }
 
+    /// A part of the first missing frame has come: the rest of it may be on its way.
+    pub(super) fn stir(&mut self, now: Time, rank: usize, spans: Spans) {
+        if let Some(chase) = self.chases.get_mut(&rank) {
+            chase.again_at = chase.again_at.max(now + spans.part);
+        }
+    }
+
     /// How often somebody was asked for frames of this sender since any came: who is asked next.
     pub(super) fn times(&self, rank: usize) -> usize {
         self.chases.get(&rank).map_or(0, |chase| chase.times)
@@ -110,18 +119,28 @@ impl Refills {
 }
 
 impl Group {
-    /// The last frame for which a learner asks this donor now, if it asks for any that follow `from`.
+    /// How long this member waits.
+    pub(super) fn spans(&self) -> Spans {
+        let (round, resend) = (self.config.timing.round(), self.config.timing.resend());
+        if self.is_learner() {
+            Spans { tail: round, part: round, least: round, most: round * 16 }
+        } else {
+            Spans { tail: round / 2, part: round, least: resend, most: round }
+        }
+    }
+
+    /// The last frame for which this member asks this donor now, if it asks for any that follow `from`.
     pub(super) fn refill_through(
         &mut self,
         rank: usize,
         (from, lost): (Seq, bool),
         donor: NodeId,
     ) -> Option<Seq> {
-        let round = self.config.timing.round();
-        let spans = Spans { tail: round, least: round, most: round * 16 };
+        let (spans, learns) = (self.spans(), self.is_learner());
         self.refills.is_due(self.now, rank, (from, lost), spans).then(|| {
             self.refills.note(self.now, rank, (from, donor), spans);
-            Seq::new(from.get().saturating_add(self.refills.frames() - 1))
+            let frames = if learns { self.refills.frames() } else { u64::MAX };
+            Seq::new(from.get().saturating_add(frames - 1))
         })
     }
 
@@ -136,7 +155,7 @@ impl Group {
 mod tests {
     use super::*;
 
-    const SPANS: Spans = Spans { tail: ms(50), least: ms(200), most: ms(3000) };
+    const SPANS: Spans = Spans { tail: ms(50), part: ms(80), least: ms(200), most: ms(3000) };
     const DONOR: NodeId = NodeId::new(2);
 
     const fn ms(millis: u64) -> Duration {
@@ -174,6 +193,17 @@ mod tests {
         }
         assert!(!refills.is_due(at(160), 0, (Seq::new(4), false), SPANS));
         assert!(refills.is_due(at(170), 0, (Seq::new(4), false), SPANS));
+    }
+
+    #[test]
+    fn a_frame_of_which_parts_keep_coming_is_not_asked_for() {
+        let mut refills = Refills::default();
+        for now in (0..400).step_by(40) {
+            assert!(!refills.is_due(at(now), 0, (Seq::new(1), false), SPANS), "{now}");
+            refills.stir(at(now), 0, SPANS);
+        }
+        assert!(!refills.is_due(at(430), 0, (Seq::new(1), false), SPANS));
+        assert!(refills.is_due(at(440), 0, (Seq::new(1), false), SPANS), "nothing came for 80 ms");
     }
 
     #[test]

@@ -16,6 +16,7 @@ impl Group {
             Body::Refill { frames, .. } => {
                 frames.iter().find_map(|frame| check_heads(&frame.heads, &frame.batch))
             }
+            Body::Part(part) => part.fault(),
             Body::Direct { first, batch, .. } => {
                 let last = first.get().saturating_add(batch.len() as u64);
                 (last > COUNT_MAX).then_some("letters at positions that nobody reaches")

@@ -118,9 +118,8 @@ impl Group {
     }
 
     fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
-        let view = self.view_id();
         for (rank, from, through) in self.lacks(cut) {
-            self.post(donor, view, Body::Fetch { rank, from, through }, out);
+            self.fetch(donor, rank, (from, through), out);
         }
     }
 
@@ -212,12 +211,11 @@ impl Group {
 
     /// A learner asks for what is missing under the cut of a decided view: one after the other who has it.
     fn fetch_decided(&mut self, cut: &Cut, donors: &[NodeId], out: &mut Effects) {
-        let view = self.view_id();
         for (rank, from, last) in self.lacks(cut) {
             let next = self.refills.times(rank) % donors.len().max(1);
             let Some(donor) = donors.get(next).copied() else { return };
             if let Some(through) = self.refill_through(rank, (from, true), donor) {
-                self.post(donor, view, Body::Fetch { rank, from, through: through.min(last) }, out);
+                self.fetch(donor, rank, (from, through.min(last)), out);
             }
         }
     }
@@ -327,6 +325,7 @@ impl Group {
         self.lags.on_view(self.now, &view, self.config.lag_for);
         self.note_learners(&view);
         self.refills.clear();
+        self.relaying.clear();
         self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;
         self.alone = false;
@@ -383,9 +382,7 @@ impl Group {
             _ if message.body == Body::Where || message.body.waits_in_its_view() => {
                 self.answer_where(from.node, message.view, out);
             }
-            Body::Fetch { rank, from: first, through } => {
-                self.on_fetch(from, message.view, rank, (first, through), out);
-            }
+            Body::Fetch(gap) => self.on_fetch(from, message.view, gap, out),
             Body::Decided(ref decree) if !decree.view.has_node(self.me.node) => {
                 self.post(from.node, decree.view.id, Body::Gone, out); // or it would be told again
             }

@@ -155,8 +155,8 @@ impl Group {
     /// A message of a view that is not the present one here.
     fn on_other_side(&mut self, from: Member, message: Message, out: &mut Effects) {
         let mine = self.view_id();
-        if let Body::Fetch { rank, from: first, through } = message.body {
-            return self.on_fetch(from, message.view, rank, (first, through), out);
+        if let Body::Fetch(gap) = message.body {
+            return self.on_fetch(from, message.view, gap, out);
         }
         let was_here = self.past.iter().any(|past| past.decree.closes == message.view);
         if !was_here && message.view.epoch > mine.epoch {

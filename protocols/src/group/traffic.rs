@@ -5,10 +5,10 @@ use std::{collections::VecDeque, mem::take};
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effects, Event, Fate, Group, Message, Messages, Refusal, Submission, Ticket};
+use super::{Body, Effects, Event, Fate, Gap, Group, Message, Messages, Refusal, Submission, Ticket};
 use crate::{
     Batch, Frame, RequestId, Row,
-    stream::{Passed, Stream, StreamError},
+    stream::{Passed, Stream, StreamError, again},
     weight::{batch_weight, headed_weight},
 };
 
@@ -63,10 +63,10 @@ impl Group {
         let heard_one = || self.holdings().is_some_and(|held| held.iter().any(|seq| *seq > Seq::default()));
         let may = may && (self.config.breach != Some(Breach::WaitForOthers) || heard_one());
         while may && !self.wedged && !self.outbox.is_empty() && !self.is_learner() {
-            let Some(stream) = &mut self.stream else { return };
-            if stream.in_flight() >= self.config.frames_in_flight {
+            if self.stream.as_ref().is_none_or(|it| it.in_flight() >= self.config.frames_in_flight) {
                 return;
             }
+            let Some(way) = self.way(self.next_bytes()) else { return };
             let submissions = next_batch(&mut self.outbox, self.config.batch_bytes);
             let mut place = 0;
             let asks = |s: &Submission| {
@@ -78,17 +78,22 @@ impl Group {
             let tickets: Vec<Ticket> = submissions.iter().map(|s| s.ticket).collect();
             self.outbox_bytes -= submissions.iter().map(Submission::weight).sum::<usize>();
             let (heads, batch) = pieces(submissions);
-            let seq = stream.send(requests.clone(), heads.clone(), batch.clone()).seq;
-            let row = stream.row();
+            let Some(stream) = &mut self.stream else { return };
+            let frame = stream.send(requests.clone(), heads, batch);
+            let seq = frame.seq;
             self.until_uniform.extend(tickets.iter().map(|ticket| (seq, *ticket)));
             self.until_everywhere.extend(tickets.into_iter().map(|ticket| (seq, ticket)));
             for (_, number) in &requests {
                 self.call_roll(Ticket(*number));
             }
-            self.row_due = false;
-            let peers = self.peers();
-            self.post_all(peers, self.view_id(), Body::Data { row, requests, heads, batch }, out);
+            self.post_frame(frame, way, out);
         }
+    }
+
+    /// About the bytes of the next frame.
+    fn next_bytes(&self) -> usize {
+        let first = self.outbox.front().map_or(0, Submission::weight);
+        self.outbox_bytes.min(self.config.batch_bytes).max(first)
     }
 
     /// Says what was received, if that is news and no frame has said it.
@@ -139,7 +144,10 @@ impl Group {
         }
         let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
         self.row_due |= news;
-        if let Some((_, first)) = next.filter(|_| news && self.is_learner() && self.may_acknowledge()) {
+        let hole = stream.has_hole(rank);
+        if let Some((_, first)) =
+            next.filter(|_| news && (hole || self.is_learner()) && self.may_acknowledge())
+        {
             self.fetch_gap(rank, (first, true), out); // an answer is as long as one message may be
         }
         self.go_on_holding(out);
@@ -151,8 +159,7 @@ impl Group {
         &mut self,
         from: Member,
         view: ViewId,
-        rank: usize,
-        (first, through): (Seq, Seq),
+        Gap { rank, from: first, through, offset }: Gap,
         out: &mut Effects,
     ) {
         let past = self.past.iter().find(|past| past.decree.closes == view);
@@ -170,8 +177,16 @@ impl Group {
             return;
         }
         let frames = stream.frames(rank, first, through, REFILL_BYTES);
-        if !frames.is_empty() {
+        if let [long] = &frames[..]
+            && long.weight() > self.config.part_bytes
+        {
+            let parts = again(long, rank, self.config.part_bytes, offset);
+            parts.into_iter().for_each(|part| self.post(from.node, view, Body::Part(part), out));
+        } else if !frames.is_empty() {
             self.post(from.node, view, Body::Refill { rank, frames }, out);
+        }
+        if view == self.view_id() {
+            self.note_missed(from, rank, first);
         }
     }
 
@@ -273,11 +288,10 @@ impl Group {
         let reach = |other: &usize| self.reachable.contains(&view.members[*other].node);
         let ranks = std::iter::once(rank).chain(0..view.members.len());
         let Some(donor) = ranks.filter(has).find(reach) else { return };
+        let lost = lost || donor != rank; // its sender's frames do not get here
         let donor = view.members[donor].node;
-        let all = Some(Seq::new(u64::MAX));
-        let asks = if self.is_learner() { self.refill_through(rank, (from, lost), donor) } else { all };
-        if let Some(through) = asks {
-            self.post(donor, self.view_id(), Body::Fetch { rank, from, through }, out);
+        if let Some(through) = self.refill_through(rank, (from, lost), donor) {
+            self.fetch(donor, rank, (from, through), out);
         }
     }
 
@@ -288,7 +302,7 @@ impl Group {
     }
 
     /// The rank of the sender, and whether what it sends still counts here.
-    fn sender(&self, from: Member) -> Option<(usize, bool)> {
+    pub(super) fn sender(&self, from: Member) -> Option<(usize, bool)> {
         let view = self.view.as_ref()?;
         let tolerant = self.config.breach == Some(Breach::StaleIncarnation);
         let by_node = || view.members.iter().position(|m| m.node == from.node).filter(|_| tolerant);
@@ -340,6 +354,6 @@ impl Submission {
     }
 }
 
-fn faulty(from: Member) -> impl Fn(StreamError) -> Refusal {
+pub(super) fn faulty(from: Member) -> impl Fn(StreamError) -> Refusal {
     move |error| Refusal::Faulty { from, what: error.to_string() }
 }

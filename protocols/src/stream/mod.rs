@@ -12,6 +12,7 @@ mod freeing;
 mod gate;
 mod lag;
 mod log;
+mod parts;
 #[cfg(test)]
 mod properties;
 
@@ -21,6 +22,8 @@ use quorate_membership::{Cut, Seq, agreement::Breach, majority};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use log::SenderLog;
+pub use parts::{Part, Way, Whole};
+pub(crate) use parts::{Partials, again, cut};
 
 use crate::{
     Batch, Order,

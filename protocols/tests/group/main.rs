@@ -9,6 +9,7 @@ mod heads;
 mod letters;
 mod refills;
 mod rejoining;
+mod relaying;
 mod removed;
 mod slow;
 mod stateless;

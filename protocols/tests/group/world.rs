@@ -21,8 +21,8 @@ pub(crate) struct World {
     /// By when it arrives, in the order sent.
     flying: BTreeMap<(Time, u64), (Member, NodeId, Message)>,
     sent: u64,
-    /// The links to this node carry so many bytes of data per millisecond.
-    throttled: Option<(NodeId, usize)>,
+    /// The links to this node carry so many bytes of data per millisecond; `None`: what each node sends.
+    throttled: Option<(Option<NodeId>, usize)>,
     /// When the last data on such a link arrives.
     busy: BTreeMap<NodeId, Time>,
     wakes: BTreeSet<(Time, NodeId)>,
@@ -234,7 +234,7 @@ impl World {
     /// When a message arrives: data after the data before it, what is urgent at once.
     fn arrival(&mut self, from: NodeId, to: NodeId, message: &Message) -> Time {
         let soon = self.now + Duration::from_millis(1);
-        let rate = self.throttled.filter(|(node, _)| *node == to && !message.is_urgent());
+        let rate = self.throttled.filter(|(node, _)| node.is_none_or(|it| it == to) && !message.is_urgent());
         let Some((_, rate)) = rate else { return soon };
         let takes = Duration::from_millis((message.body.weight() / rate) as u64);
         let free = self.busy.entry(from).or_default();
@@ -244,7 +244,12 @@ impl World {
 
     /// From now on the links to a node carry so many bytes of data per millisecond.
     pub(crate) fn throttle(&mut self, number: u64, bytes_per_ms: usize) {
-        self.throttled = Some((n(number), bytes_per_ms));
+        self.throttled = Some((Some(n(number)), bytes_per_ms));
+    }
+
+    /// From now on each node sends so many bytes of data per millisecond, to all together.
+    pub(crate) fn throttle_senders(&mut self, bytes_per_ms: usize) {
+        self.throttled = Some((None, bytes_per_ms));
     }
 
     pub(crate) fn view(&self, number: u64) -> View {

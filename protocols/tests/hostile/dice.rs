@@ -6,7 +6,8 @@ use quorate_membership::{
     agreement::{Ballot, Promise},
 };
 use quorate_protocols::{
-    Audience, Body, ChunkLabel, Collect, Frame, Input, Message, Offer, Order, Purpose, RequestId, Row, Ticket,
+    Audience, Body, ChunkLabel, Collect, Frame, Gap, Input, Message, Offer, Order, Part, Purpose, RequestId,
+    Row, Ticket, Way, Whole,
 };
 
 use crate::{config, member};
@@ -165,8 +166,23 @@ impl<'a> Dice<'a> {
             .collect()
     }
 
+    pub(crate) fn part(&mut self) -> Part {
+        let frame = self.frames().pop().filter(|_| self.flip());
+        let seq = if self.flip() { frame.as_ref().map(|frame| frame.seq) } else { None };
+        let seq = seq.unwrap_or_else(|| self.seq());
+        let way = [Way::Direct, Way::Relay, Way::Refill][self.below(3)];
+        let offset = if frame.is_some() { 0 } else { self.number() };
+        let mut lengths = || (0..self.below(3)).map(|_| self.below(20) as u32).collect();
+        let (heads, messages) = (lengths(), lengths());
+        let whole = frame.map(|frame| Box::new(Whole { frame, heads, messages }));
+        let batch = self.batch().into();
+        let ends = self.flip();
+        Part { rank: self.number() as usize, seq, way, offset, ends, whole, batch }
+    }
+
     pub(crate) fn body(&mut self, mine: ViewId) -> Body {
-        match self.below(32) {
+        match self.below(33) {
+            32 => Body::Part(self.part()),
             0..=2 => Body::Data {
                 row: self.row(),
                 requests: self.requests(),
@@ -174,7 +190,12 @@ impl<'a> Dice<'a> {
                 batch: self.batch().into(),
             },
             3 => Body::Status { row: self.row(), probe: self.flip() },
-            4 => Body::Fetch { rank: self.number() as usize, from: self.seq(), through: self.seq() },
+            4 => Body::Fetch(Gap {
+                rank: self.number() as usize,
+                from: self.seq(),
+                through: self.seq(),
+                offset: self.number(),
+            }),
             5 => Body::Refill { rank: self.number() as usize, frames: self.frames() },
             6 => {
                 let batch = self.batch();
@@ -255,6 +276,7 @@ impl<'a> Dice<'a> {
     pub(crate) fn own_saying(&mut self, mine: ViewId, rank: usize) -> Body {
         match self.saying(mine) {
             Body::Refill { frames, .. } => Body::Refill { rank, frames },
+            Body::Part(part) => Body::Part(Part { rank, ..part }),
             Body::Promise(_)
             | Body::Hold { .. }
             | Body::Holding { .. }

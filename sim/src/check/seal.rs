@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_membership::{Member, ViewId};
-use quorate_protocols::{Body, Group, Message};
+use quorate_protocols::{Body, Group, Message, Way};
 
 use super::Violation;
 
@@ -31,13 +31,13 @@ impl Seal {
     }
 
     pub(super) fn on_send(&mut self, by: Member, message: &Message) -> Option<Violation> {
-        match message.body {
+        match &message.body {
             Body::Promise(_) | Body::Accepted { .. } => {
                 self.sealed.insert(by, message.view);
                 None
             }
-            Body::Data { .. } | Body::Status { .. } | Body::Confirmed { .. }
-                if self.sealed.get(&by) == Some(&message.view) =>
+            Body::Data { .. } | Body::Part(_) | Body::Status { .. } | Body::Confirmed { .. }
+                if self.sealed.get(&by) == Some(&message.view) && !is_refill(&message.body) =>
             {
                 let what = format!("{by} had sealed {} and sent {:?}", message.view, message.body);
                 Some(Violation { property: PROPERTY, what })
@@ -57,4 +57,9 @@ impl Seal {
     pub(super) fn on_end(&mut self, at: Member) {
         self.ending.remove(&at);
     }
+}
+
+/// Whether it is part of a frame that somebody has asked for, who may need it to hold what the cut takes in.
+fn is_refill(body: &Body) -> bool {
+    matches!(body, Body::Part(part) if part.way == Way::Refill)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use quorate_membership::{Member, Time, Timing, View, ViewId, majority};
-use quorate_protocols::{Body, Message};
+use quorate_protocols::{Body, Message, Way};
 
 use super::Violation;
 
@@ -55,6 +55,7 @@ impl Serving {
     pub(super) fn on_send(&self, by: Member, message: &Message) -> Option<Violation> {
         let speaks = match &message.body {
             Body::Data { .. } | Body::Status { .. } => true,
+            Body::Part(part) => part.way != Way::Refill,
             Body::Promise(promise) => promise.activated && !message.view.is_genesis(),
             _ => false,
         };

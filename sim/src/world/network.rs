@@ -75,7 +75,7 @@ impl World {
     fn transmit(&mut self, to: NodeId, load: Load) {
         let Load { lane, since, from, cargo, .. } = load;
         let multicasts = matches!(&cargo, Cargo::Message(message)
-            if matches!(message.body, Body::Data { .. } | Body::Refill { .. }));
+            if matches!(message.body, Body::Data { .. } | Body::Part(_) | Body::Refill { .. }));
         let slow = self.strength(|fault| u32::from(multicasts && *fault == Fault::Slow(to)));
         for delay in self.arrivals(from.node, to) {
             let delay = delay + Duration::from_secs(slow.into());

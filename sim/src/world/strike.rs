@@ -15,7 +15,10 @@ impl World {
     /// Sends a message, unless a fault has waited for just this one. Returns whether the sender
     /// is still alive.
     pub(super) fn send(&mut self, from: Member, to: &[NodeId], message: Message) -> bool {
-        if !matches!(message.body, Body::Data { .. } | Body::Refill { .. } | Body::Status { .. }) {
+        if !matches!(
+            message.body,
+            Body::Data { .. } | Body::Part(_) | Body::Refill { .. } | Body::Status { .. }
+        ) {
             self.say(|| format!("{from} to {to:?}: {} {:?}", message.view, message.body));
         }
         let fired = self.armed.fire(&self.schedule, from.node, &message);

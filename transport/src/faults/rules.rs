@@ -68,6 +68,8 @@ struct State {
     cuts: BTreeMap<Route, Instant>,
     /// Until when what got through so far takes up the network.
     busy_until: BTreeMap<(NodeId, NodeId), Instant>,
+    /// What nodes send at most to all others together, in bytes per second, and until when they are busy with it.
+    senders: BTreeMap<NodeId, (NonZeroU64, Instant)>,
     chance: StdRng,
     paths: Vec<Weak<Path>>,
 }
@@ -91,6 +93,7 @@ impl Faults {
             rules: BTreeMap::new(),
             cuts: BTreeMap::new(),
             busy_until: BTreeMap::new(),
+            senders: BTreeMap::new(),
             chance: StdRng::seed_from_u64(seed),
             paths: Vec::new(),
         };
@@ -100,6 +103,18 @@ impl Faults {
     /// Sets the rule for what goes from one node to another, in place of an earlier one.
     pub fn set(&self, from: Option<NodeId>, to: Option<NodeId>, rule: Rule) {
         self.state().rules.insert((from, to), rule);
+        self.0.changed.send_replace(());
+    }
+
+    /// Bounds what a node sends to all others together, lanes and datagrams, first come first served; `None`
+    /// takes the bound back.
+    pub fn limit_sender(&self, node: NodeId, bytes_per_s: Option<NonZeroU64>) {
+        let mut state = self.state();
+        match bytes_per_s {
+            Some(rate) => state.senders.insert(node, (rate, Instant::now())),
+            None => state.senders.remove(&node),
+        };
+        drop(state);
         self.0.changed.send_replace(());
     }
 
@@ -138,12 +153,13 @@ impl Faults {
         self.0.changed.send_replace(());
     }
 
-    /// Takes back all rules and cuts.
+    /// Takes back all rules, bounds and cuts.
     pub fn heal_all(&self) {
         let mut state = self.state();
         state.rules.clear();
         state.cuts.clear();
         state.busy_until.clear();
+        state.senders.clear();
         drop(state);
         self.0.changed.send_replace(());
     }
@@ -172,13 +188,18 @@ impl Faults {
     pub(super) fn arrival(&self, from: NodeId, to: NodeId, bytes: usize) -> Option<Instant> {
         let mut state = self.state();
         let rule = state.rule(from, to);
-        if rule.delay.is_zero() && rule.jitter.is_zero() && rule.bytes_per_s.is_none() {
+        let limited = rule.bytes_per_s.is_some() || state.senders.contains_key(&from);
+        if rule.delay.is_zero() && rule.jitter.is_zero() && !limited {
             return None;
         }
         let mut at = Instant::now();
+        if let Some((rate, busy_until)) = state.senders.get_mut(&from) {
+            at = at.max(*busy_until) + takes(bytes, *rate);
+            *busy_until = at;
+        }
         if let Some(rate) = rule.bytes_per_s {
             let busy_until = state.busy_until.entry((from, to)).or_insert(at);
-            at = at.max(*busy_until) + Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
+            at = at.max(*busy_until) + takes(bytes, rate);
             *busy_until = at;
         }
         Some(at + rule.delay + state.chance.random_range(Duration::ZERO..=rule.jitter))
@@ -215,6 +236,10 @@ impl Faults {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn takes(bytes: usize, per_s: NonZeroU64) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / per_s.get() as f64)
 }
 
 impl State {

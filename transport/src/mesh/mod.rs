@@ -145,6 +145,14 @@ impl Mesh {
         self.peer(to).ok_or(OutboxError::NotLinked)?.send(lane, frame)
     }
 
+    /// Hands in a frame for a node even if there is no room: for one whose sender bounds what it hands in.
+    ///
+    /// # Errors
+    /// [`OutboxError`], but never [`OutboxError::Full`]: the frame was not taken.
+    pub fn send_over(&self, to: NodeId, lane: Lane, frame: Frame) -> Result<(), OutboxError> {
+        self.peer(to).ok_or(OutboxError::NotLinked)?.outbox(lane).push_over(frame)
+    }
+
     /// Hands in a frame for a node as soon as there is room.
     ///
     /// # Errors

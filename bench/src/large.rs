@@ -1,0 +1,139 @@
+//! Long messages to many: handed on from member to member, beside a copy to each from their sender.
+
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
+
+use quorate::{
+    membership::NodeId,
+    transport::faults::{FaultTiming, Faults},
+};
+
+use crate::{
+    BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    cluster::Cluster,
+    harness::{Case, Harness},
+    load::Load,
+    multicast::GroupFlow,
+    sample::Reading,
+    size::Size,
+    stage::in_system,
+};
+
+/// What the benchmark of long messages measures.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LargeArgs {
+    /// Members that receive. Default 4.
+    pub receivers: usize,
+    /// Bytes of the messages. Default 1 MiB and 64 MiB.
+    pub sizes: Vec<usize>,
+    /// Megabits per second that a node sends at most, to all others together; 0 is no bound. Default 1,000, then 0.
+    pub megabits: Vec<u64>,
+    /// How long and how often. Default 5 rounds of 2 s.
+    pub schedule: Schedule,
+}
+
+impl Default for LargeArgs {
+    fn default() -> Self {
+        Self {
+            receivers: 4,
+            sizes: vec![1 << 20, 64 << 20],
+            megabits: vec![1_000, 0],
+            schedule: Schedule { round: Duration::from_secs(2), ..Schedule::default() },
+        }
+    }
+}
+
+const SIZES: std::ops::RangeInclusive<usize> = (64 << 10)..=(64 << 20);
+const MEGABITS_MAX: u64 = 1_000_000;
+const BASELINE_IS: &str = "a copy to each from the sender";
+
+impl LargeArgs {
+    fn check(&self) -> Result<(), BenchError> {
+        let refuse = |why: String| Err(BenchError::Settings(why));
+        if !(3..=8).contains(&self.receivers) {
+            return refuse(format!("to {} members nothing is handed on: choose 3 to 8", self.receivers));
+        }
+        if let Some(bytes) = self.sizes.iter().find(|bytes| !SIZES.contains(*bytes)) {
+            return refuse(format!(
+                "{bytes} bytes are not measured: choose {} to {}",
+                SIZES.start(),
+                SIZES.end()
+            ));
+        }
+        if let Some(megabits) = self.megabits.iter().find(|it| (1..10).contains(*it) || **it > MEGABITS_MAX) {
+            return refuse(format!("{megabits} Mbit/s are not measured: choose 10 to {MEGABITS_MAX}, or 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Measures long messages from one member of a group to all others over QUIC, handed on from member to member, beside
+/// the same sent to each by the sender, where what a node sends is bounded and where it is not. All members are in
+/// this process, each on a thread of its own. Blocks the calling thread until all is measured.
+///
+/// # Errors
+/// [`BenchError`]: what was measured before it is known to the observer.
+pub fn large(args: &LargeArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
+    args.check()?;
+    let machine = Machine::here();
+    let harness = Harness::new(args.schedule, args.sizes.len() * args.megabits.len(), observer)?;
+    let records = in_system(|| measure(args, harness))?;
+    let settings =
+        format!("a thread per member, one sends to {} others, a message at a time", args.receivers);
+    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+}
+
+async fn measure(args: &LargeArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {
+    for &megabits in &args.megabits {
+        let (relaying, copying) = (start(args, megabits, 1).await?, start(args, megabits, 0).await);
+        let measured = match &copying {
+            Ok(copying) => measure_sizes(args, megabits, [&relaying, copying], &mut harness).await,
+            Err(_) => Ok(()),
+        };
+        relaying.stop().await;
+        copying?.stop().await;
+        measured?;
+    }
+    Ok(harness.into_records())
+}
+
+/// A group whose messages of so many bytes are handed on, if not 0; its nodes send no more than that.
+async fn start(args: &LargeArgs, megabits: u64, relay_bytes: usize) -> Result<Arc<Cluster>, BenchError> {
+    let members = args.receivers + 1;
+    let faults = Faults::new(1, FaultTiming::default());
+    for node in 1..=members as u64 {
+        faults.limit_sender(NodeId::new(node), NonZeroU64::new(megabits * 1_000_000 / 8));
+    }
+    let cluster = Cluster::start_with(members, Some(faults), |group| group.relay(relay_bytes)).await?;
+    Ok(Arc::new(cluster))
+}
+
+async fn measure_sizes(
+    args: &LargeArgs,
+    megabits: u64,
+    [relaying, copying]: [&Arc<Cluster>; 2],
+    harness: &mut Harness<'_>,
+) -> Result<(), BenchError> {
+    for &bytes in &args.sizes {
+        let case = case(args.receivers, bytes, megabits);
+        let measured = async {
+            let mut relayed = GroupFlow::new(relaying, 1, Load::new(bytes), 1).await?;
+            let mut copied = GroupFlow::new(copying, 1, Load::new(bytes), 1).await?;
+            harness.compare(&case, &mut relayed, &mut copied).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
+    }
+    Ok(())
+}
+
+fn case(receivers: usize, bytes: usize, megabits: u64) -> Case {
+    let (bound, wanted) = match megabits {
+        0 => ("senders not bounded".to_owned(), None),
+        _ => (format!("senders bound to {megabits} Mbit/s"), Some(Bound::AtLeast(1.5))),
+    };
+    Case {
+        bench: "large",
+        name: format!("{} to {receivers} members, {bound}", Size(bytes)),
+        baseline_is: BASELINE_IS,
+        readings: vec![(Reading::Bytes, wanted)],
+    }
+}

@@ -1,0 +1,169 @@
+//! Long frames on their way: in parts, and from member to member rather than to each from their sender, who then
+//! sends each of them once. What is lost so is asked for, as any frame is.
+//!
+//! Frames of a sender that are on the way at one time go the same way, or they would overtake each other.
+
+use quorate_membership::{Member, NodeId, Seq, Time};
+
+use super::{Body, Effects, Gap, Group, Refusal, traffic::faulty};
+use crate::{
+    Frame, Part, Way,
+    stream::{Partials, cut},
+};
+
+/// Receivers from which on it is worth handing frames on.
+const RECEIVERS_MIN: usize = 3;
+/// Doublings of the time for which copies are sent to each, when a member misses what was to be handed on.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// How a member's own frames go, and those of others of which parts have come.
+#[derive(Debug, Default)]
+pub(super) struct Relaying {
+    /// The last own frame that goes from member to member.
+    relayed: Seq,
+    /// The last of them that was long.
+    long: Seq,
+    /// Nothing is handed on before.
+    not_before: Time,
+    /// How often a member has missed something in this view.
+    missed: u32,
+    partials: Partials,
+}
+
+impl Relaying {
+    /// A view begins, maybe without the one who held things up.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Group {
+    /// How the next frame goes, which has about so many bytes; `None` if those before it have to be through.
+    pub(super) fn way(&self, bytes: usize) -> Option<Way> {
+        let stable = self.stream.as_ref()?.stable();
+        let is_idle = self.stream.as_ref()?.in_flight() == 0;
+        let hands_on = self.relaying.relayed > stable;
+        let long = self.config.relay_bytes.is_some_and(|least| bytes >= least) && self.may_relay();
+        match (hands_on, long) {
+            (true, true) => Some(Way::Relay),
+            (true, false) => (self.relaying.long > stable).then_some(Way::Relay),
+            (false, true) => is_idle.then_some(Way::Relay),
+            (false, false) => Some(Way::Direct),
+        }
+    }
+
+    /// Whether handing on is worth it, and nobody is known for holding it up.
+    fn may_relay(&self) -> bool {
+        let Some(view) = &self.view else { return false };
+        let late = self.now - self.config.lag_for / 2;
+        let lags = self.lags.iter().any(|(_, lag)| lag.since().is_some_and(|since| since <= late));
+        view.members.len() > RECEIVERS_MIN && self.now >= self.relaying.not_before && !lags
+    }
+
+    /// Sends this member's next frame to all others. Its counters go with it, or to each directly beside its parts.
+    pub(super) fn post_frame(&mut self, frame: Frame, way: Way, out: &mut Effects) {
+        let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return };
+        let Some(rank) = view.rank(self.me) else { return };
+        let (id, bytes, part_bytes) = (view.id, frame.weight(), self.config.part_bytes);
+        self.row_due = way == Way::Relay || bytes > part_bytes;
+        if !self.row_due {
+            let row = stream.row();
+            let Frame { requests, heads, batch, .. } = frame;
+            return self.post_all(self.peers(), id, Body::Data { row, requests, heads, batch }, out);
+        }
+        let learners: Vec<NodeId> = view.learners.iter().map(|m| m.node).collect();
+        let first = self.next_hop(rank);
+        let relays = way == Way::Relay && first.is_some();
+        if relays {
+            self.relaying.relayed = frame.seq;
+            if self.config.relay_bytes.is_some_and(|least| bytes >= least) {
+                self.relaying.long = frame.seq;
+            }
+        }
+        let direct = if relays { learners } else { self.peers() };
+        for part in cut(&frame, (rank, Way::Direct), part_bytes) {
+            if relays && let Some(first) = first {
+                self.post(first, id, Body::Part(Part { way: Way::Relay, ..part.clone() }), out);
+            }
+            self.post_all(direct.iter().copied(), id, Body::Part(part), out);
+        }
+    }
+
+    /// Asks a member for frames of the one with this rank, from the first through the last.
+    pub(super) fn fetch(
+        &mut self,
+        donor: NodeId,
+        rank: usize,
+        (from, through): (Seq, Seq),
+        out: &mut Effects,
+    ) {
+        let offset = self.relaying.partials.begun(donor, rank, from);
+        self.post(donor, self.view_id(), Body::Fetch(Gap { rank, from, through, offset }), out);
+    }
+
+    pub(super) fn on_part(&mut self, from: Member, part: Part, out: &mut Effects) -> Result<(), Refusal> {
+        let (Some((sender, open)), Some(stream)) = (self.sender(from), &self.stream) else { return Ok(()) };
+        let rank = part.rank;
+        let mine = self.view.as_ref().and_then(|view| view.rank(self.me)) == Some(rank);
+        let refill = part.way == Way::Refill;
+        let strange =
+            rank >= stream.members() || !refill && mine || part.way == Way::Direct && rank != sender;
+        if strange {
+            let what = format!("a part of a frame of the member with rank {rank}");
+            return Err(Refusal::Faulty { from, what });
+        }
+        if !(refill || open) {
+            return Ok(());
+        }
+        let received = stream.holdings()[rank];
+        if part.seq == received.next() {
+            self.refills.stir(self.now, rank, self.spans());
+        }
+        if part.way == Way::Relay {
+            self.hand_on(&part, out);
+        }
+        if part.seq <= received {
+            return Ok(());
+        }
+        let (seq, end) = (part.seq, part.ends.then(|| part.offset + part.batch[0].len() as u64));
+        let Some(frame) = self.relaying.partials.take(from.node, part) else {
+            let through = |end| self.relaying.partials.begun(from.node, rank, seq) == end;
+            if refill && end.is_some_and(through) {
+                self.fetch(from.node, rank, (seq, seq), out); // an answer is not as long as the frame
+            }
+            return Ok(());
+        };
+        if refill {
+            return self.on_refill(from, rank, vec![frame], out);
+        }
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+        Ok(())
+    }
+
+    fn hand_on(&mut self, part: &Part, out: &mut Effects) {
+        if let Some(next) = self.next_hop(part.rank) {
+            self.post(next, self.view_id(), Body::Part(part.clone()), out);
+        }
+    }
+
+    /// Who gets next what the member with this rank sends from member to member: the first in reach after this one,
+    /// by rank; none after the last.
+    fn next_hop(&self, sender: usize) -> Option<NodeId> {
+        let view = self.view.as_ref()?;
+        let (me, members) = (view.rank(self.me)?, view.members.len());
+        let ahead = (me + 1..me + members).map(|rank| rank % members).take_while(|rank| *rank != sender);
+        ahead.map(|rank| view.members[rank].node).find(|node| self.reachable.contains(node))
+    }
+
+    /// A data member asks for a frame of this one: what was to be handed on has not got there.
+    pub(super) fn note_missed(&mut self, from: Member, rank: usize, seq: Seq) {
+        let Some(view) = &self.view else { return };
+        let relayed = seq <= self.relaying.relayed;
+        if relayed && view.rank(self.me) == Some(rank) && view.members.contains(&from) {
+            (self.relaying.relayed, self.relaying.long) = (Seq::NONE, Seq::NONE);
+            self.relaying.missed = (self.relaying.missed + 1).min(DOUBLINGS_MAX);
+            self.relaying.not_before = self.now + self.config.timing.round() * (1 << self.relaying.missed);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Long frames go from member to member in parts, and get to everybody when one of them does not hand them on.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use bytes::Bytes;
+use quorate_membership::NodeId;
+use quorate_protocols::{Body, Fate, Input, Ticket, Way};
+
+use crate::world::{World, member, n};
+
+/// Bytes of a long message.
+const LONG: usize = 100_000;
+/// Bytes of its parts.
+const PART: usize = 1_000;
+
+/// What was sent of frames: who to whom, and how many parts each way; `None` for who asked for some.
+type Sent = Rc<RefCell<BTreeMap<(NodeId, NodeId, Option<Way>), usize>>>;
+
+/// Counts parts and questions from now on, and loses what is to be lost.
+fn watch(world: &mut World, lost: impl Fn(NodeId, NodeId, &Body) -> bool + 'static) -> Sent {
+    let sent = Sent::default();
+    let count = Rc::clone(&sent);
+    world.lose(move |from, to, body| {
+        let way = match body {
+            Body::Part(part) => Some(Some(part.way)),
+            Body::Fetch(_) => Some(None),
+            _ => None,
+        };
+        if let Some(way) = way {
+            *count.borrow_mut().entry((from, to, way)).or_default() += 1;
+        }
+        lost(from, to, body)
+    });
+    sent
+}
+
+fn count(sent: &Sent, from: u64, to: u64, way: Option<Way>) -> usize {
+    sent.borrow().get(&(n(from), n(to), way)).copied().unwrap_or_default()
+}
+
+fn questions(sent: &Sent) -> usize {
+    sent.borrow().iter().filter(|((_, _, way), _)| way.is_none()).map(|(_, times)| times).sum()
+}
+
+/// Five members whose frames from `relay_bytes` on are handed on.
+fn five(relay_bytes: Option<usize>) -> World {
+    World::founded(5, |config| (config.part_bytes, config.relay_bytes) = (PART, relay_bytes))
+}
+
+fn send(world: &mut World, ticket: u64, bytes: usize) {
+    let payload = Bytes::from(vec![ticket as u8; bytes]);
+    world.input(1, Input::Submit { ticket: Ticket(ticket), head: Bytes::new(), payload }).unwrap();
+}
+
+fn everywhere(world: &World, ticket: u64) -> bool {
+    world.fates(1, ticket).contains(&Fate::Everywhere)
+}
+
+/// Milliseconds until everybody has the message.
+fn took(world: &mut World, ticket: u64) -> u64 {
+    let mut millis = 0;
+    while !everywhere(world, ticket) {
+        world.run(1);
+        millis += 1;
+        assert!(millis < 10_000, "it never came");
+    }
+    millis
+}
+
+#[test]
+fn a_long_frame_leaves_its_sender_once_and_takes_little_longer_than_one_copy() {
+    let mut world = five(Some(LONG));
+    let sent = watch(&mut world, |_, _, _| false);
+    world.throttle_senders(PART);
+    send(&mut world, 1, LONG);
+    let relayed = took(&mut world, 1);
+    for (from, to) in [(1, 2), (2, 3), (3, 4), (4, 5)] {
+        assert_eq!(count(&sent, from, to, Some(Way::Relay)), LONG / PART, "{from} to {to}");
+    }
+    assert_eq!(sent.borrow().len(), 4, "{sent:?}");
+    assert!(relayed < 120, "one copy takes 100 ms of n1, this took {relayed}");
+
+    let mut world = five(None);
+    let sent = watch(&mut world, |_, _, _| false);
+    world.throttle_senders(PART);
+    send(&mut world, 1, LONG);
+    assert!(took(&mut world, 1) >= 400, "four copies");
+    assert_eq!(count(&sent, 1, 5, Some(Way::Direct)), LONG / PART);
+    assert_eq!(questions(&sent), 0, "nothing is asked for of which parts keep coming");
+}
+
+#[test]
+fn short_frames_go_the_way_of_the_long_ones_before_them_and_directly_after_a_pause() {
+    let mut world = five(Some(LONG));
+    let sent = watch(&mut world, |_, _, _| false);
+    world.throttle_senders(PART);
+    for ticket in 1..=30 {
+        send(&mut world, ticket, if ticket % 10 == 1 { LONG } else { 500 });
+        world.run(2);
+    }
+    took(&mut world, 30);
+    assert_eq!(questions(&sent), 0, "{sent:?}");
+    assert!(count(&sent, 1, 2, Some(Way::Relay)) > 3 * LONG / PART, "some were short");
+    sent.borrow_mut().clear();
+    send(&mut world, 31, 500);
+    took(&mut world, 31);
+    assert!(sent.borrow().is_empty(), "a frame of its own to each");
+    assert!((2..=5).all(|number| world.holdings(number) == world.holdings(1)));
+}
+
+#[test]
+fn what_is_not_handed_on_is_asked_for_and_the_next_frames_go_to_each() {
+    let mut world = five(Some(LONG));
+    let sent =
+        watch(&mut world, |from, to, body| (from, to) == (n(3), n(4)) && matches!(body, Body::Part(_)));
+    send(&mut world, 1, LONG);
+    took(&mut world, 1);
+    assert_eq!(count(&sent, 1, 4, Some(Way::Refill)), LONG / PART, "{sent:?}");
+    sent.borrow_mut().clear();
+    send(&mut world, 2, LONG);
+    took(&mut world, 2);
+    assert!((2..=5).all(|to| count(&sent, 1, to, Some(Way::Direct)) == LONG / PART), "{sent:?}");
+    world.lose(|_, _, _| false);
+    world.run(20_000);
+    let sent = watch(&mut world, |_, _, _| false);
+    send(&mut world, 3, LONG);
+    took(&mut world, 3);
+    assert_eq!(count(&sent, 4, 5, Some(Way::Relay)), LONG / PART, "it is tried again");
+}
+
+#[test]
+fn a_member_that_dies_with_a_frame_in_its_hands_is_passed_over() {
+    let mut world = five(Some(LONG));
+    world.throttle_senders(PART);
+    send(&mut world, 1, LONG);
+    world.run(50);
+    world.crash(3);
+    for by in [1, 2, 4, 5] {
+        world.unreachable(by, 3);
+    }
+    world.run(5_000);
+    assert!(everywhere(&world, 1), "{:?}", world.fates(1, 1));
+    assert!([1, 2, 4, 5].iter().all(|number| world.view(*number).members.len() == 4));
+    let sent = watch(&mut world, |_, _, _| false);
+    send(&mut world, 2, LONG);
+    took(&mut world, 2);
+    assert_eq!(count(&sent, 2, 4, Some(Way::Relay)), LONG / PART, "{sent:?}");
+}
+
+#[test]
+fn a_learner_gets_a_copy_of_its_own() {
+    let mut world = World::founded(4, |config| {
+        (config.part_bytes, config.relay_bytes, config.state_transfer) = (PART, Some(LONG), true);
+    });
+    world.start(5);
+    world.run(400);
+    assert_eq!(world.view(5).learners, [member(5)]);
+    let sent = watch(&mut world, |_, _, _| false);
+    send(&mut world, 1, LONG);
+    took(&mut world, 1);
+    assert_eq!(count(&sent, 1, 5, Some(Way::Direct)), LONG / PART);
+    assert_eq!(count(&sent, 3, 4, Some(Way::Relay)), LONG / PART);
+    assert_eq!(world.holdings(5), world.holdings(1));
+}
