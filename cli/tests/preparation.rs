@@ -143,7 +143,7 @@ fn the_doctor_finds_nothing_wrong_and_explains_the_time_outs() {
         }
     }
     let spans = report["timeouts"].as_array().unwrap();
-    assert!(spans.iter().any(|span| span["span_ms"] == 200.0), "the heartbeat is a fifth: {spans:?}");
+    assert!(spans.iter().any(|span| span["span_ms"] == 192.0), "five heartbeats to a silence: {spans:?}");
     let explained = quorate::membership::Timing::DEFAULT.explain();
     let names = |span: &serde_json::Value| span["name"].as_str().unwrap().to_owned();
     assert_eq!(

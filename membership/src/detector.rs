@@ -185,7 +185,7 @@ impl Detector {
     pub fn on_beat(&mut self, now: Time, from: Member, beat: Beat, out: &mut Vec<DetectorEffect>) {
         // What queued up while this process stood still comes before the wake that would say so.
         self.check(now, out);
-        let detect = self.timing.detect();
+        let (detect, silence) = (self.timing.detect(), self.timing.silence());
         let Some(peer) = self.peers.get_mut(&from.node) else { return };
         match peer.life {
             Some(life) if from.incarnation < life && self.breach != Some(Breach::StaleIncarnation) => return,
@@ -208,7 +208,7 @@ impl Detector {
         }
         let Some(peer) = self.peers.get_mut(&from.node) else { return };
         if age.is_some_and(|age| age <= detect) {
-            peer.silent = Deadline::new(now + detect);
+            peer.silent = Deadline::new(now + silence);
             if peer.standing != Standing::Reachable {
                 peer.standing = Standing::Reachable;
                 out.push(DetectorEffect::Reachable { member: from });
@@ -233,7 +233,7 @@ impl Detector {
         let peer = self.peers.get_mut(&from.node);
         let Some(peer) = peer.filter(|peer| peer.life == Some(from.incarnation)) else { return };
         if peer.standing == Standing::Reachable {
-            peer.silent.put_off((at + timing.detect()).min(peer.heard_at + timing.mute()));
+            peer.silent.put_off((at + timing.silence()).min(peer.heard_at + timing.mute()));
         }
     }
 
@@ -255,7 +255,7 @@ impl Detector {
             return;
         }
         // Heard it is; whether it hears us is judged by itself.
-        peer.silent = Deadline::new(now + timing.detect());
+        peer.silent = Deadline::new(now + timing.silence());
         let is_answer = age.is_some() && peer.doubt.is_some_and(|doubt| doubt.is_answered(echo));
         if is_answer || age.is_some_and(|age| age <= timing.heartbeat() * 2) {
             peer.doubt = None;

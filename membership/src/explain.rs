@@ -21,8 +21,9 @@ impl Timing {
         let span = |name, length, why| Span { name, length, why };
         let t = *self;
         vec![
-            span("heartbeat", t.heartbeat(), "five fit into the detection time, so four may be lost"),
-            span("detect", t.detect(), "so long a silence makes a node suspected"),
+            span("heartbeat", t.heartbeat(), "five fit into a silence, so four may be lost"),
+            span("silence", t.silence(), "so long a silence makes a node suspected"),
+            span("detect", t.detect(), "a node that dies is suspected, and its groups go on, within so long"),
             span(
                 "stall",
                 t.stall(),

@@ -44,9 +44,15 @@ impl Timing {
         self.detect_within
     }
 
-    /// Between two heartbeats to a peer: five fit into the detection time, so four may be lost.
+    /// A peer that is silent for so long is suspected: a little less than the detection time, of which the group then
+    /// needs the rest to go on without it.
+    pub fn silence(&self) -> Duration {
+        self.detect_within / 25 * 24
+    }
+
+    /// Between two heartbeats to a peer: five fit into a silence, so four may be lost.
     pub fn heartbeat(&self) -> Duration {
-        self.detect_within / 5
+        self.silence() / 5
     }
 
     /// A timer later than this says that this process, not its peers, stood still.

@@ -125,13 +125,13 @@ fn a_node_that_stood_still_says_so_and_accuses_nobody_for_a_detection_time() {
     pair.assert_reports(&[(B, A_LOST)]);
     pair.awake[A] = true;
     pair.run(1000, |_, _| true);
-    let stalled = Stalled { late_by: Duration::from_millis(1901) };
+    let stalled = Stalled { late_by: Duration::from_millis(1945) };
     pair.assert_reports(&[(A, stalled), (B, A_MET)]);
     (pair.awake, pair.flying) = ([false; 2], Vec::new());
     pair.run(2000, |_, _| true);
     pair.awake[A] = true; // B died meanwhile
     pair.run(500, |_, _| true);
-    pair.assert_reports(&[(A, Stalled { late_by: Duration::from_secs(2) })]);
+    pair.assert_reports(&[(A, Stalled { late_by: Duration::from_millis(1944) })]);
     pair.run(1, |_, _| true);
     pair.assert_reports(&[(A, B_LOST)]);
 }

@@ -28,8 +28,8 @@ fn who_sends_frames_is_not_silent_while_its_heartbeats_are_lost() {
 #[test]
 fn frames_alone_count_no_longer_than_a_mute_span() {
     let mut pair = Pair::met();
-    pair.flying.clear(); // Heard last at 901 ms.
-    only_frames(&mut pair, 900, 1);
+    pair.flying.clear(); // Heard last at 961 ms.
+    only_frames(&mut pair, 960, 1);
     assert_said(&mut pair, &[]);
     only_frames(&mut pair, 1, 1);
     assert_said(&mut pair, &[(A, B_LOST)]);
@@ -42,7 +42,7 @@ fn frames_that_were_read_long_ago_are_no_sign_of_life() {
     let mut pair = Pair::met();
     pair.flying.clear();
     pair.run(390, |to, _| to != A);
-    pair.step(A, |it, now, out| it.on_frames(now, member(B, 1), ms(950), out));
+    pair.step(A, |it, now, out| it.on_frames(now, member(B, 1), ms(970), out));
     pair.run(59, |to, _| to != A);
     assert_said(&mut pair, &[]);
     pair.run(1, |to, _| to != A);
@@ -54,7 +54,7 @@ fn frames_of_another_life_are_no_sign_of_life() {
     for life in [0, 2] {
         let mut pair = Pair::met();
         pair.flying.clear();
-        only_frames(&mut pair, 400, life);
+        only_frames(&mut pair, 440, life);
         assert_said(&mut pair, &[]);
         only_frames(&mut pair, 1, life);
         assert_said(&mut pair, &[(A, B_LOST)]);
