@@ -34,8 +34,8 @@ pub(crate) struct Outgoing {
     sent: Seq,
     letters: VecDeque<Letter>,
     bytes: usize,
-    /// Nothing was acknowledged since the last look at what is unanswered.
-    stale: bool,
+    /// Looks at what is unanswered since anything was acknowledged.
+    quiet: u32,
 }
 
 impl Outgoing {
@@ -65,10 +65,15 @@ impl Outgoing {
         Some(letters)
     }
 
-    /// The oldest letters on the way, if nothing was acknowledged since the last call.
+    /// The oldest letters on the way, if nothing was acknowledged since the last call. A letter longer than a batch
+    /// may take long to arrive: the oftener it was sent the longer it is waited for.
     pub(crate) fn again(&mut self, batch_bytes: usize) -> Option<Letters> {
-        let stale = std::mem::replace(&mut self.stale, true);
-        if !stale || self.in_flight() == 0 {
+        self.quiet = self.quiet.saturating_add(1);
+        if self.quiet < 2 || self.in_flight() == 0 {
+            return None;
+        }
+        let long = self.letters.front().is_some_and(|oldest| oldest.payload.len() > batch_bytes);
+        if long && !self.quiet.is_power_of_two() {
             return None;
         }
         let mut letters = self.batch(0, batch_bytes)?;
@@ -99,7 +104,7 @@ impl Outgoing {
         }
         let count = through.get().saturating_sub(self.acked.get()) as usize;
         if count > 0 {
-            (self.acked, self.stale) = (through, false);
+            (self.acked, self.quiet) = (through, 0);
         }
         let settled: Vec<Letter> = self.letters.drain(..count).collect();
         self.bytes -= settled.iter().map(Letter::size).sum::<usize>();
@@ -142,6 +147,19 @@ mod tests {
         assert_eq!(positions(end.again(4)), Some((2, 1)), "the third was never sent");
         assert_eq!(positions(end.next(4)), Some((3, 1)));
         assert_eq!(end.bytes(), 2 * MESSAGE_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_long_letter_is_sent_again_the_more_seldom_the_longer_no_answer_comes() {
+        let mut end = Outgoing::default();
+        end.push(letter("longer than a batch"));
+        end.next(4);
+        let again: Vec<u32> = (1..=64).filter(|_| end.again(4).is_some()).collect();
+        assert_eq!(again, [2, 4, 8, 16, 32, 64]);
+        end.push(letter("short"));
+        assert_eq!(end.acknowledge(Seq::new(1)).map(|done| done.len()), Some(1));
+        end.next(8);
+        assert_eq!((1..=8).filter(|_| end.again(8).is_some()).count(), 7);
     }
 
     #[test]
