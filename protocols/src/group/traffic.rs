@@ -180,8 +180,9 @@ impl Group {
         if let [long] = &frames[..]
             && long.weight() > self.config.part_bytes
         {
-            let parts = again(long, rank, self.config.part_bytes, offset);
-            parts.into_iter().for_each(|part| self.post(from.node, view, Body::Part(part), out));
+            for part in again(long, rank, self.config.part_bytes, offset) {
+                self.post(from.node, view, Body::Part(part), out);
+            }
         } else if !frames.is_empty() {
             self.post(from.node, view, Body::Refill { rank, frames }, out);
         }

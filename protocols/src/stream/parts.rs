@@ -196,15 +196,12 @@ impl Partial {
         if !self.pieces.iter().all(joins) {
             return None; // by somebody's mistake: as if it had been lost
         }
-        let body = match self.pieces.len() {
-            1 => self.pieces.pop_first()?.1,
-            _ => {
-                let mut body = BytesMut::with_capacity(self.bytes as usize);
-                self.pieces.values().for_each(|piece| body.extend_from_slice(piece));
-                body.freeze()
-            }
-        };
-        Some(whole.fill(body))
+        if self.pieces.len() == 1 {
+            return self.pieces.pop_first().map(|(_, body)| whole.fill(body));
+        }
+        let mut body = BytesMut::with_capacity(self.bytes as usize);
+        self.pieces.values().for_each(|piece| body.extend_from_slice(piece));
+        Some(whole.fill(body.freeze()))
     }
 }
 
