@@ -125,7 +125,7 @@ impl Group {
         if part.seq <= received {
             return Ok(());
         }
-        let (seq, end) = (part.seq, part.ends.then(|| part.offset + part.batch[0].len() as u64));
+        let (seq, end) = (part.seq, part.ends.then(|| part.end()));
         let Some(frame) = self.relaying.partials.take(from.node, part) else {
             let through = |end| self.relaying.partials.begun(from.node, rank, seq) == end;
             if refill && end.is_some_and(through) {

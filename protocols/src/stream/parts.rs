@@ -1,7 +1,7 @@
 //! Long frames travel in parts: whoever passes a frame on does so part by part, before it has all of it, and
 //! whoever waits for one sees that it is coming.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use bytes::{Bytes, BytesMut};
 use quorate_membership::{NodeId, Seq};
@@ -32,7 +32,7 @@ pub struct Part {
     pub ends: bool,
     /// What the frame is, with its first part.
     pub whole: Option<Box<Whole>>,
-    /// The part alone, in one piece. It travels as raw payload behind the encoded header.
+    /// The part alone, in one piece or several. It travels as raw payload behind the encoded header.
     #[serde(skip)]
     pub batch: Batch,
 }
@@ -74,19 +74,24 @@ impl Whole {
 }
 
 impl Part {
+    /// Where it ends in the frame.
+    pub(crate) fn end(&self) -> u64 {
+        self.batch.iter().fold(self.offset, |end, piece| end.saturating_add(piece.len() as u64))
+    }
+
     /// What no correct member says.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let [piece] = &self.batch[..] else { return Some("a part of a frame that is not in one piece") };
-        let end = self.offset.saturating_add(piece.len() as u64);
+        let end = self.end();
+        let is_empty = end == self.offset || self.batch.iter().any(Bytes::is_empty);
         let Some(whole) = &self.whole else {
             let first = self.offset == 0;
-            let beyond = first || piece.is_empty() || end > FRAME_BYTES_MAX;
+            let beyond = first || is_empty || end > FRAME_BYTES_MAX;
             return beyond.then_some("a part without a place in its frame");
         };
         let announced = whole.bytes();
         if self.offset != 0 || end > announced || announced > FRAME_BYTES_MAX {
             Some("a frame of another length than its first part says")
-        } else if piece.is_empty() && announced > 0 {
+        } else if is_empty && announced > 0 {
             Some("a part without a place in its frame")
         } else if whole.frame.seq != self.seq {
             Some("a part of another frame")
@@ -112,12 +117,12 @@ pub(crate) fn cut(frame: &Frame, (rank, way): (usize, Way), bytes: usize) -> Vec
     };
     let mut whole = Some(Box::new(Whole { frame: bare, heads, messages }));
     let mut offset = 0;
-    let mut part = |piece: Bytes| {
-        let at = offset;
-        offset += piece.len() as u64;
-        Part { rank, seq: frame.seq, way, offset: at, ends: false, whole: whole.take(), batch: piece.into() }
+    let mut part = |batch: Batch| {
+        let part = Part { rank, seq: frame.seq, way, offset, ends: false, whole: whole.take(), batch };
+        offset = part.end();
+        part
     };
-    let mut parts: Vec<Part> = pieces(frame, bytes.max(1)).into_iter().map(&mut part).collect();
+    let mut parts: Vec<Part> = slices(frame, bytes.max(1)).into_iter().map(&mut part).collect();
     if let Some(last) = parts.last_mut() {
         last.ends = true;
     }
@@ -126,13 +131,12 @@ pub(crate) fn cut(frame: &Frame, (rank, way): (usize, Way), bytes: usize) -> Vec
 
 /// The next parts of a frame for one who has so many bytes of it, as many as one answer holds.
 pub(crate) fn again(frame: &Frame, rank: usize, bytes: usize, offset: u64) -> Vec<Part> {
-    let end = |part: &Part| part.offset + part.batch[0].len() as u64;
-    let lacks = |part: &Part| part.whole.is_some() && offset == 0 || end(part) > offset;
+    let lacks = |part: &Part| part.whole.is_some() && offset == 0 || part.end() > offset;
     let limit = offset.saturating_add(AGAIN_BYTES);
     let parts = cut(frame, (rank, Way::Refill), bytes).into_iter().filter(lacks);
     let mut answer: Vec<Part> = parts
         .enumerate()
-        .take_while(|(n, part)| *n == 0 || end(part) <= limit)
+        .take_while(|(n, part)| *n == 0 || part.end() <= limit)
         .map(|(_, part)| part)
         .collect();
     if let Some(last) = answer.last_mut() {
@@ -141,29 +145,24 @@ pub(crate) fn again(frame: &Frame, rank: usize, bytes: usize, offset: u64) -> Ve
     answer
 }
 
-/// Heads and messages one behind the other, in pieces of so many bytes; at least one. What lies in one piece
-/// already is not copied.
-fn pieces(frame: &Frame, bytes: usize) -> Vec<Bytes> {
-    let (mut pieces, mut piece, mut room) = (Vec::new(), Vec::new(), bytes);
+/// Heads and messages one behind the other, cut after so many bytes each time; at least one cut. Nothing is copied.
+fn slices(frame: &Frame, bytes: usize) -> Vec<Batch> {
+    let (mut all, mut part, mut room) = (Vec::new(), Vec::new(), bytes);
     for mut payload in frame.heads.iter().chain(&frame.batch).cloned() {
         while !payload.is_empty() {
             let slice = payload.split_to(room.min(payload.len()));
             room -= slice.len();
-            piece.push(slice);
+            part.push(slice);
             if room == 0 {
-                pieces.push(joined(&mut piece));
+                all.push(std::mem::take(&mut part).into());
                 room = bytes;
             }
         }
     }
-    if !piece.is_empty() || pieces.is_empty() {
-        pieces.push(joined(&mut piece));
+    if !part.is_empty() || all.is_empty() {
+        all.push(part.into());
     }
-    pieces
-}
-
-fn joined(slices: &mut Vec<Bytes>) -> Bytes {
-    if slices.len() == 1 { slices.remove(0) } else { slices.drain(..).flatten().collect() }
+    all
 }
 
 /// A frame of which parts have come.
@@ -176,10 +175,14 @@ struct Partial {
 }
 
 impl Partial {
-    fn insert(&mut self, offset: u64, piece: Bytes, whole: Option<Box<Whole>>) {
-        let bytes = piece.len() as u64;
-        if self.pieces.insert(offset, piece).is_none() {
-            self.bytes += bytes;
+    fn insert(&mut self, mut offset: u64, pieces: &[Bytes], whole: Option<Box<Whole>>) {
+        for piece in pieces {
+            let bytes = piece.len() as u64;
+            if let Entry::Vacant(place) = self.pieces.entry(offset) {
+                place.insert(piece.clone());
+                self.bytes += bytes;
+            }
+            offset += bytes;
         }
         self.whole = self.whole.take().or(whole);
     }
@@ -217,10 +220,9 @@ impl Partials {
     /// Takes in a part, which has no [fault](Part::fault). Returns the frame with its last one.
     pub(crate) fn take(&mut self, from: NodeId, part: Part) -> Option<Frame> {
         let Part { rank, seq, offset, whole, batch, .. } = part;
-        let (key, piece) = ((seq, rank, from), batch.first()?.clone());
-        let partial = self.frames.entry(key).or_default();
+        let partial = self.frames.entry((seq, rank, from)).or_default();
         let before = partial.bytes;
-        partial.insert(offset, piece, whole);
+        partial.insert(offset, &batch, whole);
         self.bytes += partial.bytes - before;
         let complete = partial.complete();
         if complete.is_some() {
@@ -276,7 +278,7 @@ mod tests {
             let heads = if headed { messages.iter().rev().cloned().collect() } else { Vec::new() };
             let frame = frame(4, heads, messages);
             let mut parts = cut(&frame, (1, Way::Relay), bytes);
-            prop_assert!(parts.iter().all(|part| part.fault().is_none() && part.batch[0].len() <= bytes));
+            prop_assert!(parts.iter().all(|part| part.fault().is_none() && part.end() - part.offset <= bytes as u64));
             let (mut partials, last) = (Partials::default(), parts.pop().unwrap());
             for part in parts {
                 prop_assert_eq!(partials.take(FROM, part), None);
@@ -350,8 +352,9 @@ mod tests {
     fn a_part_that_no_correct_member_sends_is_found_out() {
         let good = || cut(&frame(1, vec![], vec![vec![1; 50]]), (0, Way::Direct), 30);
         assert!(good().iter().all(|part| part.fault().is_none()));
-        let wrong: [fn(&mut Part); 6] = [
+        let wrong: [fn(&mut Part); 7] = [
             |part| part.batch = Batch::default(),
+            |part| part.batch = Batch::from(vec![Bytes::new(), part.batch[0].clone()]),
             |part| part.offset = 1,
             |part| part.whole.as_mut().unwrap().messages = vec![20],
             |part| part.whole.as_mut().unwrap().messages = vec![u32::MAX; 3],

@@ -252,3 +252,29 @@ impl State {
         percent > 0 && self.chance.random_range(0..100) < percent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_bounded_node_sends_to_one_waits_for_what_it_sends_to_another() {
+        const MIB: usize = 1 << 20;
+        let faults = Faults::new(1, FaultTiming::default());
+        let [a, b, c] = [1, 2, 3].map(NodeId::new);
+        faults.limit_sender(a, NonZeroU64::new(MIB as u64));
+        let after = |seconds| Some(Instant::now() + Duration::from_secs(seconds));
+        assert_eq!(faults.arrival(a, b, MIB), after(1));
+        assert_eq!(faults.arrival(a, c, MIB), after(2));
+        assert_eq!(faults.arrival(b, a, MIB), None, "others are not bounded");
+        faults.set(
+            Some(a),
+            Some(b),
+            Rule { bytes_per_s: NonZeroU64::new(MIB as u64 / 2), ..Rule::default() },
+        );
+        assert_eq!(faults.arrival(a, b, MIB), after(5), "neither the node nor the way takes more");
+        faults.heal(Some(a), Some(b));
+        faults.limit_sender(a, None);
+        assert_eq!(faults.arrival(a, b, MIB), None);
+    }
+}
