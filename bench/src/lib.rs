@@ -29,6 +29,7 @@ mod remote;
 mod report;
 #[cfg(feature = "zenoh")]
 mod rivals;
+mod runs;
 mod sample;
 mod scale;
 mod schedule;

@@ -14,9 +14,8 @@ pub(crate) struct Outgoing {
     pub(crate) lane: Lane,
     /// What.
     pub(crate) frame: Frame,
-    /// Whether it is kept even where as much waits as may: one of the parts of a frame, which is of no use without
-    /// all the others. How many there are is bounded by their sender's window.
-    pub(crate) is_part: bool,
+    /// Whether it is kept even where as much waits as may, because a window bounds how much of it there is.
+    pub(crate) is_bounded: bool,
 }
 
 /// Takes what is to be sent, and never waits: what cannot be kept until it is sent is lost, as on a

@@ -81,11 +81,24 @@ impl Replication {
 
     fn send(&mut self, to: Arc<[NodeId]>, message: Message) {
         let lane = wire::lane_of(self.spec.id(), &message);
-        let is_part = matches!(&message.body, Body::Part(part) if part.way != Way::Refill);
+        let is_multicast = match &message.body {
+            Body::Data { .. } => true,
+            Body::Part(part) => part.way != Way::Refill,
+            _ => false,
+        };
         match codec::encode(message) {
             Ok(packet) => {
                 let frame = wire::group_frame(self.spec.id(), lane, packet);
-                self.outlet.send(Outgoing { to, lane, frame, is_part });
+                // The sender's window waits for data members alone: what learners have no room for, they ask for.
+                let learners = self.group.view().map(|view| &view.learners[..]).unwrap_or_default();
+                let learns = |node: &&NodeId| learners.iter().any(|member| member.node == **node);
+                if !is_multicast || !to.iter().any(|node| learns(&node)) {
+                    return self.outlet.send(Outgoing { to, lane, frame, is_bounded: is_multicast });
+                }
+                let (learners, members): (Vec<_>, Vec<_>) = to.iter().partition(learns);
+                for (to, is_bounded) in [(members, true), (learners, false)] {
+                    self.outlet.send(Outgoing { to: to.into(), lane, frame: frame.clone(), is_bounded });
+                }
             }
             Err(error) => tracing::error!(%error, "a message was not sent"),
         }
@@ -181,7 +194,7 @@ impl Replication {
     fn ask_marks(&mut self, ctx: &mut Context<Self>) {
         let Some((view, member)) = self.bound.as_mut().and_then(|bound| bound.core.ask()) else { return };
         let (lane, frame) = wire::marks_wanted(self.spec.id(), view);
-        self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame, is_part: false });
+        self.outlet.send(Outgoing { to: Arc::from([member.node]), lane, frame, is_bounded: false });
         ctx.run_later(self.spec.config().timing.resend(), Self::ask_marks);
     }
 

@@ -110,7 +110,7 @@ impl Desk {
                 if let Some((lane, frame)) = wire::marks(group, view, &marks) {
                     Outlet::send(
                         &self.mesh,
-                        Outgoing { to: Arc::from([from.node]), lane, frame, is_part: false },
+                        Outgoing { to: Arc::from([from.node]), lane, frame, is_bounded: false },
                     );
                 }
             }

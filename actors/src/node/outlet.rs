@@ -6,9 +6,9 @@ use crate::group::{Outgoing, Outlet};
 
 impl Outlet for Mesh {
     fn send(&self, outgoing: Outgoing) {
-        let Outgoing { to, lane, frame, is_part } = outgoing;
+        let Outgoing { to, lane, frame, is_bounded } = outgoing;
         for node in to.iter() {
-            let sent = if is_part {
+            let sent = if is_bounded {
                 self.send_over(*node, lane, frame.clone())
             } else {
                 Self::send(self, *node, lane, frame.clone())

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// A report that is there is overwritten; other files are not.
     #[arg(long, value_name = "DIR", global = true)]
     report: Option<PathBuf>,
+    /// Run all of it so many times, each with everything set up anew, and show the median of each figure [default: 1].
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: Option<u8>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -349,14 +352,19 @@ impl Common {
 
 /// Carries out `quorate bench`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.report.is_some() && matches!(args.what, What::Serve(_)) {
+    let serves = matches!(args.what, What::Serve(_));
+    if serves && (args.report.is_some() || args.runs.is_some()) {
         return Err(Failure::Usage(
-            "what serves others has no report: give --report where it is measured".into(),
+            "what serves others has no report: give --report and --runs where it is measured".into(),
         ));
     }
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
-    let report = benchmark(&args.what)?;
+    let runs = (0..args.runs.unwrap_or(1)).filter_map(|_| benchmark(&args.what).transpose());
+    let report = Report::median_of(runs.collect::<Result<_, _>>()?);
+    if let Some(report) = report.as_ref().filter(|_| args.runs.is_some_and(|runs| runs > 1)) {
+        Output::new().line(format!("\n{report}"))?;
+    }
     if let (Some(page), Some(report)) = (page, report) {
         page.write(&report).map_err(refused)?;
         say(&format!("the report is in {}", page.index().display()));

@@ -174,6 +174,7 @@ impl Group {
         self.raise_floor(next.id);
         self.view = None;
         self.stream = None;
+        self.relaying.clear();
         self.acceptor = Acceptor::new(self.config.breach);
         self.sealed_at = None;
         self.attempt = None;

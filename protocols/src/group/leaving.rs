@@ -77,6 +77,7 @@ impl Group {
         self.left = true;
         self.view = None;
         self.stream = None;
+        self.relaying.clear();
         self.attempt = None;
         out.push(Effect::Deliver(Event::Left));
     }

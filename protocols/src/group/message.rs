@@ -31,7 +31,7 @@ pub struct Gap {
     pub from: Seq,
     /// The last frame wanted.
     pub through: Seq,
-    /// So many bytes of the first have come in parts from whom it is asked of.
+    /// So many bytes of the first have come in parts, from its beginning on.
     pub offset: u64,
 }
 

@@ -121,11 +121,11 @@ impl Refills {
 impl Group {
     /// How long this member waits.
     pub(super) fn spans(&self) -> Spans {
-        let (round, resend) = (self.config.timing.round(), self.config.timing.resend());
+        let round = self.config.timing.round();
         if self.is_learner() {
             Spans { tail: round, part: round, least: round, most: round * 16 }
         } else {
-            Spans { tail: round / 2, part: round, least: resend, most: round }
+            Spans { tail: round / 2, part: round, least: round / 2, most: round }
         }
     }
 

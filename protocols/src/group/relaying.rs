@@ -3,18 +3,23 @@
 //!
 //! Frames of a sender that are on the way at one time go the same way, or they would overtake each other.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use quorate_membership::{Member, NodeId, Seq, Time};
 
-use super::{Body, Effects, Gap, Group, Refusal, traffic::faulty};
+use super::{Body, Effects, Gap, Group, Refusal, SlowPolicy, traffic::faulty};
 use crate::{
     Frame, Part, Way,
-    stream::{Partials, cut},
+    stream::{Partials, Taken, cut},
 };
 
 /// Receivers from which on it is worth handing frames on.
 const RECEIVERS_MIN: usize = 3;
 /// Doublings of the time for which copies are sent to each, when a member misses what was to be handed on.
 const DOUBLINGS_MAX: u32 = 6;
+
+/// Doublings of the time between two questions for the same.
+const QUESTION_DOUBLINGS_MAX: u32 = 5;
 
 /// How a member's own frames go, and those of others of which parts have come.
 #[derive(Debug, Default)]
@@ -23,14 +28,37 @@ pub(super) struct Relaying {
     relayed: Seq,
     /// The last of them that was long.
     long: Seq,
+    /// Since when none of them has come to be everywhere.
+    stuck_since: Time,
+    /// Up to where own frames were everywhere then.
+    stable: Seq,
+    /// When this member last sent a part from member to member or got one.
+    at: Option<Time>,
     /// Nothing is handed on before.
     not_before: Time,
     /// How often a member has missed something in this view.
     missed: u32,
     partials: Partials,
+    /// Questions for a sender's frames that nothing has come of.
+    asked: BTreeMap<usize, Asked>,
+}
+
+/// The first frame that was asked for, how much of it was here, when it was asked for and how often.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    from: Seq,
+    offset: u64,
+    at: Time,
+    times: u32,
 }
 
 impl Relaying {
+    /// Nothing is handed on for a while, for twice as long each time.
+    fn pause(&mut self, now: Time, round: Duration) {
+        self.missed = (self.missed + 1).min(DOUBLINGS_MAX);
+        self.not_before = now + round * (1 << self.missed);
+    }
+
     /// A view begins, maybe without the one who held things up.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -43,13 +71,44 @@ impl Group {
         let stable = self.stream.as_ref()?.stable();
         let is_idle = self.stream.as_ref()?.in_flight() == 0;
         let hands_on = self.relaying.relayed > stable;
-        let long = self.config.relay_bytes.is_some_and(|least| bytes >= least) && self.may_relay();
+        let long = self.config.relay_bytes.is_some_and(|least| bytes >= least);
         match (hands_on, long) {
-            (true, true) => Some(Way::Relay),
+            (true, true) => self.may_relay().then_some(Way::Relay),
             (true, false) => (self.relaying.long > stable).then_some(Way::Relay),
-            (false, true) => is_idle.then_some(Way::Relay),
-            (false, false) => Some(Way::Direct),
+            (false, true) if self.may_relay() => is_idle.then_some(Way::Relay),
+            (false, _) => Some(Way::Direct),
         }
+    }
+
+    /// Whether frames go from member to member now: then the last in the row is behind the first at every moment.
+    pub(super) fn is_relaying(&self) -> bool {
+        self.relaying.at.is_some_and(|at| self.now.since(at) <= self.config.timing.round())
+    }
+
+    /// Sends copies to each of what goes from member to member and gets nowhere, where something is done about slow
+    /// members: else it would not be seen who they are.
+    pub(super) fn tick_relaying(&mut self, out: &mut Effects) {
+        let (Some(stream), Some(view)) = (&self.stream, &self.view) else { return };
+        for (rank, received) in stream.holdings().into_iter().enumerate() {
+            self.relaying.partials.forget(rank, received);
+        }
+        let (stable, relayed) = (stream.stable(), self.relaying.relayed);
+        if relayed <= stable || self.relaying.stable < stable {
+            (self.relaying.stuck_since, self.relaying.stable) = (self.now, stable);
+            return;
+        }
+        let patient = self.now.since(self.relaying.stuck_since) < self.config.lag_for / 2;
+        let minds = self.config.slow != SlowPolicy::Block;
+        let (Some(rank), false) = (view.rank(self.me), patient || !minds || !self.is_open()) else { return };
+        let members: Vec<NodeId> =
+            view.members.iter().map(|member| member.node).filter(|node| *node != self.me.node).collect();
+        let frames = stream.frames(rank, stable.next(), relayed, usize::MAX);
+        let bytes = self.config.part_bytes;
+        for part in frames.iter().flat_map(|frame| cut(frame, (rank, Way::Direct), bytes)) {
+            self.post_all(members.iter().copied(), self.view_id(), Body::Part(part), out);
+        }
+        self.relaying.relayed = Seq::NONE;
+        self.relaying.pause(self.now, self.config.timing.round());
     }
 
     /// Whether handing on is worth it, and nobody is known for holding it up.
@@ -75,7 +134,7 @@ impl Group {
         let first = self.next_hop(rank);
         let relays = way == Way::Relay && first.is_some();
         if relays {
-            self.relaying.relayed = frame.seq;
+            (self.relaying.relayed, self.relaying.at) = (frame.seq, Some(self.now));
             if self.config.relay_bytes.is_some_and(|least| bytes >= least) {
                 self.relaying.long = frame.seq;
             }
@@ -89,7 +148,8 @@ impl Group {
         }
     }
 
-    /// Asks a member for frames of the one with this rank, from the first through the last.
+    /// Asks a member for frames of the one with this rank, from the first through the last, unless an answer that brings
+    /// the first is coming or may be: for a view that is being closed, which looks at every tick.
     pub(super) fn fetch(
         &mut self,
         donor: NodeId,
@@ -97,48 +157,73 @@ impl Group {
         (from, through): (Seq, Seq),
         out: &mut Effects,
     ) {
-        let offset = self.relaying.partials.begun(donor, rank, from);
+        let (lately, offset) =
+            (self.now - self.config.timing.round() / 2, self.relaying.partials.begun(rank, from));
+        if self.relaying.partials.is_answered(rank, from, lately) {
+            return;
+        }
+        let asked = self.relaying.asked.get(&rank).filter(|it| (it.from, it.offset) == (from, offset));
+        let times = asked.map_or(0, |asked| asked.times + 1);
+        let pause = self.config.timing.resend() * (1 << times.min(QUESTION_DOUBLINGS_MAX)) / 2;
+        if asked.is_some_and(|asked| self.now.since(asked.at) < pause) {
+            return;
+        }
+        self.relaying.asked.insert(rank, Asked { from, offset, at: self.now, times });
+        self.fetch_now(donor, rank, (from, through), out);
+    }
+
+    /// Asks for them whatever was asked for before.
+    pub(super) fn fetch_now(
+        &mut self,
+        donor: NodeId,
+        rank: usize,
+        (from, through): (Seq, Seq),
+        out: &mut Effects,
+    ) {
+        let offset = self.relaying.partials.begun(rank, from);
         self.post(donor, self.view_id(), Body::Fetch(Gap { rank, from, through, offset }), out);
     }
 
     pub(super) fn on_part(&mut self, from: Member, part: Part, out: &mut Effects) -> Result<(), Refusal> {
-        let (Some((sender, open)), Some(stream)) = (self.sender(from), &self.stream) else { return Ok(()) };
-        let rank = part.rank;
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let Part { rank, seq, way, ends, .. } = part;
+        let refill = way == Way::Refill;
+        let sender = self.sender(from);
+        if !refill && !sender.is_some_and(|(_, open)| open) {
+            return Ok(());
+        }
         let mine = self.view.as_ref().and_then(|view| view.rank(self.me)) == Some(rank);
-        let refill = part.way == Way::Refill;
-        let strange =
-            rank >= stream.members() || !refill && mine || part.way == Way::Direct && rank != sender;
-        if strange {
+        let own = way == Way::Direct && sender.is_none_or(|(sender, _)| sender != rank);
+        if rank >= stream.members() || !refill && mine || own || !stream.fits(&part) {
             let what = format!("a part of a frame of the member with rank {rank}");
             return Err(Refusal::Faulty { from, what });
         }
-        if !(refill || open) {
-            return Ok(());
-        }
-        let received = stream.holdings()[rank];
-        if part.seq == received.next() {
-            self.refills.stir(self.now, rank, self.spans());
-        }
-        if part.way == Way::Relay {
+        let (received, end) = (stream.received(rank), part.end());
+        if way == Way::Relay {
+            self.relaying.at = Some(self.now);
             self.hand_on(&part, out);
         }
-        if part.seq <= received {
+        if seq <= received {
             return Ok(());
         }
-        let (seq, end) = (part.seq, part.ends.then(|| part.end()));
-        let Some(frame) = self.relaying.partials.take(from.node, part) else {
-            let through = |end| self.relaying.partials.begun(from.node, rank, seq) == end;
-            if refill && end.is_some_and(through) {
-                self.fetch(from.node, rank, (seq, seq), out); // an answer is not as long as the frame
+        match self.relaying.partials.take(self.now, part) {
+            Taken::Known => Ok(()),
+            Taken::Begun(begun) => {
+                if seq == received.next() {
+                    self.refills.stir(self.now, rank, self.spans());
+                }
+                if refill && ends && begun == end {
+                    self.fetch_now(from.node, rank, (seq, seq), out); // an answer is not as long as the frame
+                }
+                Ok(())
             }
-            return Ok(());
-        };
-        if refill {
-            return self.on_refill(from, rank, vec![frame], out);
+            Taken::Complete(frame) if refill => self.on_refill(from, rank, vec![frame], out),
+            Taken::Complete(frame) => {
+                let Some(stream) = &mut self.stream else { return Ok(()) };
+                self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+                Ok(())
+            }
         }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
-        Ok(())
     }
 
     fn hand_on(&mut self, part: &Part, out: &mut Effects) {
@@ -156,14 +241,13 @@ impl Group {
         ahead.map(|rank| view.members[rank].node).find(|node| self.reachable.contains(node))
     }
 
-    /// A data member asks for a frame of this one: what was to be handed on has not got there.
+    /// A data member asks for a frame of this one: what was to be handed on has not got there. What is on the way
+    /// stays there, or the next frames would overtake it.
     pub(super) fn note_missed(&mut self, from: Member, rank: usize, seq: Seq) {
         let Some(view) = &self.view else { return };
-        let relayed = seq <= self.relaying.relayed;
+        let relayed = seq <= self.relaying.relayed && self.now >= self.relaying.not_before;
         if relayed && view.rank(self.me) == Some(rank) && view.members.contains(&from) {
-            (self.relaying.relayed, self.relaying.long) = (Seq::NONE, Seq::NONE);
-            self.relaying.missed = (self.relaying.missed + 1).min(DOUBLINGS_MAX);
-            self.relaying.not_before = self.now + self.config.timing.round() * (1 << self.relaying.missed);
+            self.relaying.pause(self.now, self.config.timing.round());
         }
     }
 }

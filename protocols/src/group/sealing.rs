@@ -215,7 +215,7 @@ impl Group {
             let next = self.refills.times(rank) % donors.len().max(1);
             let Some(donor) = donors.get(next).copied() else { return };
             if let Some(through) = self.refill_through(rank, (from, true), donor) {
-                self.fetch(donor, rank, (from, through.min(last)), out);
+                self.fetch_now(donor, rank, (from, through.min(last)), out);
             }
         }
     }

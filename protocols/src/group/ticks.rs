@@ -21,6 +21,7 @@ impl Group {
         self.tick_untold(out);
         self.tick_sides(out);
         self.ask_to_confirm(out);
+        self.tick_relaying(out);
         self.tick_traffic(out);
         self.tick_letters(out);
         self.tick_transfers(out);

@@ -144,10 +144,7 @@ impl Group {
         }
         let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
         self.row_due |= news;
-        let hole = stream.has_hole(rank);
-        if let Some((_, first)) =
-            next.filter(|_| news && (hole || self.is_learner()) && self.may_acknowledge())
-        {
+        if let Some((_, first)) = next.filter(|_| news && self.may_acknowledge()) {
             self.fetch_gap(rank, (first, true), out); // an answer is as long as one message may be
         }
         self.go_on_holding(out);
@@ -292,7 +289,7 @@ impl Group {
         let lost = lost || donor != rank; // its sender's frames do not get here
         let donor = view.members[donor].node;
         if let Some(through) = self.refill_through(rank, (from, lost), donor) {
-            self.fetch(donor, rank, (from, through), out);
+            self.fetch_now(donor, rank, (from, through), out);
         }
     }
 

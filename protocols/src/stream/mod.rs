@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use log::SenderLog;
 pub use parts::{Part, Way, Whole};
-pub(crate) use parts::{Partials, again, cut};
+pub(crate) use parts::{Partials, Taken, again, cut};
 
 use crate::{
     Batch, Order,
@@ -186,6 +186,11 @@ impl Stream {
         self.logs.iter().map(SenderLog::received).collect()
     }
 
+    /// The last frame of the sender with this rank received without a gap.
+    pub(crate) fn received(&self, rank: usize) -> Seq {
+        self.logs[rank].received()
+    }
+
     /// The latest row of the member with this rank.
     pub(crate) fn row_of(&self, rank: usize) -> &Row {
         &self.rows[rank]
@@ -234,6 +239,16 @@ impl Stream {
         self.advance_clock();
         self.note_own_row();
         Ok(true)
+    }
+
+    /// Whether a frame of which this is a part may be one of this view.
+    pub(crate) fn fits(&self, part: &Part) -> bool {
+        part.whole.as_ref().is_none_or(|whole| {
+            let places = whole.messages.len();
+            whole.frame.after.len() == self.members()
+                && whole.frame.clock <= COUNT_MAX
+                && whole.frame.requests.iter().all(|(place, _)| (*place as usize) < places)
+        })
     }
 
     /// Lets the clock follow the latest stamp, but not beyond the number of frames here: no correct member

@@ -1,20 +1,20 @@
 //! Long frames travel in parts: whoever passes a frame on does so part by part, before it has all of it, and
 //! whoever waits for one sees that it is coming.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{collections::BTreeMap, ops::ControlFlow};
 
-use bytes::{Bytes, BytesMut};
-use quorate_membership::{NodeId, Seq};
+use bytes::{Buf, Bytes, BytesMut};
+use quorate_membership::{Seq, Time};
 use serde::{Deserialize, Serialize};
 
 use super::Frame;
-use crate::Batch;
+use crate::{Batch, weight::MESSAGE_BYTES_MIN};
 
 /// Bytes of one frame that comes in parts. No message is so long that its frame exceeds it.
 const FRAME_BYTES_MAX: u64 = 128 << 20;
 /// Bytes of one frame that are sent again at one request, or a single longer part.
-const AGAIN_BYTES: u64 = 4 << 20;
-/// Bytes of the parts of frames that are not complete.
+const AGAIN_BYTES: u64 = 2 << 20;
+/// What the parts of frames that are not complete count for; beyond it the latest frames are lost.
 const FRAMES_BYTES_MAX: u64 = FRAME_BYTES_MAX * 2;
 
 /// A part of a sender's frame.
@@ -169,36 +169,61 @@ fn slices(frame: &Frame, bytes: usize) -> Vec<Batch> {
 #[derive(Clone, Debug, Default)]
 struct Partial {
     whole: Option<Box<Whole>>,
-    /// By where they begin.
+    /// By where they begin; none overlaps another.
     pieces: BTreeMap<u64, Bytes>,
     bytes: u64,
+    /// When an answer last brought something of it.
+    answered: Option<Time>,
 }
 
 impl Partial {
+    /// Takes what is new of a part. Members may cut at different places, so it may overlap what is here.
     fn insert(&mut self, mut offset: u64, pieces: &[Bytes], whole: Option<Box<Whole>>) {
         for piece in pieces {
-            let bytes = piece.len() as u64;
-            if let Entry::Vacant(place) = self.pieces.entry(offset) {
-                place.insert(piece.clone());
-                self.bytes += bytes;
+            let end = offset + piece.len() as u64;
+            let mut rest = piece.clone();
+            while !rest.is_empty() {
+                let at = end - rest.len() as u64;
+                let before = self.pieces.range(..=at).next_back();
+                let here = before.map_or(0, |(from, it)| (from + it.len() as u64).saturating_sub(at));
+                let next = self.pieces.range(at + 1..).next().map_or(end, |(from, _)| *from);
+                if here > 0 {
+                    rest.advance(rest.len().min(here as usize));
+                    continue;
+                }
+                let new = rest.split_to(rest.len().min((next - at) as usize));
+                self.bytes += new.len() as u64;
+                self.pieces.insert(at, new);
             }
-            offset += bytes;
+            offset = end;
         }
         self.whole = self.whole.take().or(whole);
     }
 
+    /// What it counts for.
+    fn weight(&self) -> u64 {
+        let lists = self.whole.as_ref().map_or(0, |whole| whole.heads.len() + whole.messages.len());
+        self.bytes + ((self.pieces.len() + 1) * MESSAGE_BYTES_MIN + lists * size_of::<u32>()) as u64
+    }
+
+    /// The bytes that are here from the beginning on.
+    fn begun(&self) -> u64 {
+        let joins = |end: u64, (from, piece): (&u64, &Bytes)| {
+            if *from == end {
+                ControlFlow::Continue(end + piece.len() as u64)
+            } else {
+                ControlFlow::Break(end)
+            }
+        };
+        match self.pieces.iter().try_fold(0, joins) {
+            ControlFlow::Continue(end) | ControlFlow::Break(end) => end,
+        }
+    }
+
     /// The frame, once nothing of it is missing.
     fn complete(&mut self) -> Option<Frame> {
-        let whole = self.whole.take_if(|whole| whole.bytes() == self.bytes)?;
-        let mut end = 0;
-        let joins = |(offset, piece): (&u64, &Bytes)| {
-            let fits = *offset == end;
-            end += piece.len() as u64;
-            fits
-        };
-        if !self.pieces.iter().all(joins) {
-            return None; // by somebody's mistake: as if it had been lost
-        }
+        let begun = self.begun();
+        let whole = self.whole.take_if(|whole| whole.bytes() <= self.bytes && whole.bytes() <= begun)?;
         if self.pieces.len() == 1 {
             return self.pieces.pop_first().map(|(_, body)| whole.fill(body));
         }
@@ -208,50 +233,69 @@ impl Partial {
     }
 }
 
-/// Frames of which parts have come, by their sender's rank and their place, and by who sends the parts: members may
-/// cut at different places.
+/// What became of a part.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Taken {
+    /// All of it was here.
+    Known,
+    /// Something of it was new; so many bytes of the frame are here from its beginning on.
+    Begun(u64),
+    /// It was the last that was missing.
+    Complete(Frame),
+}
+
+/// Frames of which parts have come, whoever sent them, by their place and their sender's rank.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Partials {
-    frames: BTreeMap<(Seq, usize, NodeId), Partial>,
-    bytes: u64,
+    frames: BTreeMap<(Seq, usize), Partial>,
+    weight: u64,
 }
 
 impl Partials {
-    /// Takes in a part, which has no [fault](Part::fault). Returns the frame with its last one.
-    pub(crate) fn take(&mut self, from: NodeId, part: Part) -> Option<Frame> {
-        let Part { rank, seq, offset, whole, batch, .. } = part;
-        let partial = self.frames.entry((seq, rank, from)).or_default();
-        let before = partial.bytes;
+    /// Takes in a part, which has no [fault](Part::fault).
+    pub(crate) fn take(&mut self, now: Time, part: Part) -> Taken {
+        let Part { rank, seq, way, offset, whole, batch, .. } = part;
+        let before = self.frames.get(&(seq, rank)).map_or(0, Partial::weight);
+        let partial = self.frames.entry((seq, rank)).or_default();
+        let known = (partial.bytes, partial.whole.is_some());
         partial.insert(offset, &batch, whole);
-        self.bytes += partial.bytes - before;
-        let complete = partial.complete();
-        if complete.is_some() {
+        self.weight = self.weight + partial.weight() - before;
+        let weight = partial.weight();
+        if let Some(frame) = partial.complete() {
+            self.frames.remove(&(seq, rank));
+            self.weight -= weight;
             self.forget(rank, seq);
+            return Taken::Complete(frame);
         }
-        while self.bytes > FRAMES_BYTES_MAX {
-            let (_, last) = self.frames.pop_last()?; // as if it had been lost
-            self.bytes -= last.bytes;
+        let news = known != (partial.bytes, partial.whole.is_some());
+        if news && way == Way::Refill {
+            partial.answered = Some(now);
         }
-        complete
+        let begun = partial.begun();
+        while self.weight > FRAMES_BYTES_MAX
+            && let Some((_, last)) = self.frames.pop_last()
+        {
+            self.weight -= last.weight(); // as if it had been lost
+        }
+        if news { Taken::Begun(begun) } else { Taken::Known }
     }
 
-    /// How many bytes of a frame have come from somebody, from its beginning.
-    pub(crate) fn begun(&self, from: NodeId, rank: usize, seq: Seq) -> u64 {
-        let Some(partial) = self.frames.get(&(seq, rank, from)) else { return 0 };
-        let known = partial.pieces.iter().scan(0, |end, (offset, piece)| {
-            let joins = *offset == *end;
-            *end += piece.len() as u64;
-            joins.then_some(*end)
-        });
-        known.last().filter(|_| partial.whole.is_some()).unwrap_or_default()
+    /// How many bytes of a frame are here from its beginning on.
+    pub(crate) fn begun(&self, rank: usize, seq: Seq) -> u64 {
+        let partial = self.frames.get(&(seq, rank)).filter(|partial| partial.whole.is_some());
+        partial.map_or(0, Partial::begun)
+    }
+
+    /// Whether an answer has brought something of a frame since then.
+    pub(crate) fn is_answered(&self, rank: usize, seq: Seq, since: Time) -> bool {
+        self.frames.get(&(seq, rank)).is_some_and(|partial| partial.answered.is_some_and(|at| at >= since))
     }
 
     /// Frames of the sender with this rank through this one are here.
     pub(crate) fn forget(&mut self, rank: usize, through: Seq) {
-        let here = |(seq, of, _): &(Seq, usize, NodeId)| *of == rank && *seq <= through;
-        for (_, partial) in self.frames.extract_if(.., |key, _| here(key)) {
-            self.bytes -= partial.bytes;
-        }
+        let here = self.frames.extract_if(..=(through, usize::MAX), |(_, of), _| *of == rank);
+        let weight: u64 = here.map(|(_, partial)| partial.weight()).sum();
+        self.weight -= weight;
     }
 }
 
@@ -261,12 +305,14 @@ mod tests {
 
     use super::*;
 
-    const FROM: NodeId = NodeId::new(2);
-
     fn frame(seq: u64, heads: Vec<Vec<u8>>, messages: Vec<Vec<u8>>) -> Frame {
         let batch = |all: Vec<Vec<u8>>| all.into_iter().map(Bytes::from).collect();
         let (heads, batch) = (batch(heads), batch(messages));
         Frame { seq: Seq::new(seq), clock: 7, after: vec![Seq::new(3)], requests: vec![(0, 9)], heads, batch }
+    }
+
+    fn whole(taken: Taken) -> Option<Frame> {
+        if let Taken::Complete(frame) = taken { Some(frame) } else { None }
     }
 
     proptest! {
@@ -281,30 +327,32 @@ mod tests {
             prop_assert!(parts.iter().all(|part| part.fault().is_none() && part.end() - part.offset <= bytes as u64));
             let (mut partials, last) = (Partials::default(), parts.pop().unwrap());
             for part in parts {
-                prop_assert_eq!(partials.take(FROM, part), None);
+                prop_assert!(matches!(partials.take(Time::ZERO, part), Taken::Begun(_)));
             }
-            prop_assert_eq!(partials.take(FROM, last), Some(frame));
-            prop_assert!(partials.frames.is_empty() && partials.bytes == 0);
+            prop_assert_eq!(partials.take(Time::ZERO, last), Taken::Complete(frame));
+            prop_assert!(partials.frames.is_empty() && partials.weight == 0);
         }
 
         #[test]
         fn what_is_lost_of_a_frame_is_made_up_for_by_what_is_sent_again_in_any_order(
             lost in proptest::collection::vec(any::<bool>(), 5),
-            order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
+            order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(), bytes in 1_usize..60,
         ) {
             prop_assume!(lost.contains(&true));
             let (first, second) = (frame(1, vec![], vec![vec![1; 50]]), frame(2, vec![], vec![vec![2; 50]]));
             let [parts, next] = [&first, &second].map(|frame| cut(frame, (0, Way::Relay), 10));
-            let again = cut(&first, (0, Way::Refill), 10);
+            let again = cut(&first, (0, Way::Refill), bytes); // maybe by somebody who cuts elsewhere
             let mut partials = Partials::default();
             let mut take = |parts: &[Part], places: &[usize]| -> Vec<Frame> {
-                places.iter().filter_map(|place| partials.take(FROM, parts[*place].clone())).collect()
+                places.iter().filter_map(|place| whole(partials.take(Time::ZERO, parts[*place].clone()))).collect()
             };
             let arrives: Vec<usize> = order.iter().copied().filter(|place| !lost[*place]).collect();
             prop_assert_eq!(take(&parts, &arrives), vec![]);
             prop_assert_eq!(take(&next, &[0]), vec![]);
-            prop_assert_eq!(take(&again, &order), vec![first]);
+            let places: Vec<usize> = (0..again.len()).rev().collect();
+            prop_assert_eq!(take(&again, &places), vec![first]);
             prop_assert_eq!(take(&next, &[4, 3, 2, 1]), vec![second]);
+            prop_assert!(partials.frames.is_empty() && partials.weight == 0);
         }
     }
 
@@ -322,11 +370,11 @@ mod tests {
                 whole: None,
                 batch: half.clone().into(),
             };
-            assert_eq!(partials.take(FROM, part), None);
-            assert!(partials.bytes <= FRAMES_BYTES_MAX && partials.frames.len() <= 6);
+            assert_eq!(partials.take(Time::ZERO, part), Taken::Begun(0));
+            assert!(partials.weight <= FRAMES_BYTES_MAX && partials.frames.len() <= 6);
         }
         partials.forget(0, Seq::new(20));
-        assert!(partials.frames.is_empty() && partials.bytes == 0);
+        assert!(partials.frames.is_empty() && partials.weight == 0);
     }
 
     #[test]
@@ -335,17 +383,15 @@ mod tests {
         let mut partials = Partials::default();
         let (mut answers, mut came) = (0, None);
         while came.is_none() {
-            let offset = partials.begun(FROM, 0, Seq::new(1));
+            let offset = partials.begun(0, Seq::new(1));
             let parts = again(&long, 0, 1 << 20, offset);
-            assert!(parts.len() <= 4 && parts[0].offset == offset);
+            assert!(parts.len() <= 2 && parts[0].offset == offset);
             assert!(parts.iter().rev().map(|part| part.ends).eq((0..parts.len()).map(|n| n == 0)));
-            came = parts.into_iter().filter_map(|part| partials.take(FROM, part)).last();
+            came = parts.into_iter().filter_map(|part| whole(partials.take(Time::ZERO, part))).last();
             answers += 1;
         }
-        assert_eq!((answers, came), (3, Some(long)));
-        let other = NodeId::new(3);
+        assert_eq!((answers, came), (5, Some(long)));
         assert_eq!(again(&frame(1, vec![], vec![vec![]]), 0, 10, 0).len(), 1, "a frame without bytes");
-        assert_eq!(partials.begun(other, 0, Seq::new(1)), 0);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Long frames go from member to member in parts, and get to everybody when one of them does not hand them on.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use quorate_membership::NodeId;
-use quorate_protocols::{Body, Fate, Input, Ticket, Way};
+use quorate_protocols::{Body, Fate, Input, SlowPolicy, Ticket, Way};
 
 use crate::world::{World, member, n};
 
@@ -161,4 +161,85 @@ fn a_learner_gets_a_copy_of_its_own() {
     assert_eq!(count(&sent, 1, 5, Some(Way::Direct)), LONG / PART);
     assert_eq!(count(&sent, 3, 4, Some(Way::Relay)), LONG / PART);
     assert_eq!(world.holdings(5), world.holdings(1));
+}
+
+#[test]
+fn a_slow_member_in_the_row_is_found_out_whichever_it_is_and_the_others_go_on() {
+    for slow in 2..=5 {
+        let mut world = World::founded(5, |config| {
+            (config.part_bytes, config.relay_bytes) = (PART, Some(LONG));
+            (config.slow, config.lag_for) = (SlowPolicy::Evict, Duration::from_secs(2));
+        });
+        world.throttle(slow, 5); // a part in 200 ms: it is never silent for long
+        for ticket in 1..=8 {
+            send(&mut world, ticket, LONG);
+        }
+        let members = |world: &World| world.view(1).members.iter().map(|m| m.node.get()).collect::<Vec<_>>();
+        let mut millis = 0;
+        while members(&world).contains(&slow) {
+            world.run(100);
+            millis += 100;
+            assert!(millis < 10_000, "n{slow} is not found out");
+        }
+        assert_eq!(members(&world).len(), 4, "only n{slow} has to go");
+        took(&mut world, 8);
+    }
+}
+
+#[test]
+fn who_comes_last_in_the_row_is_not_taken_for_slow() {
+    let mut world = World::founded(5, |config| {
+        (config.part_bytes, config.relay_bytes) = (PART, Some(20_000));
+        (config.slow, config.lag_for, config.lag_bytes_max) =
+            (SlowPolicy::Evict, Duration::from_secs(2), PART);
+    });
+    world.throttle_senders(PART);
+    for ticket in 1..=300 {
+        send(&mut world, ticket, 20_000);
+        world.run(20); // as long as a node needs to send it once
+    }
+    took(&mut world, 300);
+    assert_eq!(world.view(1).members.len(), 5, "{:?}", world.view(1));
+}
+
+#[test]
+fn a_window_of_frames_that_is_lost_comes_again_as_fast_as_answers_do() {
+    let mut world = World::founded(3, |_| {});
+    let lost = |from, to, body: &Body| (from, to) == (n(1), n(3)) && matches!(body, Body::Data { .. });
+    watch(&mut world, lost);
+    for ticket in 1..=16 {
+        send(&mut world, ticket, 60_000);
+    }
+    assert!(took(&mut world, 16) < 400, "the first question comes after a quarter of a second");
+}
+
+#[test]
+fn a_long_frame_is_sent_again_once_however_long_its_parts_take() {
+    let sent_again = |rate: usize, crash: bool| {
+        let long = 16 << 20;
+        let mut world = World::founded(3, |config| config.window_bytes = 64 << 20);
+        let sent = watch(&mut world, |from, to, body| {
+            (from, to) == (n(1), n(3)) && matches!(body, Body::Part(part) if part.way == Way::Direct)
+        });
+        send(&mut world, 1, long);
+        world.run(20);
+        world.throttle(3, rate);
+        if crash {
+            world.crash(1);
+            [2, 3].iter().for_each(|by| world.unreachable(*by, 1));
+        }
+        let mut millis = 0;
+        while world.holdings(3)[0].get() == 0 && world.view(3).members.len() == 3 {
+            world.run(10);
+            millis += 10;
+            assert!(millis < 60_000, "it never came");
+        }
+        count(&sent, if crash { 2 } else { 1 }, 3, Some(Way::Refill))
+    };
+    for rate in [40_000, 10_000] {
+        let again = sent_again(rate, false);
+        assert!((32..=40).contains(&again), "{again} parts of 32 at {rate} bytes per ms");
+        let again = sent_again(rate, true);
+        assert!(again <= 3 * 32, "{again} parts of 32 while the view is closed, at {rate} bytes per ms");
+    }
 }
