@@ -11,6 +11,8 @@ mod control;
 mod crypto;
 mod error;
 mod harness;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod load;
 mod machine;
 mod memory;
@@ -20,13 +22,14 @@ mod network;
 mod nodes;
 mod pace;
 mod page;
+mod place;
 mod progress;
 mod quic;
 mod raw;
 mod record;
 mod remote;
 mod report;
-#[cfg(feature = "zenoh")]
+#[cfg(any(target_os = "linux", feature = "zenoh"))]
 mod rivals;
 mod sample;
 mod scale;
@@ -55,6 +58,8 @@ pub use quic::{QuicArgs, quic};
 pub use record::{Bound, Record, Unit};
 pub use remote::{Peers, ServeArgs, serve, transport_to};
 pub use report::Report;
+#[cfg(target_os = "linux")]
+pub use rivals::corosync::{CorosyncArgs, corosync, corosync_host};
 pub use scale::{ScaleArgs, scale};
 pub use schedule::Schedule;
 pub use series::{Percentiles, Quantile, Round, Series, SideSeries, Timeline};

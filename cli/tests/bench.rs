@@ -273,3 +273,47 @@ fn a_system_on_which_no_hosts_can_be_made_is_told_what_it_lacks() {
         "quorate: memory reaches no other host: choose quic or tcp"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn groups_are_measured_beside_corosync_where_it_is_installed() {
+    let place = Place::new();
+    let ended = place
+        .run("bench corosync --mtus 9000 --sizes 1024,65536 --senders all --rounds 1 --round 100ms --json");
+    let lacks = ["install corosync", "install gcc", "install libcpg-dev", "need root", "install iproute2"];
+    if ended.code == 1 && lacks.iter().any(|what| ended.err.contains(what)) {
+        assert!(std::env::var_os(REQUIRED_COROSYNC).is_none(), "{ended:?}");
+        assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{ended:?}");
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let case = |what: &str| format!("MTU 9000, uniform, {what}");
+    assert_eq!(
+        cases(&ended.out, "nothing"),
+        [
+            case("all sending, 1 KiB throughput"),
+            case("all sending, 64 KiB throughput"),
+            case("all sending beside one, 64 KiB throughput"),
+            case("64 B latency p50"),
+            case("64 B latency p99"),
+        ]
+    );
+}
+
+/// Where this is set, Corosync must be there.
+#[cfg(target_os = "linux")]
+const REQUIRED_COROSYNC: &str = "QUORATE_TEST_COROSYNC";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_system_without_corosync_is_told_what_to_install() {
+    let place = Place::new();
+    let ended = place.command("bench corosync").env("PATH", place.path()).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        "quorate: Corosync is measured beside ours: install corosync and libcpg-dev\n"
+    );
+    let refused = place.fails("bench corosync --mtus 1000", 2);
+    assert_eq!(refused, "quorate: QUIC needs packets of 1280 bytes, not 1000");
+}

@@ -1,7 +1,7 @@
 //! Groups beside bare quinn: throughput of multicast messages, and their latency at low load.
 
-mod flow;
-mod latency;
+pub(crate) mod flow;
+pub(crate) mod latency;
 mod senders;
 
 use std::{sync::Arc, time::Duration};

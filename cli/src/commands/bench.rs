@@ -5,13 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
-#[cfg(target_os = "linux")]
-use quorate_bench::NetworkArgs;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MemoryArgs, MulticastArgs, Page, PageError,
     Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
     TransportArgs, TransportKind, ViewsArgs,
 };
+#[cfg(target_os = "linux")]
+use quorate_bench::{CorosyncArgs, NetworkArgs};
 
 use crate::{
     Failure, address, credentials,
@@ -36,6 +36,7 @@ Examples:
   quorate bench memory
   quorate bench scale
   quorate bench network
+  quorate bench corosync
   quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -61,7 +62,12 @@ enum What {
     Network(Network),
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    NetworkHost(NetworkHost),
+    NetworkHost(HostOf),
+    #[cfg(target_os = "linux")]
+    Corosync(Corosync),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    CorosyncHost(HostOf),
     Crypto(Crypto),
     Quic(Quic),
     Serve(Serve),
@@ -272,13 +278,37 @@ struct Network {
     common: Common,
 }
 
-/// Be one of the hosts of `quorate bench network`, which says on standard input what to do.
+/// Be one of the hosts of a benchmark, which says on standard input what to do.
 #[cfg(target_os = "linux")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench network-host certs/n1")]
-struct NetworkHost {
+struct HostOf {
     /// Folder of its credentials.
     credentials: PathBuf,
+}
+
+/// Measure a group beside a closed process group of Corosync: three members each, on the same hosts and link.
+///
+/// The hosts are processes with networks of their own, which needs root, the commands `ip` and `unshare`, and Debian's
+/// packages corosync and libcpg-dev. The client of Corosync is compiled with `cc`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench corosync --mtus 1500 --sizes 1024,65536")]
+struct Corosync {
+    /// Bytes of the longest packet of the link [default: 1500,65535].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    mtus: Vec<u16>,
+    /// Orders of delivery of our group, beside Corosync's agreed order [default: uniform].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    orders: Vec<Order>,
+    /// Who sends: one member, or all [default: one,all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    senders: Vec<Senders>,
+    /// Bytes of the messages whose throughput is measured [default: 64,1024,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
@@ -311,7 +341,7 @@ struct Common {
     /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, and 3s for network].
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, and 1s for corosync].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
     /// Print the figures as JSON, one per line, as soon as they are known.
@@ -442,6 +472,21 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
         #[cfg(target_os = "linux")]
         What::NetworkHost(args) => {
             let served = quorate_bench::network_host(&args.credentials);
+            return served.map(|()| None).map_err(|error| Failure::Failed(one_line(&error)));
+        }
+        #[cfg(target_os = "linux")]
+        What::Corosync(args) => {
+            let mut wanted = CorosyncArgs::new(this_command()?);
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.mtus, &args.mtus);
+            choose(&mut wanted.orders, &args.orders);
+            choose(&mut wanted.senders, &args.senders);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(args.common.json, |observer| quorate_bench::corosync(&wanted, observer))
+        }
+        #[cfg(target_os = "linux")]
+        What::CorosyncHost(args) => {
+            let served = quorate_bench::corosync_host(&args.credentials);
             return served.map(|()| None).map_err(|error| Failure::Failed(one_line(&error)));
         }
         What::Crypto(args) => {
