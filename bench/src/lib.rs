@@ -56,7 +56,7 @@ pub use page::{Page, PageError};
 pub use progress::Progress;
 pub use quic::{QuicArgs, quic};
 pub use record::{Bound, Record, Unit};
-pub use remote::{Peers, ServeArgs, serve, transport_to};
+pub use remote::{Peers, ServeArgs, bus_to, multicast_to, serve, transport_to};
 pub use report::Report;
 #[cfg(target_os = "linux")]
 pub use rivals::corosync::{CorosyncArgs, corosync, corosync_host};
