@@ -75,7 +75,12 @@ impl Served {
         }
         if let Ask::Join { members, seeds, order } = ask {
             let (credentials, listen) = (self.credentials.clone(), self.listen);
-            let joined = Member::join(credentials, listen, (members, seeds), order).await?;
+            let joined =
+                Member::join(credentials, listen, (members, seeds), order).await.map_err(|error| {
+                    BenchError::Ours(format!(
+                        "no node starts: {error} (that of a measurement that was broken off goes within 20 s)"
+                    ))
+                })?;
             let port = joined.place.addr().port();
             *member = Some(joined);
             return Ok(Said::Joined { port });
