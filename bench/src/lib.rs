@@ -6,6 +6,7 @@
 //! the ratios of neighbouring rounds.
 
 mod bus;
+mod busy;
 mod cluster;
 mod control;
 mod crypto;

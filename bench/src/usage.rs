@@ -69,7 +69,14 @@ impl Meter {
         let known = self.processes.iter().filter(|process| process.peak_is_new);
         Usage {
             seconds,
-            cpu_seconds: self.processes.iter().map(cpu).sum::<Option<f64>>().map(hundredths),
+            // Of no process nothing is known, which is not the same as none.
+            cpu_seconds: self
+                .processes
+                .iter()
+                .map(cpu)
+                .reduce(|sum, each| Some(sum? + each?))
+                .flatten()
+                .map(hundredths),
             peak_resident_bytes: known.filter_map(|process| peak_resident_bytes(&process.name)).max(),
         }
     }
@@ -115,6 +122,12 @@ mod tests {
         let late = meter();
         child.wait().expect("it has ended");
         let usage = late.stop();
+        assert_eq!((usage.cpu_seconds, usage.peak_resident_bytes), (None, None));
+    }
+
+    #[test]
+    fn of_no_process_nothing_is_known() {
+        let usage = Meter::start_of([]).stop();
         assert_eq!((usage.cpu_seconds, usage.peak_resident_bytes), (None, None));
     }
 

@@ -113,8 +113,9 @@ fn many_members_and_groups_are_measured() {
 #[test]
 fn what_nodes_need_is_measured_idle_and_under_load() {
     let place = Place::new();
-    let named = cases(&place.ok("bench memory --idle 300ms --load 300ms --json"), "busy");
-    assert!(named.contains(&"3 nodes, the worst: idle, resident".to_owned()), "{named:?}");
+    // Also how busy idle nodes are is more than nothing, however short they are watched.
+    let named = cases(&place.ok("bench memory --idle 300ms --load 300ms --json"), "nothing");
+    assert!(named.contains(&"3 nodes, the worst: idle, busy".to_owned()), "{named:?}");
     assert_eq!(named.len(), 4);
 }
 

@@ -1,5 +1,6 @@
 //! The baseline: quinn without anything on it, at the best settings found.
 
+mod certificates;
 mod cipher;
 mod connect;
 mod echo;
