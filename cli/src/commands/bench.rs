@@ -282,7 +282,10 @@ struct Network {
 /// Be one of the hosts of a benchmark, which says on standard input what to do.
 #[cfg(target_os = "linux")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: quorate bench network-host certs/n1")]
+#[command(after_help = "\
+Examples:
+  quorate bench network-host certs/n1
+  quorate bench corosync-host certs/n1")]
 struct HostOf {
     /// Folder of its credentials.
     credentials: PathBuf,
