@@ -43,13 +43,8 @@ struct Process {
 }
 
 impl Meter {
-    /// Looks at this process.
-    pub(crate) fn start() -> Self {
-        Self::start_of(["self".to_owned()])
-    }
-
-    /// Looks at the processes with these numbers. One that ends meanwhile must not be waited for until the meter
-    /// was stopped: the system keeps its processor time, but not its peak, until then.
+    /// Looks at the processes with these numbers, or `self`. One that ends meanwhile must not be waited for until the
+    /// meter was stopped: the system keeps its processor time, but not its peak, until then.
     pub(crate) fn start_of(names: impl IntoIterator<Item = String>) -> Self {
         let processes = names.into_iter().map(|name| {
             // Linux forgets the peak on this word, and counts from what is resident now.
@@ -91,7 +86,7 @@ mod tests {
     fn a_peak_is_seen_after_its_memory_was_given_back_and_forgotten_by_the_next_meter() {
         const MUCH: u64 = 256 << 20;
         let peak = |work: fn()| {
-            let meter = Meter::start();
+            let meter = Meter::start_of(["self".to_owned()]);
             work();
             meter.stop().peak_resident_bytes.expect("Linux tells")
         };

@@ -7,7 +7,7 @@ mod system;
 
 pub(crate) use self::{
     clock::now,
-    process::{Host, Own, PATIENCE, lines},
+    process::{Host, Own, PATIENCE, children, lines},
     serving::serve,
     system::{check_system, ip, run},
 };

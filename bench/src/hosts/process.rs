@@ -1,6 +1,7 @@
 //! A process that is alone on its host.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     marker::PhantomData,
     path::Path,
@@ -95,4 +96,26 @@ pub(crate) fn lines(output: impl Read + Send + 'static) -> mpsc::UnboundedReceiv
         }
     });
     lines
+}
+
+/// The numbers of the processes that the threads of a process have started; none where the system does not tell.
+pub(crate) fn children(process: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let started = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    started.flat_map(|all| all.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_started_by_a_thread_is_a_child_of_its_process() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
+        let number = child.id().to_string();
+        assert!(children("self").contains(&number));
+        child.kill().expect("it runs");
+        child.wait().expect("it has ended");
+        assert!(!children("self").contains(&number));
+    }
 }

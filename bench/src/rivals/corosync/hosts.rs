@@ -19,7 +19,7 @@ use super::{
 use crate::{
     BenchError,
     cluster::CLUSTER,
-    hosts::{Host, Own, PATIENCE, check_system, ip},
+    hosts::{Host, Own, PATIENCE, check_system, children, ip},
 };
 
 const PORT: u16 = 4610;
@@ -103,6 +103,16 @@ impl Hosts {
             Answer::Done => Err(BenchError::ours("a host did not say what it did")),
         });
         parts.collect()
+    }
+
+    /// The numbers of the processes that do the work of one side.
+    pub(super) fn processes(&self, whose: Whose) -> Vec<String> {
+        // `unshare` has started the host, which has started Corosync and its member.
+        let hosts = self.all.iter().flat_map(|host| children(&host.process().to_string()));
+        match whose {
+            Whose::Ours => hosts.collect(),
+            Whose::Corosync => hosts.flat_map(|host| children(&host)).collect(),
+        }
     }
 
     async fn ask_all(

@@ -173,8 +173,9 @@ async fn measure_group(
         cases.push((latency_case(mtu, order, bytes), work, (Whose::Corosync, work)));
     }
     for (case, work, (whose, beside)) in cases {
-        let side = |whose, work| Spread { hosts: Arc::clone(hosts), whose, work };
-        let measured = harness.compare(&case, &mut side(Whose::Ours, work), &mut side(whose, beside)).await;
+        let mut ours = Spread::new(hosts, Whose::Ours, work).await;
+        let mut baseline = Spread::new(hosts, whose, beside).await;
+        let measured = harness.compare(&case, &mut ours, &mut baseline).await;
         measured.map_err(|error| error.in_case(&case.name))?;
     }
     Ok(())

@@ -18,9 +18,17 @@ use crate::{
 /// A group whose members are on three hosts, and what they do in a round.
 #[derive(Debug)]
 pub(super) struct Spread {
-    pub(super) hosts: Arc<AsyncMutex<Hosts>>,
-    pub(super) whose: Whose,
-    pub(super) work: Work,
+    hosts: Arc<AsyncMutex<Hosts>>,
+    whose: Whose,
+    work: Work,
+    processes: Vec<String>,
+}
+
+impl Spread {
+    pub(super) async fn new(hosts: &Arc<AsyncMutex<Hosts>>, whose: Whose, work: Work) -> Self {
+        let processes = hosts.lock().await.processes(whose);
+        Self { hosts: Arc::clone(hosts), whose, work, processes }
+    }
 }
 
 impl Side for Spread {
@@ -31,8 +39,8 @@ impl Side for Spread {
         })
     }
 
-    fn works_here(&self) -> bool {
-        false
+    fn processes(&self) -> Vec<String> {
+        self.processes.clone()
     }
 }
 
