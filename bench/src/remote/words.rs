@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 pub(super) enum Ask {
     /// Where is the baseline?
     Baseline,
-    /// Run a node that is a member of a group, and says where it listens.
+    /// Run a node that is a member of a group, and say where it listens.
     Join { members: Vec<u64>, seeds: Vec<SocketAddr>, order: Order },
     /// Wait until all members are in one view.
     Await,
