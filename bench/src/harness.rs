@@ -16,9 +16,9 @@ pub(crate) trait Side: fmt::Debug + Send {
     /// Works for about the given time and returns when all that was sent has arrived.
     fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>>;
 
-    /// Whether the work is done in this process: only then is it known what it costs.
-    fn works_here(&self) -> bool {
-        true
+    /// The processes that do the work, whose numbers these are, or `self`; none if it is not known what it costs.
+    fn processes(&self) -> Vec<String> {
+        vec!["self".into()]
     }
 }
 
@@ -97,7 +97,7 @@ impl<'a> Harness<'a> {
     ) -> Result<(Sample, Usage), BenchError> {
         (self.observer)(Progress::Step { done: self.done, steps: self.steps, case: case.name.clone() });
         let after = length + Self::PATIENCE;
-        let meter = if side.works_here() { Meter::start() } else { Meter::start_of([]) };
+        let meter = Meter::start_of(side.processes());
         let sample =
             tokio::time::timeout(after, side.round(length)).await.map_err(|_| BenchError::Stuck(after))??;
         let usage = meter.stop();

@@ -6,12 +6,15 @@
 //! the ratios of neighbouring rounds.
 
 mod bus;
+mod busy;
 mod cluster;
 mod control;
 mod crypto;
 mod error;
 mod harness;
 mod large;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod load;
 mod machine;
 mod memory;
@@ -21,13 +24,14 @@ mod network;
 mod nodes;
 mod pace;
 mod page;
+mod place;
 mod progress;
 mod quic;
 mod raw;
 mod record;
 mod remote;
 mod report;
-#[cfg(feature = "zenoh")]
+#[cfg(any(target_os = "linux", feature = "zenoh"))]
 mod rivals;
 mod runs;
 mod sample;
@@ -56,8 +60,10 @@ pub use page::{Page, PageError};
 pub use progress::Progress;
 pub use quic::{QuicArgs, quic};
 pub use record::{Bound, Record, Unit};
-pub use remote::{Peers, ServeArgs, serve, transport_to};
+pub use remote::{Peers, ServeArgs, bus_to, multicast_to, serve, transport_to};
 pub use report::Report;
+#[cfg(target_os = "linux")]
+pub use rivals::corosync::{CorosyncArgs, corosync, corosync_host};
 pub use scale::{ScaleArgs, scale};
 pub use schedule::Schedule;
 pub use series::{Percentiles, Quantile, Round, Series, SideSeries, Timeline};

@@ -15,7 +15,8 @@ use quorate::{Bus, Client, PublishError};
 
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
-    machine::{cpu_seconds, peak_resident_bytes, resident_bytes},
+    busy::Busy,
+    machine::{peak_resident_bytes, resident_bytes},
     nodes::Nodes,
     record::Named,
     stage::in_system,
@@ -27,7 +28,7 @@ use crate::{
 pub struct MemoryArgs {
     /// The command `quorate`, which runs the nodes.
     pub program: PathBuf,
-    /// For how long idle nodes are watched. Default 10 s: Linux counts processor time in hundredths of a second.
+    /// For how long idle nodes are watched. Default 10 s, in which what they do now and then is done often.
     pub idle: Duration,
     /// For how long the load goes on before it counts, so that what fills up once is full. Default 5 s.
     pub warm_up: Duration,
@@ -175,8 +176,8 @@ async fn publish(bus: Bus, payload: Bytes, until: Instant) -> Result<u64, Publis
 /// Watches all nodes for a while.
 async fn watch(nodes: &Nodes, span: Duration) -> Result<Vec<Watched>, BenchError> {
     let processes: Vec<String> = (0..NODES).filter_map(|node| nodes.process(node)).collect();
-    let cores = || processes.iter().map(|process| cpu_seconds(process)).collect::<Vec<_>>();
-    let (begun, before) = (Instant::now(), cores());
+    let busy = || processes.iter().map(|process| Busy::of(process)).collect::<Option<Vec<_>>>();
+    let (begun, before) = (Instant::now(), busy().ok_or_else(untold)?);
     let mut watched = vec![Watched::default(); processes.len()];
     let mut looks = tokio::time::interval(LOOK_EVERY);
     while begun.elapsed() < span {
@@ -186,9 +187,9 @@ async fn watch(nodes: &Nodes, span: Duration) -> Result<Vec<Watched>, BenchError
             node.peak = peak_resident_bytes(process).ok_or_else(untold)? as f64;
         }
     }
-    for ((node, before), after) in watched.iter_mut().zip(before).zip(cores()) {
-        let used = before.zip(after).map(|(before, after)| after - before).ok_or_else(untold)?;
-        node.cores = used / begun.elapsed().as_secs_f64();
+    let (elapsed, after) = (begun.elapsed().as_secs_f64(), busy().ok_or_else(untold)?);
+    for ((node, before), after) in watched.iter_mut().zip(before).zip(after) {
+        node.cores = after.since(&before).as_secs_f64() / elapsed;
     }
     Ok(watched)
 }

@@ -43,13 +43,8 @@ struct Process {
 }
 
 impl Meter {
-    /// Looks at this process.
-    pub(crate) fn start() -> Self {
-        Self::start_of(["self".to_owned()])
-    }
-
-    /// Looks at the processes with these numbers. One that ends meanwhile must not be waited for until the meter
-    /// was stopped: the system keeps its processor time, but not its peak, until then.
+    /// Looks at the processes with these numbers, or `self`. One that ends meanwhile must not be waited for until the
+    /// meter was stopped: the system keeps its processor time, but not its peak, until then.
     pub(crate) fn start_of(names: impl IntoIterator<Item = String>) -> Self {
         let processes = names.into_iter().map(|name| {
             // Linux forgets the peak on this word, and counts from what is resident now.
@@ -69,7 +64,14 @@ impl Meter {
         let known = self.processes.iter().filter(|process| process.peak_is_new);
         Usage {
             seconds,
-            cpu_seconds: self.processes.iter().map(cpu).sum::<Option<f64>>().map(hundredths),
+            // Of no process nothing is known, which is not the same as none.
+            cpu_seconds: self
+                .processes
+                .iter()
+                .map(cpu)
+                .reduce(|sum, each| Some(sum? + each?))
+                .flatten()
+                .map(hundredths),
             peak_resident_bytes: known.filter_map(|process| peak_resident_bytes(&process.name)).max(),
         }
     }
@@ -84,7 +86,7 @@ mod tests {
     fn a_peak_is_seen_after_its_memory_was_given_back_and_forgotten_by_the_next_meter() {
         const MUCH: u64 = 256 << 20;
         let peak = |work: fn()| {
-            let meter = Meter::start();
+            let meter = Meter::start_of(["self".to_owned()]);
             work();
             meter.stop().peak_resident_bytes.expect("Linux tells")
         };
@@ -115,6 +117,12 @@ mod tests {
         let late = meter();
         child.wait().expect("it has ended");
         let usage = late.stop();
+        assert_eq!((usage.cpu_seconds, usage.peak_resident_bytes), (None, None));
+    }
+
+    #[test]
+    fn of_no_process_nothing_is_known() {
+        let usage = Meter::start_of([]).stop();
         assert_eq!((usage.cpu_seconds, usage.peak_resident_bytes), (None, None));
     }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::Place;
+use support::{Place, Running};
 
 #[test]
 fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
@@ -129,8 +129,9 @@ fn many_members_and_groups_are_measured() {
 #[test]
 fn what_nodes_need_is_measured_idle_and_under_load() {
     let place = Place::new();
-    let named = cases(&place.ok("bench memory --idle 300ms --load 300ms --json"), "busy");
-    assert!(named.contains(&"3 nodes, the worst: idle, resident".to_owned()), "{named:?}");
+    // Also how busy idle nodes are is more than nothing, however short they are watched.
+    let named = cases(&place.ok("bench memory --idle 300ms --load 300ms --json"), "nothing");
+    assert!(named.contains(&"3 nodes, the worst: idle, busy".to_owned()), "{named:?}");
     assert_eq!(named.len(), 4);
 }
 
@@ -142,6 +143,52 @@ fn settings_of_quic_are_measured_one_by_one() {
     assert!(named.contains(&"new connection beside one resumed with a ticket, p50".to_owned()), "{named:?}");
 }
 
+/// Has a machine serve as this node. Returns where, too.
+fn serve(place: &Place, node: u32) -> (Running, String) {
+    let serving = place.start(&format!("bench serve --listen 127.0.0.1:0 --credentials certs/n{node}"));
+    let line = serving.line();
+    let addr = line.strip_prefix("answers at ").and_then(|rest| rest.strip_suffix("; Ctrl-C stops it"));
+    let addr = addr.unwrap_or_else(|| panic!("{line}")).to_owned();
+    (serving, addr)
+}
+
+#[test]
+fn machines_serve_and_another_one_measures_groups_and_the_bus_with_them() {
+    let place = Place::new();
+    place.ok("cert init --cluster demo");
+    for node in [1, 2, 3] {
+        place.ok(&format!("cert issue --node {node}"));
+    }
+    let (_first, a) = serve(&place, 1);
+    let (_second, b) = serve(&place, 2);
+    let common = format!("--peers {a},{b} --credentials certs/n3 --rounds 1 --round 20ms --json");
+    let named = cases(&place.ok(&format!("bench multicast --sizes 64,65536 {common}")), "nothing");
+    let case = |what: &str| format!("3 members, uniform, {what}");
+    assert_eq!(
+        named,
+        [
+            case("one sending, 64 B between machines, throughput"),
+            case("one sending, 64 KiB between machines, throughput"),
+            case("64 B latency between machines, p50"),
+            case("64 B latency between machines, p99"),
+        ]
+    );
+    // The nodes of the first measurement have gone by then, or are about to.
+    let named = cases(&place.ok(&format!("bench bus --sizes 1024 {common}")), "nothing");
+    assert_eq!(
+        named,
+        [
+            "to subscribers on 2 other machines, 1 KiB throughput",
+            "request and answer between machines, 1 KiB p50",
+            "request and answer between machines, 1 KiB p99",
+        ]
+    );
+    let refused = place.fails(&format!("bench bus --to local {common}"), 2);
+    assert!(refused.ends_with("stays on its node: choose remote or request"), "{refused}");
+    let refused = place.fails(&format!("bench multicast --senders all {common}"), 2);
+    assert!(refused.contains("--senders") && refused.contains("--peers"), "{refused}");
+}
+
 #[test]
 fn one_machine_serves_and_another_one_measures_its_links_to_it() {
     let place = Place::new();
@@ -149,10 +196,7 @@ fn one_machine_serves_and_another_one_measures_its_links_to_it() {
     for node in [1, 2] {
         place.ok(&format!("cert issue --node {node}"));
     }
-    let serving = place.start("bench serve --listen 127.0.0.1:0 --credentials certs/n1");
-    let line = serving.line();
-    let addr = line.strip_prefix("answers at ").and_then(|rest| rest.strip_suffix("; Ctrl-C stops it"));
-    let addr = addr.unwrap_or_else(|| panic!("{line}"));
+    let (_serving, addr) = serve(&place, 1);
     let common = "--credentials certs/n2 --sizes 64 --rounds 1 --round 10ms --json";
     let named = cases(&place.ok(&format!("bench transport --peers {addr} {common}")), "nothing");
     let expected =
@@ -288,4 +332,48 @@ fn a_system_on_which_no_hosts_can_be_made_is_told_what_it_lacks() {
         place.fails("bench network --transports memory", 2),
         "quorate: memory reaches no other host: choose quic or tcp"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn groups_are_measured_beside_corosync_where_it_is_installed() {
+    let place = Place::new();
+    let ended = place
+        .run("bench corosync --mtus 9000 --sizes 1024,65536 --senders all --rounds 1 --round 100ms --json");
+    let lacks = ["install corosync", "install gcc", "install libcpg-dev", "need root", "install iproute2"];
+    if ended.code == 1 && lacks.iter().any(|what| ended.err.contains(what)) {
+        assert!(std::env::var_os(REQUIRED_COROSYNC).is_none(), "{ended:?}");
+        assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{ended:?}");
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let case = |what: &str| format!("MTU 9000, uniform, {what}");
+    assert_eq!(
+        cases(&ended.out, "nothing"),
+        [
+            case("all sending, 1 KiB throughput"),
+            case("all sending, 64 KiB throughput"),
+            case("all sending beside one, 64 KiB throughput"),
+            case("64 B latency p50"),
+            case("64 B latency p99"),
+        ]
+    );
+}
+
+/// Where this is set, Corosync must be there.
+#[cfg(target_os = "linux")]
+const REQUIRED_COROSYNC: &str = "QUORATE_TEST_COROSYNC";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_system_without_corosync_is_told_what_to_install() {
+    let place = Place::new();
+    let ended = place.command("bench corosync").env("PATH", place.path()).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        "quorate: Corosync is measured beside ours: install corosync and libcpg-dev\n"
+    );
+    let refused = place.fails("bench corosync --mtus 1000", 2);
+    assert_eq!(refused, "quorate: QUIC needs packets of 1280 bytes, not 1000");
 }

@@ -62,7 +62,7 @@ impl Drop for BusAsking {
 }
 
 /// Answers each request with what it brought.
-async fn answer(bus: Bus, mut asked: Subscription) {
+pub(crate) async fn answer(bus: Bus, mut asked: Subscription) {
     while let Some(request) = asked.next().await {
         // Whoever asked finds out.
         let _ = bus.reply(&request, request.payload.clone()).await;
@@ -70,7 +70,12 @@ async fn answer(bus: Bus, mut asked: Subscription) {
 }
 
 /// Asks one request after the other, and times each until its answer is here.
-async fn ask_until(bus: Bus, subject: Subject, load: Load, deadline: Instant) -> Result<Sample, BenchError> {
+pub(crate) async fn ask_until(
+    bus: Bus,
+    subject: Subject,
+    load: Load,
+    deadline: Instant,
+) -> Result<Sample, BenchError> {
     let mut latencies = Latencies::new();
     loop {
         let begun = Instant::now();

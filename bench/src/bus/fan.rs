@@ -15,6 +15,11 @@ use crate::{BenchError, cluster::Cluster, harness::Side, load::Load, sample::Sam
 /// Messages that may wait for a subscriber, beside the bound of bytes that every subscription has.
 const WAITING_MAX: usize = 1 << 16;
 
+/// How somebody subscribes who counts all that is published.
+pub(crate) fn counting() -> SubscribeOptions {
+    SubscribeOptions::default().capacity(WAITING_MAX).backpressure()
+}
+
 /// The first node publishes; each other one has a subscriber. All work on the threads of their nodes.
 #[derive(Debug)]
 pub(super) struct BusFan {
@@ -30,10 +35,9 @@ impl BusFan {
         subject: Subject,
         load: Load,
     ) -> Result<Self, BenchError> {
-        let options = SubscribeOptions::default().capacity(WAITING_MAX).backpressure();
         let mut subscribers = Vec::new();
         for index in 1..cluster.members() {
-            let subscribed = cluster.node(index).bus().subscribe(subject.as_str(), options.clone()).await;
+            let subscribed = cluster.node(index).bus().subscribe(subject.as_str(), counting()).await;
             subscribers.push(subscribed.map_err(BenchError::ours)?);
         }
         Ok(Self { cluster: Arc::clone(cluster), subject, load, subscribers })
@@ -66,7 +70,12 @@ impl Side for BusFan {
 }
 
 /// Publishes until the time is over, and then one the last; returns how many once all are acknowledged.
-async fn publish_until(bus: Bus, subject: Subject, load: Load, deadline: Instant) -> Result<u64, BenchError> {
+pub(crate) async fn publish_until(
+    bus: Bus,
+    subject: Subject,
+    load: Load,
+    deadline: Instant,
+) -> Result<u64, BenchError> {
     let mut sent = 0;
     loop {
         let ends = Instant::now() >= deadline;

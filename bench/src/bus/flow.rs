@@ -107,7 +107,7 @@ async fn publish_until(
 }
 
 /// Counts the messages of a round, until each publisher's last one.
-pub(super) async fn receive(
+pub(crate) async fn receive(
     mut reader: Option<Subscription>,
     publishers: usize,
 ) -> Result<(Option<Subscription>, u64), BenchError> {

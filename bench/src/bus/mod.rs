@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::target::{NotATarget, Target};
 use self::{asking::BusAsking, fan::BusFan, flow::BusFlow};
+pub(crate) use self::{
+    asking::{answer, ask_until},
+    fan::{counting, publish_until},
+    flow::receive,
+};
 #[cfg(feature = "zenoh")]
 use crate::rivals::{ZENOH, ZenohAsking, ZenohFan};
 use crate::{
@@ -67,7 +72,7 @@ const BASELINE_IS: &str = "the same with every message through the bus actor";
 const WANTED: Bound = Bound::AtLeast(1.2);
 
 impl BusArgs {
-    fn check(&self) -> Result<(), BenchError> {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
         let refuse = |why: String| Err(BenchError::Settings(why));
         if let Some(count) = self.publishers.iter().find(|count| !(1..=PUBLISHERS_MAX).contains(*count)) {
             return refuse(format!("{count} publishers are not measured: choose 1 to {PUBLISHERS_MAX}"));

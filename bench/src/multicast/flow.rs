@@ -9,13 +9,7 @@ use std::{
 use futures_util::future::{BoxFuture, join_all, try_join, try_join_all};
 use quorate::{Group, GroupEvents};
 
-use crate::{
-    BenchError,
-    cluster::{Cluster, next_message},
-    harness::Side,
-    load::Load,
-    sample::Sample,
-};
+use crate::{BenchError, cluster::Cluster, harness::Side, load::Load, place::next_message, sample::Sample};
 
 /// Messages multicast by the first members as fast as the group takes them.
 #[derive(Debug)]
@@ -70,7 +64,12 @@ impl Side for GroupFlow {
 }
 
 /// Sends batches, so many at a time, until the time is over, and then one message, the last.
-async fn send_until(group: Group, load: Load, batches: usize, deadline: Instant) -> Result<u64, BenchError> {
+pub(crate) async fn send_until(
+    group: Group,
+    load: Load,
+    batches: usize,
+    deadline: Instant,
+) -> Result<u64, BenchError> {
     let calls = (0..batches).map(|_| async {
         let mut sent = 0;
         while Instant::now() < deadline {
@@ -85,7 +84,10 @@ async fn send_until(group: Group, load: Load, batches: usize, deadline: Instant)
 }
 
 /// Counts the messages of a round, until each sender's last one.
-async fn receive(mut events: GroupEvents, senders: usize) -> Result<(GroupEvents, u64, Instant), BenchError> {
+pub(crate) async fn receive(
+    mut events: GroupEvents,
+    senders: usize,
+) -> Result<(GroupEvents, u64, Instant), BenchError> {
     let (mut received, mut ended) = (0, 0);
     while ended < senders {
         let payload = next_message(&mut events).await?;

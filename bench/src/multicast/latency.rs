@@ -11,10 +11,11 @@ use quorate::{Group, GroupEvents};
 
 use crate::{
     BenchError,
-    cluster::{Cluster, next_message},
+    cluster::Cluster,
     harness::Side,
     load::Load,
     pace::Pace,
+    place::next_message,
     sample::{Latencies, Sample},
 };
 
@@ -37,12 +38,13 @@ impl GroupLatency {
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let (load, every, epoch) = (self.load.clone(), self.every, self.epoch);
+        let clock = move || epoch.elapsed();
         let deadline = Instant::now() + length;
-        let sending = self.cluster.at(0, move |group| send_until(group, load, every, epoch, deadline));
+        let sending = self.cluster.at(0, move |group| send_until(group, load, every, clock, deadline));
         let receiving = mem::take(&mut self.readers)
             .into_iter()
             .enumerate()
-            .map(|(index, reader)| self.cluster.at(index, move |_| receive(reader, epoch)));
+            .map(|(index, reader)| self.cluster.at(index, move |_| receive(reader, clock)));
         let (sent, received) = try_join(sending, try_join_all(receiving)).await?;
         let mut all = Latencies::new();
         for (reader, latencies) in received {
@@ -63,11 +65,11 @@ impl Side for GroupLatency {
 }
 
 /// Sends stamped messages at a pace.
-async fn send_until(
+pub(crate) async fn send_until(
     group: Group,
     load: Load,
     every: Duration,
-    epoch: Instant,
+    clock: impl Fn() -> Duration,
     deadline: Instant,
 ) -> Result<u64, BenchError> {
     let mut pace = Pace::new(every);
@@ -75,7 +77,7 @@ async fn send_until(
     loop {
         let from = pace.turn().await;
         let last = from >= deadline;
-        let stamp = from.saturating_duration_since(epoch);
+        let stamp = clock().saturating_sub(from.elapsed());
         group.send(load.stamped(stamp, last)).await.map_err(BenchError::ours)?;
         sent += 1;
         if last {
@@ -85,12 +87,15 @@ async fn send_until(
 }
 
 /// Times the messages of a round.
-async fn receive(mut events: GroupEvents, epoch: Instant) -> Result<(GroupEvents, Latencies), BenchError> {
+pub(crate) async fn receive(
+    mut events: GroupEvents,
+    clock: impl Fn() -> Duration,
+) -> Result<(GroupEvents, Latencies), BenchError> {
     let mut latencies = Latencies::new();
     loop {
         let payload = next_message(&mut events).await?;
         let stamp = Load::stamp(&payload).ok_or_else(|| BenchError::ours("a message without a stamp"))?;
-        latencies.record(epoch.elapsed().saturating_sub(stamp));
+        latencies.record(clock().saturating_sub(stamp));
         if Load::ends(&payload) {
             return Ok((events, latencies));
         }

@@ -1,7 +1,7 @@
 //! Groups beside bare quinn: throughput of multicast messages, and their latency at low load.
 
-mod flow;
-mod latency;
+pub(crate) mod flow;
+pub(crate) mod latency;
 mod senders;
 
 use std::{sync::Arc, time::Duration};
@@ -67,7 +67,7 @@ const MEMBERS_MAX: usize = 32;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 impl MulticastArgs {
-    fn check(&self) -> Result<(), BenchError> {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
         let refuse = |why: String| Err(BenchError::Settings(why));
         if let Some(members) = self.members.iter().find(|members| !(2..=MEMBERS_MAX).contains(*members)) {
             return refuse(format!("{members} members are not measured: choose 2 to {MEMBERS_MAX}"));
@@ -169,7 +169,7 @@ async fn measure_group(
     Ok(())
 }
 
-fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize) -> Case {
+pub(crate) fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize) -> Case {
     let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
     // What was asked for is one member that sends to two others in the strongest order.
     let wanted = match bytes {
@@ -186,7 +186,7 @@ fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize)
     }
 }
 
-fn latency_case(members: usize, order: Order, bytes: usize) -> Case {
+pub(crate) fn latency_case(members: usize, order: Order, bytes: usize) -> Case {
     let wanted = ((members, order) == (3, Order::Uniform)).then_some(Bound::AtMost(3.0));
     Case {
         bench: "multicast",

@@ -19,7 +19,7 @@ impl Senders {
     pub const ALL: [Self; 2] = [Self::One, Self::All];
 
     /// How many of so many members send.
-    pub(super) const fn among(self, members: usize) -> usize {
+    pub(crate) const fn among(self, members: usize) -> usize {
         match self {
             Self::One => 1,
             Self::All => members,

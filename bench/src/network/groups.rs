@@ -9,7 +9,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use quorate_transport::{LaneReceiver, LaneSender};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     BenchError,
+    hosts::now,
     load::{Load, STAMPED_BYTES_MIN},
     pace::Pace,
     transport::frame,
@@ -28,12 +28,6 @@ pub(super) const MESSAGE_BYTES: usize = 64;
 const GROUP: std::ops::Range<usize> = STAMPED_BYTES_MIN..STAMPED_BYTES_MIN + 4;
 
 type SharedLane = Arc<AsyncMutex<Box<dyn LaneSender>>>;
-
-/// The system's monotonic clock.
-fn now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.try_into().expect("it counts from when the system started")
-}
 
 /// Sends for all groups.
 #[derive(Debug)]

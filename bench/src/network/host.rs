@@ -2,23 +2,23 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, Write, stdin, stdout},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use tokio::sync::mpsc;
-
 use super::{
     blast::{BlastReceiver, BlastSender},
     flow::{FlowReceiver, FlowSender},
     groups::{GroupsReceiver, GroupsSender},
-    hosts::ip,
     link::{Accepting, Dialled},
     words::{Answer, Order, Work, WorkId},
 };
-use crate::{BenchError, stage::on_own_thread};
+use crate::{
+    BenchError,
+    hosts::{ip, serve},
+    stage::on_own_thread,
+};
 
 /// Ports begin here, one for each work.
 const PORT: u16 = 4610;
@@ -30,30 +30,7 @@ const PORT: u16 = 4610;
 /// [`BenchError`] of the output; all others are answers.
 pub fn network_host(credentials: &Path) -> Result<(), BenchError> {
     let mut host = Host { credentials: credentials.to_owned(), ready: HashMap::new() };
-    let (tell, mut orders) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in stdin().lock().lines().map_while(Result::ok) {
-            if tell.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    on_own_thread(move || async move {
-        say(&Answer::Done)?;
-        while let Some(line) = orders.recv().await {
-            let answer = match serde_json::from_str(&line) {
-                Ok(order) => host.carry_out(order).await.unwrap_or_else(|e| Answer::Failed(e.to_string())),
-                Err(error) => Answer::Failed(format!("{error}: {line}")),
-            };
-            say(&answer)?;
-        }
-        Ok(())
-    })
-}
-
-fn say(answer: &Answer) -> Result<(), BenchError> {
-    let line = serde_json::to_string(answer).map_err(BenchError::ours)?;
-    Ok(writeln!(stdout(), "{line}")?)
+    on_own_thread(|| serve(Answer::Done, async move |order| host.carry_out(order).await))
 }
 
 /// One end of a work.

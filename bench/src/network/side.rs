@@ -60,7 +60,7 @@ impl Side for Between {
     }
 
     /// Two hosts do, and this process is the link between them.
-    fn works_here(&self) -> bool {
-        false
+    fn processes(&self) -> Vec<String> {
+        Vec::new()
     }
 }

@@ -44,8 +44,6 @@ pub(super) enum Answer {
     Received { messages: u64, message_bytes: usize, elapsed: Duration },
     /// Messages of several groups came.
     Arrivals(Vec<Arrival>),
-    /// It cannot be done.
-    Failed(String),
 }
 
 /// One message of a group. Times are the system's monotonic clock, which all its processes share.

@@ -1,5 +1,6 @@
 //! The baseline: quinn without anything on it, at the best settings found.
 
+mod certificates;
 mod cipher;
 mod connect;
 mod echo;
@@ -11,7 +12,7 @@ pub(crate) use cipher::Cipher;
 pub(crate) use connect::{RawConnect, Resumption};
 pub(crate) use echo::{RawEcho, RawEnds, ask_until};
 pub(crate) use net::{NAME, RawNet, client_config, endpoint, server_config};
-pub(crate) use spread::{RawSpread, count};
+pub(crate) use spread::{RawSpread, count, write_all};
 pub(crate) use tuning::{Other, Tuning};
 
 /// What the baseline is, for people.

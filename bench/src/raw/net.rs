@@ -12,12 +12,12 @@ use quinn::{
 };
 use rustls::{
     RootCertStore,
-    client::Resumption,
+    client::{Resumption, WebPkiServerVerifier},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Tuning;
+use super::{Tuning, certificates::Certificates};
 use crate::{BenchError, stage::Stage};
 
 /// What every certificate of the baseline is made out to.
@@ -28,6 +28,7 @@ pub(crate) const NAME: &str = "bench.invalid";
 pub(crate) struct RawNet {
     pub(crate) stage: Arc<Stage>,
     endpoints: Vec<Endpoint>,
+    certificates: Arc<Certificates>,
 }
 
 impl RawNet {
@@ -43,7 +44,7 @@ impl RawNet {
         tuning: Tuning,
         resumes: bool,
     ) -> Result<Self, BenchError> {
-        let (server, client) = configs(tuning, resumes).map_err(BenchError::baseline)?;
+        let (server, client, certificates) = configs(tuning, resumes).map_err(BenchError::baseline)?;
         let mut endpoints = Vec::with_capacity(nodes);
         for node in 0..nodes {
             let (server, client) = (server.clone(), client.clone());
@@ -55,12 +56,17 @@ impl RawNet {
             };
             endpoints.push(stage.at(node, opening).await?);
         }
-        Ok(Self { stage: Arc::clone(stage), endpoints })
+        Ok(Self { stage: Arc::clone(stage), endpoints, certificates })
     }
 
     /// The socket of a node.
     pub(super) fn endpoint(&self, node: usize) -> Endpoint {
         self.endpoints[node].clone()
+    }
+
+    /// What its nodes have shown to each other.
+    pub(super) fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates)
     }
 
     /// A connection between two nodes, as each of them has it.
@@ -124,9 +130,13 @@ pub(crate) fn endpoint(
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Both sides' settings, with a certificate that is made for this run.
-fn configs(tuning: Tuning, resumes: bool) -> Result<(ServerConfig, ClientConfig), AnyError> {
+fn configs(
+    tuning: Tuning,
+    resumes: bool,
+) -> Result<(ServerConfig, ClientConfig, Arc<Certificates>), AnyError> {
     let (server, certificate) = server_config_with(tuning, resumes)?;
-    Ok((server, client_config_with(tuning, certificate, resumes)?))
+    let (client, certificates) = client_config_with(tuning, certificate, resumes)?;
+    Ok((server, client, certificates))
 }
 
 /// The settings of the side that listens, and the certificate that it shows, made for this run.
@@ -139,7 +149,7 @@ pub(crate) fn client_config(
     tuning: Tuning,
     certificate: CertificateDer<'static>,
 ) -> Result<ClientConfig, AnyError> {
-    client_config_with(tuning, certificate, false)
+    client_config_with(tuning, certificate, false).map(|(client, _)| client)
 }
 
 fn server_config_with(
@@ -165,12 +175,16 @@ fn client_config_with(
     tuning: Tuning,
     certificate: CertificateDer<'static>,
     resumes: bool,
-) -> Result<ClientConfig, AnyError> {
+) -> Result<(ClientConfig, Arc<Certificates>), AnyError> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate)?;
-    let mut tls = rustls::ClientConfig::builder_with_provider(tuning.cipher.provider())
+    let provider = tuning.cipher.provider();
+    let usual = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()?;
+    let certificates = Arc::new(Certificates::new(usual));
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&certificates) as _)
         .with_no_client_auth();
     if resumes {
         tls.enable_early_data = true;
@@ -179,5 +193,5 @@ fn client_config_with(
     }
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     client.transport_config(Arc::new(tuning.transport()));
-    Ok(client)
+    Ok((client, certificates))
 }

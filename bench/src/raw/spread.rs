@@ -138,18 +138,23 @@ async fn send_until(mut sender: Sender, load: Load, deadline: Instant) -> Result
         let ends = Instant::now() >= deadline;
         frame_batch(&load, ends, &mut pieces);
         count += load.per_batch() as u64;
-        match &mut sender.streams[..] {
-            [only] => write(only, &mut pieces).await?,
-            all => {
-                let writes = all.iter_mut().map(|stream| {
-                    let mut pieces = pieces.clone();
-                    async move { write(stream, &mut pieces).await }
-                });
-                try_join_all(writes).await?;
-            }
-        }
+        write_all(&mut sender.streams, &mut pieces).await?;
         if ends {
             return Ok((sender, count));
+        }
+    }
+}
+
+/// Writes the same pieces on all streams.
+pub(crate) async fn write_all(streams: &mut [SendStream], pieces: &mut [Bytes]) -> Result<(), BenchError> {
+    match streams {
+        [only] => write(only, pieces).await,
+        all => {
+            let writes = all.iter_mut().map(|stream| {
+                let mut pieces = pieces.to_vec();
+                async move { write(stream, &mut pieces).await }
+            });
+            try_join_all(writes).await.map(drop)
         }
     }
 }

@@ -1,18 +1,27 @@
-//! Links between machines: one answers, the other measures.
+//! Links, groups and the bus between machines: some answer, another one measures.
 
+mod bus;
+mod groups;
 mod link;
+mod member;
+mod party;
 mod raw;
 mod serve;
+mod talk;
+mod words;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use quorate_transport::{ConnectionConfig, Credentials, Endpoint, Lane, Transport};
-use serde::{Deserialize, Serialize};
 
-pub use self::serve::{ServeArgs, serve};
+pub use self::{
+    bus::bus_to,
+    groups::multicast_to,
+    serve::{ServeArgs, serve},
+};
 use self::{
     link::{FarEcho, FarFlow, Near},
-    raw::{RawFarEcho, RawFarFlow, RawNear},
+    raw::{RawFarEcho, RawFarSpread, RawNear},
 };
 use crate::{
     BenchError, Machine, Progress, Record, Report, TransportArgs, TransportKind,
@@ -23,13 +32,23 @@ use crate::{
     transport::{self, framings, round_trip_case, throughput_case},
 };
 
-/// Another machine on which `quorate bench serve` runs, and what this one shows to it.
+/// Other machines on which `quorate bench serve` runs, and what this one shows to it.
 #[derive(Clone, Debug)]
 pub struct Peers {
     /// Where they listen.
     pub addrs: Vec<SocketAddr>,
     /// Of a node of the cluster of which all are.
     pub credentials: Credentials,
+}
+
+impl Peers {
+    /// Refuses what is not between machines.
+    fn check(&self) -> Result<(), BenchError> {
+        if self.addrs.is_empty() {
+            return Err(BenchError::Settings("choose at least one peer".into()));
+        }
+        Ok(())
+    }
 }
 
 /// What a lane or a stream of a peer does.
@@ -63,16 +82,6 @@ impl Service {
     }
 }
 
-/// Where the baseline of a peer listens, and the certificate that it shows: told over a link that is trusted.
-#[derive(Debug, Serialize, Deserialize)]
-struct RawAt {
-    port: u16,
-    certificate: Vec<u8>,
-    /// What a stream has to begin with: bare connections prove nothing themselves.
-    token: [u8; TOKEN_BYTES],
-}
-
-const TOKEN_BYTES: usize = 16;
 /// Longer messages are refused.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -99,8 +108,9 @@ pub fn transport_to(
     args.check()?;
     let kinds: Vec<TransportKind> =
         args.transports.iter().copied().filter(|kind| *kind != TransportKind::Memory).collect();
-    if kinds.is_empty() || peers.addrs.is_empty() {
-        return Err(BenchError::Settings("choose quic or tcp, and at least one peer".into()));
+    peers.check()?;
+    if kinds.is_empty() {
+        return Err(BenchError::Settings("memory reaches no other machine: choose quic or tcp".into()));
     }
     let machine = Machine::here();
     let workers = machine.cores.max(2);
@@ -134,7 +144,8 @@ async fn measure(
                     let case = to(throughput_case(kind, bytes, framing));
                     let measured = async {
                         let mut ours = FarFlow::new(&near, Load::new(bytes), framing).await?;
-                        let mut base = RawFarFlow::new(&raw, Load::new(bytes)).await?;
+                        let mut base =
+                            RawFarSpread::new(std::slice::from_ref(&raw), Load::new(bytes)).await?;
                         harness.compare(&case, &mut ours, &mut base).await
                     };
                     measured.await.map_err(|error| error.in_case(&case.name))?;
@@ -144,7 +155,7 @@ async fn measure(
                 let case = to(round_trip_case(kind, bytes, "this machine asks"));
                 let measured = async {
                     let mut ours = FarEcho::new(&near, Load::new(bytes)).await?;
-                    let mut base = RawFarEcho::new(&raw, Load::new(bytes)).await?;
+                    let mut base = RawFarEcho::new(&raw, Load::new(bytes), None).await?;
                     harness.compare(&case, &mut ours, &mut base).await
                 };
                 measured.await.map_err(|error| error.in_case(&case.name))?;
@@ -162,29 +173,65 @@ fn endpoint(addr: SocketAddr) -> Endpoint {
 mod tests {
     use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
+    use quorate::protocols::Order;
     use quorate_membership::NodeId;
     use quorate_transport::{ClusterCa, Validity};
 
     use super::*;
-    use crate::Schedule;
+    use crate::{BusArgs, MulticastArgs, Schedule, Target};
+
+    /// Other machines, which are threads here, and what this one shows to them.
+    fn peers(count: u64) -> Peers {
+        let ca = ClusterCa::create("demo", Validity::days(1)).expect("an authority");
+        let credentials = |number| ca.issue_node(NodeId::new(number), Validity::days(1)).expect("it may");
+        let serving = (1..=count).map(|number| {
+            let (ready, addr) = mpsc::channel();
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let args = ServeArgs { listen, credentials: credentials(number) };
+            // It serves until the process ends.
+            thread::spawn(move || serve(args, |addr| ready.send(addr).expect("somebody waits")));
+            addr.recv_timeout(Duration::from_secs(20)).expect("it listens")
+        });
+        Peers { addrs: serving.collect(), credentials: credentials(count + 1) }
+    }
+
+    fn brief() -> Schedule {
+        Schedule { warm_up: Duration::from_millis(2), round: Duration::from_millis(5), rounds: 2 }
+    }
+
+    #[test]
+    fn a_group_and_the_bus_reach_nodes_of_all_peers_one_after_the_other() {
+        let peers = peers(2);
+        let orders = vec![Order::Uniform, Order::Total];
+        let args =
+            MulticastArgs { orders, sizes: vec![1 << 10], schedule: brief(), ..MulticastArgs::default() };
+        let report = multicast_to(&peers, &args, &mut |_| ()).expect("the peers are members");
+        // Of each order the throughput, and two quantiles of the latency.
+        assert_eq!(report.records.len(), 2 * 3);
+        assert!(report.records.iter().all(|record| record.value > 0.0 && record.baseline > 0.0));
+
+        let args = BusArgs {
+            targets: vec![Target::Request, Target::Remote],
+            remote_sizes: vec![64],
+            schedule: brief(),
+            ..BusArgs::default()
+        };
+        let report = bus_to(&peers, &args, &mut |_| ()).expect("the peers subscribe");
+        assert_eq!(report.records.len(), 3);
+        assert_eq!(report.records[2].case, "to subscribers on 2 other machines, 64 B throughput");
+        assert!(report.records.iter().all(|record| record.value > 0.0 && record.baseline > 0.0));
+
+        let stays = BusArgs { targets: vec![Target::Local], ..args };
+        assert!(matches!(bus_to(&peers, &stays, &mut |_| ()), Err(BenchError::Settings(_))));
+        let nobody = Peers { addrs: Vec::new(), ..peers };
+        let nothing = multicast_to(&nobody, &MulticastArgs::default(), &mut |_| ());
+        assert!(matches!(nothing, Err(BenchError::Settings(_))));
+    }
 
     #[test]
     fn a_peer_counts_and_echoes_over_every_transport_beside_bare_quinn() {
-        let ca = ClusterCa::create("demo", Validity::days(1)).expect("an authority");
-        let credentials = |number| ca.issue_node(NodeId::new(number), Validity::days(1)).expect("it may");
-        let (ready, addr) = mpsc::channel();
-        let args =
-            ServeArgs { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), credentials: credentials(1) };
-        // It serves until the process ends.
-        thread::spawn(move || serve(args, |addr| ready.send(addr).expect("somebody waits")));
-        let addr = addr.recv_timeout(Duration::from_secs(20)).expect("it listens");
-        let peers = Peers { addrs: vec![addr], credentials: credentials(2) };
-        let (warm_up, round) = (Duration::from_millis(2), Duration::from_millis(5));
-        let args = TransportArgs {
-            sizes: vec![64, 64 << 10],
-            schedule: Schedule { warm_up, round, rounds: 2 },
-            ..TransportArgs::default()
-        };
+        let peers = peers(1);
+        let args = TransportArgs { sizes: vec![64, 64 << 10], schedule: brief(), ..TransportArgs::default() };
         let report = transport_to(&peers, &args, &mut |_| ()).expect("the peer works");
         // Two ways for short messages, one for long ones, and two quantiles of round trips.
         assert_eq!(report.records.len(), 2 * 5);

@@ -6,16 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
-use quorate_transport::Lane;
 
-use super::{MESSAGE_BYTES_MAX, Near, Peers, RawAt, Service, TOKEN_BYTES};
+use super::{
+    MESSAGE_BYTES_MAX, Peers, Service,
+    talk::{Talk, unexpected},
+    words::{Ask, RawAt, Said, TOKEN_BYTES},
+};
 use crate::{
-    BenchError, TransportKind,
+    BenchError,
     harness::Side,
     load::{Load, frame_batch},
-    raw::{NAME, RawEnds, Tuning, ask_until, client_config, count, endpoint, server_config},
+    raw::{NAME, RawEnds, Tuning, ask_until, client_config, count, endpoint, server_config, write_all},
     sample::Sample,
     stage::Stage,
 };
@@ -88,16 +91,12 @@ pub(super) struct RawNear {
 impl RawNear {
     /// Asks over a link where the other one is, and connects to it.
     pub(super) async fn new(stage: &Arc<Stage>, peers: &Peers, addr: SocketAddr) -> Result<Self, BenchError> {
-        let near = Near::new(stage, TransportKind::Quic, peers, addr).await?;
-        let link = Arc::clone(near.link());
+        let mut talk = Talk::open(stage, peers, addr).await?;
+        let at = match talk.ask(&Ask::Baseline).await? {
+            Said::Baseline(at) => at,
+            other => return Err(unexpected(&other)),
+        };
         let connecting = async move {
-            let mut asked = link.open(Lane::Control).await.map_err(BenchError::ours)?;
-            let (_, mut answers) = link.accept().await.map_err(BenchError::ours)?;
-            let mut said = Vec::new();
-            answers.recv(&mut said).await.map_err(BenchError::ours)?;
-            let body = said.pop().ok_or_else(|| BenchError::ours("the lane ended"))?.into_body();
-            let at: RawAt = serde_json::from_slice(&body).map_err(BenchError::ours)?;
-            asked.finish().await.map_err(BenchError::ours)?;
             let config =
                 client_config(Tuning::CHOSEN, at.certificate.into()).map_err(BenchError::baseline)?;
             let anywhere = SocketAddr::new(super::link::unspecified(addr), 0);
@@ -126,23 +125,34 @@ impl RawNear {
     }
 }
 
-/// The same messages on a bare stream; the time ends when the other machine says how many came.
-#[derive(Debug)]
-pub(super) struct RawFarFlow {
-    stage: Arc<Stage>,
-    load: Load,
-    stream: Option<(SendStream, RecvStream)>,
+/// Bare connections to all peers.
+pub(super) async fn near_all(stage: &Arc<Stage>, peers: &Peers) -> Result<Vec<RawNear>, BenchError> {
+    let mut all = Vec::new();
+    for &addr in &peers.addrs {
+        all.push(RawNear::new(stage, peers, addr).await?);
+    }
+    Ok(all)
 }
 
-impl RawFarFlow {
-    pub(super) async fn new(near: &RawNear, load: Load) -> Result<Self, BenchError> {
-        let stream = Some(near.ask(Service::Count, &load).await?);
-        Ok(Self { stage: Arc::clone(&near.stage), load, stream })
+/// The same messages on a bare stream to each; the time ends when all have said how many came.
+#[derive(Debug)]
+pub(super) struct RawFarSpread {
+    stage: Arc<Stage>,
+    load: Load,
+    streams: Option<(Vec<SendStream>, Vec<RecvStream>)>,
+}
+
+impl RawFarSpread {
+    /// To at least one.
+    pub(super) async fn new(nears: &[RawNear], load: Load) -> Result<Self, BenchError> {
+        let asking = nears.iter().map(|near| near.ask(Service::Count, &load));
+        let streams = Some(try_join_all(asking).await?.into_iter().unzip());
+        Ok(Self { stage: Arc::clone(&nears[0].stage), load, streams })
     }
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let gone = || BenchError::Baseline("a round failed before".into());
-        let (mut send, mut recv) = self.stream.take().ok_or_else(gone)?;
+        let (mut sends, mut recvs) = self.streams.take().ok_or_else(gone)?;
         let (load, started) = (self.load.clone(), Instant::now());
         let running = async move {
             let (mut pieces, mut sent) = (Vec::new(), 0);
@@ -150,26 +160,29 @@ impl RawFarFlow {
                 let ends = started.elapsed() >= length;
                 frame_batch(&load, ends, &mut pieces);
                 sent += load.per_batch() as u64;
-                send.write_all_chunks(&mut pieces).await.map_err(BenchError::baseline)?;
+                write_all(&mut sends, &mut pieces).await?;
                 if ends {
                     break;
                 }
             }
-            let mut said = [0; 8];
-            recv.read_exact(&mut said).await.map_err(BenchError::baseline)?;
-            Ok((send, recv, sent, u64::from_le_bytes(said)))
+            for recv in &mut recvs {
+                let mut said = [0; 8];
+                recv.read_exact(&mut said).await.map_err(BenchError::baseline)?;
+                let received = u64::from_le_bytes(said);
+                if sent != received {
+                    return Err(BenchError::Miscounted { sent, received });
+                }
+            }
+            Ok(((sends, recvs), sent))
         };
-        let (send, recv, sent, received) = self.stage.at(0, running).await?;
+        let (streams, sent) = self.stage.at(0, running).await?;
         let elapsed = started.elapsed();
-        self.stream = Some((send, recv));
-        if sent != received {
-            return Err(BenchError::Miscounted { sent, received });
-        }
+        self.streams = Some(streams);
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })
     }
 }
 
-impl Side for RawFarFlow {
+impl Side for RawFarSpread {
     fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
         Box::pin(self.run(length))
     }
@@ -180,18 +193,20 @@ impl Side for RawFarFlow {
 pub(super) struct RawFarEcho {
     stage: Arc<Stage>,
     load: Load,
+    every: Option<Duration>,
     ends: Option<RawEnds>,
 }
 
 impl RawFarEcho {
-    pub(super) async fn new(near: &RawNear, load: Load) -> Result<Self, BenchError> {
+    /// One after the other, or one each so often.
+    pub(super) async fn new(near: &RawNear, load: Load, every: Option<Duration>) -> Result<Self, BenchError> {
         let (send, recv) = near.ask(Service::Echo, &load).await?;
-        Ok(Self { stage: Arc::clone(&near.stage), load, ends: Some(RawEnds { send, recv }) })
+        Ok(Self { stage: Arc::clone(&near.stage), load, every, ends: Some(RawEnds { send, recv }) })
     }
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
         let ends = self.ends.take().ok_or_else(|| BenchError::Baseline("a round failed before".into()))?;
-        let asking = ask_until(ends, self.load.clone(), None, Instant::now() + length);
+        let asking = ask_until(ends, self.load.clone(), self.every, Instant::now() + length);
         let (ends, latencies) = self.stage.at(0, asking).await?;
         self.ends = Some(ends);
         Ok(latencies.into_sample())

@@ -1,17 +1,24 @@
 //! The side that answers.
 
-use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use quorate_transport::{Credentials, Frame, Lane, LaneReceiver, Link, Transport};
+use tokio::sync::mpsc;
 
-use super::{RawAt, Service, bind, raw};
+use super::{Service, bind, member::Served, raw};
 use crate::{
     BenchError, TransportKind,
-    stage::{Stage, on_own_thread},
+    stage::{Stage, in_system},
     transport::{Framing, count},
 };
+
+/// A link whose other end wants to talk, and what it asks.
+type Conversation = (Arc<dyn Link>, Box<dyn LaneReceiver>);
+
+/// Conversations that have not begun yet.
+const CONVERSATIONS_MAX: usize = 16;
 
 /// What a machine that answers is told.
 #[derive(Clone, Debug)]
@@ -30,7 +37,7 @@ pub struct ServeArgs {
 pub fn serve(args: ServeArgs, ready: impl FnOnce(SocketAddr) + Send) -> Result<Infallible, BenchError> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let stage = Stage::shared(workers)?;
-    on_own_thread(|| run(&stage, args, ready))
+    in_system(|| run(&stage, args, ready))
 }
 
 async fn run(
@@ -39,27 +46,45 @@ async fn run(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<Infallible, BenchError> {
     let ServeArgs { listen, credentials } = args;
-    let binding = async move {
-        let quic = bind(TransportKind::Quic, credentials.clone(), listen)?;
-        // The same port, so that there is one address to tell.
-        let tcp = bind(TransportKind::Tcp, credentials, quic.local_addr())?;
-        let (raw, at) = raw::listen(listen)?;
-        Ok((quic, tcp, raw, Arc::new(at)))
+    let nodes = Served::beside(listen)?;
+    let binding = {
+        let credentials = credentials.clone();
+        async move {
+            let quic = bind(TransportKind::Quic, credentials.clone(), listen)?;
+            // The same port, so that there is one address to tell.
+            let tcp = bind(TransportKind::Tcp, credentials, quic.local_addr())?;
+            let (raw, at) = raw::listen(listen)?;
+            Ok((quic, tcp, raw, Arc::new(at)))
+        }
     };
     let (quic, tcp, raw, at) = stage.at(0, binding).await?;
     ready(quic.local_addr());
     stage.node(0).spawn(raw::serve(raw, Arc::clone(&at)));
-    let over = |transport: Arc<dyn Transport>| stage.at(0, accept(transport, Arc::clone(&at)));
-    try_join(over(quic), over(tcp)).await.map(|(never, _)| never)
+    let served = Rc::new(Served { credentials, listen: nodes, raw: at });
+    let (tell, mut asked) = mpsc::channel(CONVERSATIONS_MAX);
+    let over = |transport: Arc<dyn Transport>| stage.at(0, accept(transport, tell.clone()));
+    // Nodes are started from this thread, which is an actix system's.
+    let conversing = async {
+        while let Some((link, asks)) = asked.recv().await {
+            let served = Rc::clone(&served);
+            // What goes wrong there is the other machine's to report.
+            actix_rt::spawn(async move { served.converse(link, asks).await });
+        }
+        Err::<Infallible, _>(BenchError::ours("the transports are closed"))
+    };
+    try_join3(over(quic), over(tcp), conversing).await.map(|(never, ..)| never)
 }
 
 /// Serves every link of a transport.
-async fn accept(transport: Arc<dyn Transport>, raw: Arc<RawAt>) -> Result<Infallible, BenchError> {
+async fn accept(
+    transport: Arc<dyn Transport>,
+    tell: mpsc::Sender<Conversation>,
+) -> Result<Infallible, BenchError> {
     while let Some(link) = transport.accept().await {
-        let raw = Arc::clone(&raw);
+        let tell = tell.clone();
         tokio::spawn(async move {
             while let Ok((lane, receiver)) = link.accept().await {
-                tokio::spawn(serve_lane(Arc::clone(&link), lane, receiver, Arc::clone(&raw)));
+                tokio::spawn(serve_lane(Arc::clone(&link), lane, receiver, tell.clone()));
             }
         });
     }
@@ -71,10 +96,10 @@ async fn serve_lane(
     link: Arc<dyn Link>,
     lane: Lane,
     receiver: Box<dyn LaneReceiver>,
-    raw: Arc<RawAt>,
+    tell: mpsc::Sender<Conversation>,
 ) -> Result<(), BenchError> {
     match lane {
-        Lane::Control => answer(&link, &raw).await,
+        Lane::Control => tell.send((link, receiver)).await.map_err(BenchError::ours),
         Lane::Data(number) => match Service::of(number) {
             Some(Service::Count) => count_rounds(&link, lane, receiver, Framing::Single).await,
             Some(Service::CountBundles) => count_rounds(&link, lane, receiver, Framing::Bundles).await,
@@ -83,15 +108,6 @@ async fn serve_lane(
         },
         Lane::Bulk => Ok(()),
     }
-}
-
-/// Says where the baseline is.
-async fn answer(link: &Arc<dyn Link>, raw: &RawAt) -> Result<(), BenchError> {
-    let said = serde_json::to_vec(raw).map_err(BenchError::ours)?;
-    let mut sender = link.open(Lane::Control).await.map_err(BenchError::ours)?;
-    let frame = Frame { header: Bytes::new(), body: Bytes::from(said).into() };
-    sender.send(&mut VecDeque::from([frame])).await.map_err(BenchError::ours)?;
-    sender.finish().await.map_err(BenchError::ours)
 }
 
 async fn count_rounds(

@@ -1,5 +1,9 @@
-//! Other systems, measured beside ours. Each is built only with the feature of its name.
+//! Other systems, measured beside ours.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod corosync;
+#[cfg(feature = "zenoh")]
 mod zenoh;
 
-pub(crate) use zenoh::{ZENOH, ZenohAsking, ZenohFan};
+#[cfg(feature = "zenoh")]
+pub(crate) use self::zenoh::{ZENOH, ZenohAsking, ZenohFan};

@@ -8,11 +8,7 @@ use super::{
     Run,
     mesh::{GROUP_MEMBERS, Mesh},
 };
-use crate::{
-    BenchError, Bound, Record, Unit,
-    machine::{cpu_seconds, resident_bytes},
-    record::Named,
-};
+use crate::{BenchError, Bound, Record, Unit, busy::Busy, machine::resident_bytes, record::Named};
 
 /// The nodes over which groups are spread, each on three that are neighbours.
 pub(super) const NODES: usize = 5;
@@ -103,12 +99,14 @@ async fn round(run: &mut Run<'_>, groups: usize) -> Result<Round, BenchError> {
 async fn idle(mesh: &Mesh, span: Duration) -> Idle {
     let nodes = NODES as f64;
     tokio::time::sleep(span.min(SETTLE)).await;
-    let (begun, cpu, sent) = (Instant::now(), cpu_seconds("self"), mesh.traffic());
+    let (begun, busy, sent) = (Instant::now(), Busy::of("self"), mesh.traffic());
     tokio::time::sleep(span).await;
     let elapsed = begun.elapsed().as_secs_f64();
     let bytes = mesh.traffic().bytes.saturating_sub(sent.bytes);
     Idle {
-        cores: cpu.zip(cpu_seconds("self")).map(|(before, after)| (after - before) / elapsed / nodes),
+        cores: busy
+            .zip(Busy::of("self"))
+            .map(|(before, after)| after.since(&before).as_secs_f64() / elapsed / nodes),
         bytes_per_second: bytes as f64 / elapsed / nodes,
         resident: resident_bytes("self").map(|bytes| bytes as f64),
     }

@@ -16,11 +16,13 @@ use quorate::{
         faults::{FaultTiming, Faults},
     },
 };
+use quorate_membership::NodeId;
 
 use super::departures::{PATIENCE, until_view};
 use crate::{
     BenchError,
-    cluster::{CLUSTER, founded, on, open},
+    cluster::CLUSTER,
+    place::{founded, on, open},
 };
 
 /// Views are all that happens.
@@ -51,7 +53,7 @@ impl Mesh {
         let lanes = ConnectionSettings::default().lanes_max.max(groups as u32);
         let settings = ConnectionSettings { lanes_max: lanes, ..ConnectionSettings::default() };
         let connection = ConnectionConfig::try_from(settings).map_err(BenchError::ours)?;
-        let ca = Arc::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?);
+        let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
         let faults = Faults::new(1, FaultTiming::default());
         let mut mesh = Self { hosts: Vec::new(), faults: faults.clone() };
         let mut seeds: Vec<SocketAddr> = Vec::new();
@@ -59,8 +61,10 @@ impl Mesh {
             let arbiter = Arbiter::new();
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
-            let (ca, faults) = (Arc::clone(&ca), faults.clone());
-            let opened = on(&arbiter, move || open(settings, ca, Some(faults), connection)).result().await;
+            let credentials =
+                ca.issue_node(NodeId::new(number), Validity::days(1)).map_err(BenchError::ours)?;
+            let faults = Some(faults.clone());
+            let opened = on(&arbiter, move || open(settings, credentials, faults, connection)).result().await;
             let (node, transport) = opened?;
             seeds.push(transport.local_addr());
             mesh.hosts.push(Host { arbiter, node, transport, groups: Vec::new() });

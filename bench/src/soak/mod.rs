@@ -11,8 +11,8 @@ pub use self::disturbance::{Disturbance, NotADisturbance};
 use self::run::{Plan, Run, Window};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
-    cluster::GROUP,
     load::{Load, STAMPED_BYTES_MIN},
+    place::GROUP,
     record::Named,
     sample::{Latencies, Reading},
     size::Size,

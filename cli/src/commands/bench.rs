@@ -5,13 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
-#[cfg(target_os = "linux")]
-use quorate_bench::NetworkArgs;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, LargeArgs, MemoryArgs, MulticastArgs, Page,
     PageError, Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
     TransportArgs, TransportKind, ViewsArgs,
 };
+#[cfg(target_os = "linux")]
+use quorate_bench::{CorosyncArgs, NetworkArgs};
 
 use crate::{
     Failure, address, credentials,
@@ -37,6 +37,7 @@ Examples:
   quorate bench memory
   quorate bench scale
   quorate bench network
+  quorate bench corosync
   quorate bench multicast --report results")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -66,7 +67,12 @@ enum What {
     Network(Network),
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    NetworkHost(NetworkHost),
+    NetworkHost(HostOf),
+    #[cfg(target_os = "linux")]
+    Corosync(Corosync),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    CorosyncHost(HostOf),
     Crypto(Crypto),
     Quic(Quic),
     Serve(Serve),
@@ -82,25 +88,22 @@ struct Transport {
     /// Bytes of the frames whose throughput is measured [default: 64,1024,16384,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
-    /// Measure the links to these machines, on which `quorate bench serve` runs [default: within this one].
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = address::parse, requires = "credentials")]
-    peers: Vec<SocketAddr>,
-    /// The node certificate in this folder, which is shown to them; `quorate cert issue --node N` makes one
-    /// [default: none, which none needs without peers].
-    #[arg(long, value_name = "DIR", requires = "peers")]
-    credentials: Option<PathBuf>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     #[command(flatten)]
     common: Common,
 }
 
-/// Answer other machines that measure their links to this one with `--peers`, until Ctrl-C.
+/// Answer other machines that measure with `--peers`, until Ctrl-C: links, groups and the bus.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example, with the folders that `quorate cert issue` made for nodes 1 and 2 of one cluster:
   quorate bench serve --listen 192.0.2.1:4700 --credentials certs/n1
-  quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2  (on another machine)")]
+  quorate bench transport --peers 192.0.2.1:4700 --credentials certs/n2  (on another machine)
+  quorate bench multicast --peers 192.0.2.1:4700 --credentials certs/n2")]
 struct Serve {
-    /// Where to listen, over QUIC and over TCP. The baseline listens on the next port, over UDP.
+    /// Where to listen, over QUIC and over TCP. Over UDP the baseline listens on the next port, and a node that is
+    /// a member of a group on the one behind it.
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     listen: SocketAddr,
     /// The node certificate in this folder, which is shown to others.
@@ -113,17 +116,19 @@ struct Serve {
 #[command(after_help = "Example: quorate bench multicast --members 3,5 --senders all --json")]
 struct Multicast {
     /// Members of a group, all of them in this process [default: 3].
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "peers")]
     members: Vec<usize>,
     /// Orders of delivery [default: uniform].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     orders: Vec<Order>,
-    /// Who sends: one member, or all [default: one,all].
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Who sends: one member, or all [default: one,all, and the one here if others are on other machines].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "peers")]
     senders: Vec<Senders>,
     /// Bytes of the messages whose throughput is measured [default: 64,1024,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     #[command(flatten)]
     common: Common,
 }
@@ -148,14 +153,16 @@ struct Control {
 #[command(after_help = "Example: quorate bench bus --publishers 1,4 --to local,group")]
 struct Bus {
     /// Publishers for subscribers on the same node, each on a thread of its own [default: 1,2,4].
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "peers")]
     publishers: Vec<usize>,
-    /// For whom messages are: nobody, local, group, remote or request [default: all].
+    /// For whom messages are: nobody, local, group, remote or request [default: all, and the last two to other machines].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     to: Vec<Target>,
     /// Bytes of the messages [default: 64, and 64,1024,16384 to other nodes].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     #[command(flatten)]
     common: Common,
 }
@@ -294,13 +301,40 @@ struct Network {
     common: Common,
 }
 
-/// Be one of the hosts of `quorate bench network`, which says on standard input what to do.
+/// Be one of the hosts of a benchmark, which says on standard input what to do.
 #[cfg(target_os = "linux")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: quorate bench network-host certs/n1")]
-struct NetworkHost {
+#[command(after_help = "\
+Examples:
+  quorate bench network-host certs/n1
+  quorate bench corosync-host certs/n1")]
+struct HostOf {
     /// Folder of its credentials.
     credentials: PathBuf,
+}
+
+/// Measure a group beside a closed process group of Corosync: three members each, on the same hosts and link.
+///
+/// The hosts are processes with networks of their own, which needs root, the commands `ip` and `unshare`, and Debian's
+/// packages corosync and libcpg-dev. The client of Corosync is compiled with `cc`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: quorate bench corosync --mtus 1500 --sizes 1024,65536")]
+struct Corosync {
+    /// Bytes of the longest packet of the link [default: 1500,65535].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    mtus: Vec<u16>,
+    /// Orders of delivery of our group, beside Corosync's agreed order [default: uniform].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    orders: Vec<Order>,
+    /// Who sends: one member, or all [default: one,all].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    senders: Vec<Senders>,
+    /// Bytes of the messages whose throughput is measured [default: 64,1024,65536].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Measure what encryption costs: bare quinn with the cipher that nodes prefer, beside others.
@@ -329,11 +363,30 @@ struct Quic {
 }
 
 #[derive(Debug, clap::Args)]
+struct Elsewhere {
+    /// Measure with these machines, on each of which `quorate bench serve` runs [default: within this one].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = address::parse, requires = "credentials")]
+    peers: Vec<SocketAddr>,
+    /// The node certificate in this folder, which is shown to them; `quorate cert issue --node N` makes one
+    /// [default: none, which none needs without peers].
+    #[arg(long, value_name = "DIR", requires = "peers")]
+    credentials: Option<PathBuf>,
+}
+
+impl Elsewhere {
+    /// The other machines; `None` if all is measured within this one.
+    fn peers(&self) -> Result<Option<Peers>, Failure> {
+        let Some(folder) = &self.credentials else { return Ok(None) };
+        Ok(Some(Peers { addrs: self.peers.clone(), credentials: credentials::of_node(folder)? }))
+    }
+}
+
+#[derive(Debug, clap::Args)]
 struct Common {
     /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, and 2s for large].
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, 2s for large, 1s for corosync].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
     /// Print the figures as JSON, one per line, as soon as they are known.
@@ -389,14 +442,13 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
-            let Some(credentials) = &args.credentials else {
+            let Some(peers) = args.elsewhere.peers()? else {
                 return measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer))
                     .map(Some);
             };
             if args.transports.is_empty() {
                 wanted.transports.retain(|kind| *kind != TransportKind::Memory);
             }
-            let peers = Peers { addrs: args.peers.clone(), credentials: credentials::of_node(credentials)? };
             measure(args.common.json, |observer| quorate_bench::transport_to(&peers, &wanted, observer))
         }
         What::Multicast(args) => {
@@ -406,7 +458,12 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.orders, &args.orders);
             choose(&mut wanted.senders, &args.senders);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::multicast(&wanted, observer))
+            match args.elsewhere.peers()? {
+                None => measure(args.common.json, |observer| quorate_bench::multicast(&wanted, observer)),
+                Some(peers) => measure(args.common.json, |observer| {
+                    quorate_bench::multicast_to(&peers, &wanted, observer)
+                }),
+            }
         }
         What::Control(args) => {
             let mut wanted = ControlArgs::default();
@@ -422,7 +479,13 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.targets, &args.to);
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.remote_sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer))
+            let Some(peers) = args.elsewhere.peers()? else {
+                return measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer)).map(Some);
+            };
+            if args.to.is_empty() {
+                wanted.targets = vec![Target::Remote, Target::Request];
+            }
+            measure(args.common.json, |observer| quorate_bench::bus_to(&peers, &wanted, observer))
         }
         What::Large(args) => {
             let mut wanted = LargeArgs::default();
@@ -477,6 +540,21 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
         #[cfg(target_os = "linux")]
         What::NetworkHost(args) => {
             let served = quorate_bench::network_host(&args.credentials);
+            return served.map(|()| None).map_err(|error| Failure::Failed(one_line(&error)));
+        }
+        #[cfg(target_os = "linux")]
+        What::Corosync(args) => {
+            let mut wanted = CorosyncArgs::new(this_command()?);
+            wanted.schedule = args.common.schedule(wanted.schedule);
+            choose(&mut wanted.mtus, &args.mtus);
+            choose(&mut wanted.orders, &args.orders);
+            choose(&mut wanted.senders, &args.senders);
+            choose(&mut wanted.sizes, &args.sizes);
+            measure(args.common.json, |observer| quorate_bench::corosync(&wanted, observer))
+        }
+        #[cfg(target_os = "linux")]
+        What::CorosyncHost(args) => {
+            let served = quorate_bench::corosync_host(&args.credentials);
             return served.map(|()| None).map_err(|error| Failure::Failed(one_line(&error)));
         }
         What::Crypto(args) => {
