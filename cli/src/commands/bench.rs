@@ -6,6 +6,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
 #[cfg(target_os = "linux")]
+use quorate::transport::Congestion;
+#[cfg(target_os = "linux")]
 use quorate_bench::NetworkArgs;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, MemoryArgs, MulticastArgs, Page, PageError,
@@ -265,6 +267,9 @@ struct Network {
     /// Bytes of a lane over QUIC that may be on the way [default: what nodes have].
     #[arg(long, value_name = "BYTES")]
     lane_window: Option<u32>,
+    /// Congestion control of QUIC: cubic, bbr or new-reno [default: what nodes have].
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<Congestion>,
     /// Groups that send on the link with the longest round trip [default: 8].
     #[arg(long, value_name = "N")]
     groups: Option<u32>,
@@ -436,6 +441,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.lost_percent, &args.lost);
             wanted.megabits = args.megabits.unwrap_or(wanted.megabits);
             wanted.lane_window_bytes = args.lane_window;
+            wanted.congestion = args.congestion;
             wanted.groups = args.groups.unwrap_or(wanted.groups);
             measure(args.common.json, |observer| quorate_bench::network(&wanted, observer))
         }

@@ -12,7 +12,7 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::congestion::CloseSignal;
+use super::congestion::{CloseSignal, Control};
 use crate::{
     BindError, ConnectionConfig,
     net::{is_dual_stack, size_buffers},
@@ -105,6 +105,7 @@ fn transport_config(config: &ConnectionConfig, closing: &CloseSignal) -> Transpo
     let idle = VarInt::from_u32(config.idle_timeout().as_millis() as u32);
     let (window, lanes) = (config.lane_window_bytes(), config.lanes_max());
     let datagrams = config.datagram_queue_bytes();
+    let control = Control { congestion: config.congestion(), closing: closing.clone() };
 
     let mut transport = TransportConfig::default();
     transport
@@ -121,6 +122,6 @@ fn transport_config(config: &ConnectionConfig, closing: &CloseSignal) -> Transpo
         .send_window(u64::from(window) * u64::from(lanes))
         .datagram_receive_buffer_size(Some(datagrams))
         .datagram_send_buffer_size(datagrams)
-        .congestion_controller_factory(Arc::new(closing.clone()));
+        .congestion_controller_factory(Arc::new(control));
     transport
 }
