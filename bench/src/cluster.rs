@@ -13,8 +13,8 @@ use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings, Node, NodeConfig, NodeSettings,
     protocols::{Event, Order},
     transport::{
-        ClusterCa, ConnectionConfig, QuicTransport, Transport, Validity,
-        faults::{Faults, FaultyTransport},
+        ClusterCa, ConnectionConfig, QuicTransport, Traffic, Transport, Validity,
+        faults::{Faults, FaultyTransport, PacketLoss},
     },
 };
 use tokio::sync::oneshot;
@@ -41,7 +41,18 @@ pub(crate) struct Cluster {
 struct Place {
     arbiter: Mutex<Option<Arbiter>>,
     node: Node,
+    transport: Arc<QuicTransport>,
     group: Group,
+}
+
+/// What is wrong with the network of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    Nothing,
+    /// Whatever these say, above QUIC.
+    Faults(Faults),
+    /// Of a hundred packets so many are lost on their way to each node, below QUIC.
+    LosesPercent(u8),
 }
 
 impl fmt::Debug for Cluster {
@@ -57,13 +68,14 @@ impl Cluster {
         order: Order,
         faults: Option<Faults>,
     ) -> Result<Self, BenchError> {
-        Self::start_with(members, faults, |group| group.order(order)).await
+        let trouble = faults.map_or(Trouble::Nothing, Trouble::Faults);
+        Self::start_with(members, trouble, |group| group.order(order)).await
     }
 
     /// The same with any kind of group.
     pub(crate) async fn start_with(
         members: usize,
-        faults: Option<Faults>,
+        trouble: Trouble,
         shape: impl Fn(GroupSettings) -> GroupSettings,
     ) -> Result<Self, BenchError> {
         let ca = Arc::new(ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?);
@@ -74,11 +86,12 @@ impl Cluster {
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
             settings.groups.push(shape(GroupSettings::new(GROUP, 1..=members as u64)));
-            let (ca, faults) = (Arc::clone(&ca), faults.clone());
-            let (node, addr) = on(&arbiter, move || start(settings, ca, faults)).result().await?;
-            seeds.push(addr);
+            let (ca, trouble) = (Arc::clone(&ca), trouble.clone());
+            let opened = on(&arbiter, move || open(settings, ca, trouble, ConnectionConfig::default()));
+            let (node, transport) = opened.result().await?;
+            seeds.push(transport.local_addr());
             let group = node.group(GROUP).await.ok_or_else(|| BenchError::ours("the group does not run"))?;
-            places.push(Place { arbiter: Mutex::new(Some(arbiter)), node, group });
+            places.push(Place { arbiter: Mutex::new(Some(arbiter)), node, transport, group });
         }
         let cluster = Self { places };
         for index in 0..members {
@@ -95,6 +108,12 @@ impl Cluster {
     /// The node of a member.
     pub(crate) fn node(&self, index: usize) -> Node {
         self.places[index].node.clone()
+    }
+
+    /// What the links of all nodes have sent so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let all = self.places.iter().map(|place| place.transport.traffic());
+        all.fold(Traffic::default(), |sum, more| sum + more)
     }
 
     /// Reads the events of the group at a member, from now on.
@@ -164,31 +183,30 @@ impl<T> Task<T> {
     }
 }
 
-async fn start(
-    settings: NodeSettings,
-    ca: Arc<ClusterCa>,
-    faults: Option<Faults>,
-) -> Result<(Node, SocketAddr), BenchError> {
-    let (node, transport) = open(settings, ca, faults, ConnectionConfig::default()).await?;
-    Ok((node, transport.local_addr()))
-}
-
 /// Starts a node on the present arbiter, over a transport of its own.
 pub(crate) async fn open(
     settings: NodeSettings,
     ca: Arc<ClusterCa>,
-    faults: Option<Faults>,
+    trouble: Trouble,
     connection: ConnectionConfig,
 ) -> Result<(Node, Arc<QuicTransport>), BenchError> {
     let config = NodeConfig::try_from(settings).map_err(BenchError::ours)?;
     let credentials = ca.issue_node(config.node(), Validity::days(1)).map_err(BenchError::ours)?;
     let life = config.begin_life().map_err(BenchError::ours)?;
     let hello = config.hello(&life);
-    let quic = QuicTransport::bind(credentials, hello, connection).map_err(BenchError::ours)?;
-    let quic = Arc::new(quic);
-    let transport: Arc<dyn Transport> = match faults {
-        Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults)),
-        None => Arc::clone(&quic) as _,
+    let quic = match trouble {
+        Trouble::LosesPercent(percent) => {
+            let loss = PacketLoss { percent, seed: config.node().get() };
+            QuicTransport::bind_lossy(credentials, hello, connection, loss)
+        }
+        Trouble::Nothing | Trouble::Faults(_) => QuicTransport::bind(credentials, hello, connection),
+    };
+    let quic = Arc::new(quic.map_err(BenchError::ours)?);
+    let transport: Arc<dyn Transport> = match trouble {
+        Trouble::Faults(faults) => {
+            Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults))
+        }
+        Trouble::Nothing | Trouble::LosesPercent(_) => Arc::clone(&quic) as _,
     };
     let node = Node::start(config, life, transport).await.map_err(BenchError::ours)?;
     Ok((node, quic))

@@ -93,8 +93,10 @@ fn a_long_run_compares_its_end_with_its_beginning() {
         "members that left or were set aside",
         "live members taken for dead",
     ];
-    let besides = ["undisturbed", "1 % of heartbeats lost"];
-    assert_eq!(named, besides.map(|beside| whats.map(|what| case(beside, what))).concat());
+    let besides = ["undisturbed", "1 % of packets lost"];
+    let mut expected = besides.map(|beside| whats.map(|what| case(beside, what))).concat();
+    expected.push(case("1 % of packets lost", "packets sent again"));
+    assert_eq!(named, expected);
     let refused = place.fails("bench soak --length 1ms", 2);
     assert_eq!(refused, "quorate: a run of 1ms is none: choose 310ms or more");
     assert!(place.fails("bench soak --beside rain", 2).contains("choose nothing, block, demote, evict"));

@@ -18,7 +18,7 @@ use self::{asking::BusAsking, fan::BusFan, flow::BusFlow};
 use crate::rivals::{ZENOH, ZenohAsking, ZenohFan};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
-    cluster::Cluster,
+    cluster::{Cluster, Trouble},
     harness::{Case, Harness},
     load::Load,
     raw::{RAW_QUINN, RawEcho, RawSpread},
@@ -122,7 +122,7 @@ async fn measure(
 ) -> Result<Vec<Record>, BenchError> {
     for &target in &args.targets {
         let bound = |group: GroupSettings| group.bind("bound.>");
-        let cluster = Arc::new(Cluster::start_with(target.nodes(), None, bound).await?);
+        let cluster = Arc::new(Cluster::start_with(target.nodes(), Trouble::Nothing, bound).await?);
         let measured = match target {
             Target::Nobody | Target::Local | Target::Group => {
                 measure_here(args, target, stages, &cluster, &mut harness).await

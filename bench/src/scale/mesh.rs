@@ -20,7 +20,7 @@ use quorate::{
 use super::departures::{PATIENCE, until_view};
 use crate::{
     BenchError,
-    cluster::{CLUSTER, founded, on, open},
+    cluster::{CLUSTER, Trouble, founded, on, open},
 };
 
 /// Views are all that happens.
@@ -60,7 +60,8 @@ impl Mesh {
             let mut settings = NodeSettings::new(number, CLUSTER, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             settings.seeds.clone_from(&seeds);
             let (ca, faults) = (Arc::clone(&ca), faults.clone());
-            let opened = on(&arbiter, move || open(settings, ca, Some(faults), connection)).result().await;
+            let opened =
+                on(&arbiter, move || open(settings, ca, Trouble::Faults(faults), connection)).result().await;
             let (node, transport) = opened?;
             seeds.push(transport.local_addr());
             mesh.hosts.push(Host { arbiter, node, transport, groups: Vec::new() });

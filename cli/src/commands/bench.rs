@@ -188,7 +188,7 @@ struct Soak {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     orders: Vec<Order>,
     /// What goes on beside the load, each in a run of its own: nothing; a slow member that others wait for (block)
-    /// or that is made a learner (demote) or removed (evict); loss of heartbeats; churn, a member that leaves and
+    /// or that is made a learner (demote) or removed (evict); loss of one packet of a hundred; churn, a member that leaves and
     /// joins [default: nothing].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     beside: Vec<Disturbance>,

@@ -7,14 +7,18 @@ use std::{
 };
 
 use quinn::{
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-    crypto::rustls::QuicServerConfig,
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt, crypto::rustls::QuicServerConfig,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::congestion::{CloseSignal, Control};
+use super::{
+    congestion::{CloseSignal, Control},
+    lossy::LossySocket,
+};
 use crate::{
     BindError, ConnectionConfig,
+    faults::PacketLoss,
     net::{is_dual_stack, size_buffers},
     tls::{Tls, Verdict},
 };
@@ -55,11 +59,17 @@ pub(super) fn start(
     listens: bool,
     tls: &Tls,
     connections: &ConnectionConfig,
+    loss: Option<PacketLoss>,
 ) -> io::Result<quinn::Endpoint> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(UDP_PAYLOAD_BYTES_MAX).map_err(io::Error::other)?;
     let server = listens.then(|| server_config(tls, connections, &Attempt::default())).transpose()?;
-    quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+    let runtime = Arc::new(TokioRuntime);
+    let Some(loss) = loss else {
+        return quinn::Endpoint::new(config, server, socket, runtime);
+    };
+    let socket = LossySocket::new(runtime.wrap_udp_socket(socket)?, loss);
+    quinn::Endpoint::new_with_abstract_socket(config, server, Arc::new(socket), runtime)
 }
 
 /// What belongs to one connection from its first packet.
