@@ -8,13 +8,13 @@ use std::{
 use quorate::{
     Group, GroupEvents, GroupSettings, Node, NodeSettings,
     protocols::Order,
-    transport::{ClusterCa, Validity, faults::Faults},
+    transport::{ClusterCa, Traffic, Validity, faults::Faults},
 };
 use quorate_membership::NodeId;
 
 use crate::{
     BenchError,
-    place::{GROUP, Place},
+    place::{GROUP, Place, Trouble},
 };
 
 pub(crate) const CLUSTER: &str = "bench";
@@ -32,13 +32,14 @@ impl Cluster {
         order: Order,
         faults: Option<Faults>,
     ) -> Result<Self, BenchError> {
-        Self::start_with(members, faults, |group| group.order(order)).await
+        let trouble = faults.map_or(Trouble::Nothing, Trouble::Faults);
+        Self::start_with(members, trouble, |group| group.order(order)).await
     }
 
     /// The same with any kind of group.
     pub(crate) async fn start_with(
         members: usize,
-        faults: Option<Faults>,
+        trouble: Trouble,
         shape: impl Fn(GroupSettings) -> GroupSettings,
     ) -> Result<Self, BenchError> {
         let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
@@ -49,7 +50,7 @@ impl Cluster {
             settings.groups.push(shape(GroupSettings::new(GROUP, 1..=members as u64)));
             let credentials =
                 ca.issue_node(NodeId::new(number), Validity::days(1)).map_err(BenchError::ours)?;
-            places.push(Place::start(settings, credentials, faults.clone()).await?);
+            places.push(Place::start(settings, credentials, trouble.clone()).await?);
         }
         for place in &places {
             place.founded(members).await?;
@@ -64,6 +65,11 @@ impl Cluster {
     /// The node of a member.
     pub(crate) fn node(&self, index: usize) -> Node {
         self.places[index].node()
+    }
+
+    /// What the links of all nodes have sent so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.places.iter().map(Place::traffic).fold(Traffic::default(), |sum, more| sum + more)
     }
 
     /// Reads the events of the group at a member, from now on.

@@ -15,6 +15,9 @@ pub enum BenchError {
     /// The operating system refused a thread or a socket.
     #[error("the operating system refused what the benchmark needs")]
     Io(#[from] io::Error),
+    /// The link that a benchmark makes between its hosts failed, which says nothing about quorate.
+    #[error("the link between the hosts failed")]
+    Relay(#[source] io::Error),
     /// The baseline failed, which says nothing about quorate.
     #[error("the baseline failed: {0}")]
     Baseline(String),

@@ -13,6 +13,7 @@ use crate::{
     harness::{Case, Harness},
     load::Load,
     multicast::GroupFlow,
+    place::Trouble,
     sample::Reading,
     size::Size,
     stage::in_system,
@@ -103,7 +104,8 @@ async fn start(args: &LargeArgs, megabits: u64, relay_bytes: usize) -> Result<Ar
     for node in 1..=members as u64 {
         faults.limit_sender(NodeId::new(node), NonZeroU64::new(megabits * 1_000_000 / 8));
     }
-    let cluster = Cluster::start_with(members, Some(faults), |group| group.relay(relay_bytes)).await?;
+    let cluster =
+        Cluster::start_with(members, Trouble::Faults(faults), |group| group.relay(relay_bytes)).await?;
     Ok(Arc::new(cluster))
 }
 

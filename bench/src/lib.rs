@@ -12,9 +12,9 @@ mod control;
 mod crypto;
 mod error;
 mod harness;
-mod large;
 #[cfg(target_os = "linux")]
 mod hosts;
+mod large;
 mod load;
 mod machine;
 mod memory;

@@ -13,8 +13,8 @@ use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, Node, NodeConfig, NodeSettings,
     protocols::Event,
     transport::{
-        ConnectionConfig, Credentials, QuicTransport, Transport,
-        faults::{Faults, FaultyTransport},
+        ConnectionConfig, Credentials, QuicTransport, Traffic, Transport,
+        faults::{Faults, FaultyTransport, PacketLoss},
     },
 };
 use tokio::sync::oneshot;
@@ -36,12 +36,22 @@ pub(crate) struct Place {
     arbiter: Mutex<Option<Arbiter>>,
     node: Node,
     group: Group,
-    addr: SocketAddr,
+    transport: Arc<QuicTransport>,
+}
+
+/// What is wrong with the network of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    Nothing,
+    /// Whatever these say, above QUIC.
+    Faults(Faults),
+    /// Of a hundred packets so many are lost on their way to the node, below QUIC.
+    LosesPercent(u8),
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a node at {}", self.addr)
+        write!(f, "a node at {}", self.addr())
     }
 }
 
@@ -50,16 +60,13 @@ impl Place {
     pub(crate) async fn start(
         settings: NodeSettings,
         credentials: Credentials,
-        faults: Option<Faults>,
+        trouble: Trouble,
     ) -> Result<Self, BenchError> {
         let arbiter = Arbiter::new();
-        let starting = on(&arbiter, move || async move {
-            let (node, transport) = open(settings, credentials, faults, ConnectionConfig::default()).await?;
-            Ok((node, transport.local_addr()))
-        });
-        let (node, addr) = starting.result().await?;
+        let opening = move || open(settings, credentials, trouble, ConnectionConfig::default());
+        let (node, transport) = on(&arbiter, opening).result().await?;
         let group = node.group(GROUP).await.ok_or_else(|| BenchError::ours("the group does not run"))?;
-        Ok(Self { arbiter: Mutex::new(Some(arbiter)), node, group, addr })
+        Ok(Self { arbiter: Mutex::new(Some(arbiter)), node, group, transport })
     }
 
     /// Waits until the group has so many members.
@@ -73,8 +80,13 @@ impl Place {
     }
 
     /// Where it listens.
-    pub(crate) const fn addr(&self) -> SocketAddr {
-        self.addr
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.transport.local_addr()
+    }
+
+    /// What its links have sent so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.transport.traffic()
     }
 
     /// Reads the events of the group, from now on.
@@ -147,17 +159,25 @@ impl<T> Task<T> {
 pub(crate) async fn open(
     settings: NodeSettings,
     credentials: Credentials,
-    faults: Option<Faults>,
+    trouble: Trouble,
     connection: ConnectionConfig,
 ) -> Result<(Node, Arc<QuicTransport>), BenchError> {
     let config = NodeConfig::try_from(settings).map_err(BenchError::ours)?;
     let life = config.begin_life().map_err(BenchError::ours)?;
     let hello = config.hello(&life);
-    let quic = QuicTransport::bind(credentials, hello, connection).map_err(BenchError::ours)?;
-    let quic = Arc::new(quic);
-    let transport: Arc<dyn Transport> = match faults {
-        Some(faults) => Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults)),
-        None => Arc::clone(&quic) as _,
+    let quic = match trouble {
+        Trouble::LosesPercent(percent) => {
+            let loss = PacketLoss { percent, seed: config.node().get() };
+            QuicTransport::bind_lossy(credentials, hello, connection, loss)
+        }
+        Trouble::Nothing | Trouble::Faults(_) => QuicTransport::bind(credentials, hello, connection),
+    };
+    let quic = Arc::new(quic.map_err(BenchError::ours)?);
+    let transport: Arc<dyn Transport> = match trouble {
+        Trouble::Faults(faults) => {
+            Arc::new(FaultyTransport::new(config.node(), Arc::clone(&quic) as _, faults))
+        }
+        Trouble::Nothing | Trouble::LosesPercent(_) => Arc::clone(&quic) as _,
     };
     let node = Node::start(config, life, transport).await.map_err(BenchError::ours)?;
     Ok((node, quic))

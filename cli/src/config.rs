@@ -21,8 +21,9 @@ seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through the
 data = "data/n1"               # what must outlive the process
 metrics = "127.0.0.1:9100"     # a page for browsers, and figures for Prometheus at /metrics
 detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
-lane_window_bytes = 4000000    # so much of a group may be on a link: more for long and fast ways
+lane_window_bytes = 16000000   # so much of a group may be on a link: more for long and fast ways
 lanes_max = 1024               # so many groups may use a link, and the bus and clients with them
+congestion = "cubic"           # or new-reno, which leave more to others, or bbr, which fills long ways
 
 [[groups]]                     # a group that this node founds or joins at once
 name = "log"
@@ -167,7 +168,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::{prelude::*, sample::Index};
-    use quorate::protocols::SlowPolicy;
+    use quorate::{protocols::SlowPolicy, transport::Congestion};
 
     use super::*;
     use crate::failure::one_line;
@@ -187,7 +188,8 @@ mod tests {
         let file = parse(EXAMPLE).unwrap();
         assert_eq!(file.credentials, Path::new("etc/certs/n1"));
         assert_eq!(file.timing, Timing::DEFAULT);
-        assert_eq!((file.connection.lane_window_bytes(), file.connection.lanes_max()), (4_000_000, 1024));
+        assert_eq!((file.connection.lane_window_bytes(), file.connection.lanes_max()), (16_000_000, 1024));
+        assert_eq!(file.connection.congestion(), Congestion::Cubic);
         let spec = file.groups[0].spec.config();
         assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
         assert_eq!((spec.lag_for, spec.lag_bytes_max), (Duration::from_secs(5), 512 << 10));
@@ -204,11 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_carries_nothing_is_refused_with_its_line() {
+    fn what_a_link_cannot_be_is_refused_with_its_line() {
         let text = error(&format!("{LEAST}lanes_max = 8\nlane_window_bytes = 10\n"));
         assert_eq!(text, "etc/node.toml:4: `lane_window_bytes` is 10: it must be at least 16384");
         let text = error(&format!("{LEAST}lanes_max = 1\n"));
         assert_eq!(text, "etc/node.toml:3: `lanes_max` is 1: it must be at least 3");
+        let text = error(&format!("{LEAST}congestion = \"vegas\"\n"));
+        assert_eq!(text, "etc/node.toml:3: `vegas` is no congestion control: choose cubic, bbr or new-reno");
     }
 
     #[test]

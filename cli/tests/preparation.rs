@@ -245,7 +245,7 @@ fn a_configuration_that_is_wrong_is_told_by_its_line() {
     assert_eq!(
         place.fails("doctor", 1),
         "quorate: node.toml:3: unknown field `lisen`, expected one of `listen`, `credentials`, `seeds`, \
-         `data`, `metrics`, `detect_within`, `payload_bytes_max`, `lane_window_bytes`, `lanes_max`, `groups`"
+         `data`, `metrics`, `detect_within`, `payload_bytes_max`, `lane_window_bytes`, `lanes_max`, `congestion`, `groups`"
     );
     let place =
         prepared("127.0.0.1:4699", "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nslow_policy = \"evict\"");

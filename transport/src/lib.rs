@@ -31,7 +31,9 @@ pub use memory::{MemoryConfig, MemoryNetwork, MemoryTransport};
 pub use mesh::{
     Crowd, Mesh, MeshConfig, MeshEvent, MeshSettings, MeshSettingsError, Outbox, OutboxError, Peer,
 };
-pub use net::{BindError, ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
+pub use net::{
+    BindError, Congestion, ConnectionConfig, ConnectionSettings, ConnectionSettingsError, NotACongestion,
+};
 pub use peer::{Endpoint, Hello, PeerInfo, Role};
 pub use quic::{QuicTransport, Traffic};
 pub use tcp::TcpTransport;

@@ -26,6 +26,7 @@ use crate::{
     cluster::Cluster,
     harness::{Case, Harness},
     load::Load,
+    place::Trouble,
     raw::{RAW_QUINN, RawEcho, RawSpread},
     sample::Reading,
     size::Size,
@@ -127,7 +128,7 @@ async fn measure(
 ) -> Result<Vec<Record>, BenchError> {
     for &target in &args.targets {
         let bound = |group: GroupSettings| group.bind("bound.>");
-        let cluster = Arc::new(Cluster::start_with(target.nodes(), None, bound).await?);
+        let cluster = Arc::new(Cluster::start_with(target.nodes(), Trouble::Nothing, bound).await?);
         let measured = match target {
             Target::Nobody | Target::Local | Target::Group => {
                 measure_here(args, target, stages, &cluster, &mut harness).await

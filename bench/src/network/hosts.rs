@@ -66,9 +66,14 @@ impl Hosts {
     /// Has both hosts prepare what the first will send to the second.
     pub(super) async fn prepare(&mut self, work: Work) -> Result<WorkId, BenchError> {
         self.works += 1;
-        let id = self.works;
-        self.ends[1].ask(&Order::Receive { id, work, at: address(2) }, PATIENCE).await?;
-        self.ends[0].ask(&Order::Send { id, work, to: address(2) }, PATIENCE).await?;
+        let (id, [sender, receiver]) = (self.works, &mut self.ends);
+        let (receive, send) =
+            (Order::Receive { id, work, at: address(2) }, Order::Send { id, work, to: address(2) });
+        let prepared = async {
+            receiver.ask(&receive, PATIENCE).await?;
+            sender.ask(&send, PATIENCE).await
+        };
+        linked(&mut self.relay, prepared).await?;
         Ok(id)
     }
 
@@ -76,7 +81,8 @@ impl Hosts {
     pub(super) async fn round(&mut self, id: WorkId, length: Duration) -> Result<(u64, Answer), BenchError> {
         let (order, [sender, receiver]) = (Order::Round { id, length }, &mut self.ends);
         let patience = length + PATIENCE;
-        match try_join(sender.ask(&order, patience), receiver.ask(&order, patience)).await? {
+        let both = try_join(sender.ask(&order, patience), receiver.ask(&order, patience));
+        match linked(&mut self.relay, both).await? {
             (Answer::Sent(sent), received) => Ok((sent, received)),
             (other, _) => Err(unexpected(&other)),
         }
@@ -85,6 +91,18 @@ impl Hosts {
     /// Ends it all. Returns what became of the packets, of both directions.
     pub(super) fn end(self) -> Result<Tally, BenchError> {
         self.relay.stop()
+    }
+}
+
+/// What hosts do, as long as there is a link between them.
+async fn linked<T>(
+    relay: &mut Relay,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
+    tokio::select! {
+        biased;
+        error = relay.failed() => Err(error),
+        done = work => done,
     }
 }
 

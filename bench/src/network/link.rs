@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use quorate_membership::NodeId;
 use quorate_transport::{
-    ConnectionSettings, CredentialFiles, Credentials, Endpoint, Lane, LaneReceiver, LaneSender, Link,
-    Transport,
+    Congestion, ConnectionSettings, CredentialFiles, Credentials, Endpoint, Lane, LaneReceiver, LaneSender,
+    Link, Transport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,17 +20,23 @@ pub(super) struct Opening {
     pub(super) kind: TransportKind,
     /// Bytes of a lane that may be on the way; `None` for what nodes have by default.
     pub(super) lane_window_bytes: Option<u32>,
+    /// The congestion control of QUIC; `None` likewise.
+    pub(super) congestion: Option<Congestion>,
 }
 
 fn open(
-    Opening { kind, lane_window_bytes }: Opening,
+    Opening { kind, lane_window_bytes, congestion }: Opening,
     folder: &Path,
     listens: Option<SocketAddr>,
 ) -> Result<Arc<dyn Transport>, BenchError> {
     let credentials = Credentials::load(&CredentialFiles::of_node(folder)).map_err(BenchError::ours)?;
     let usual = ConnectionSettings::default();
-    let lane_window_bytes = lane_window_bytes.unwrap_or(usual.lane_window_bytes);
-    let config = ConnectionSettings { lane_window_bytes, ..usual }.try_into().map_err(BenchError::ours)?;
+    let settings = ConnectionSettings {
+        lane_window_bytes: lane_window_bytes.unwrap_or(usual.lane_window_bytes),
+        congestion: congestion.unwrap_or(usual.congestion),
+        ..usual
+    };
+    let config = settings.try_into().map_err(BenchError::ours)?;
     bind(kind, credentials, hello(CLUSTER, listens), config)
 }
 

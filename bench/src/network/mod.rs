@@ -15,6 +15,7 @@ mod words;
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
+use quorate_transport::Congestion;
 use tokio::sync::Mutex as AsyncMutex;
 
 pub use self::host::network_host;
@@ -51,6 +52,8 @@ pub struct NetworkArgs {
     pub message_bytes: usize,
     /// Bytes of a lane that may be on the way, of QUIC. Default: what nodes have.
     pub lane_window_bytes: Option<u32>,
+    /// Congestion control of QUIC. Default: what nodes have.
+    pub congestion: Option<Congestion>,
     /// Groups whose messages share the link with the longest round trip. Default 8.
     pub groups: u32,
     /// Time from one message of a group to its next. Default 16 ms.
@@ -72,6 +75,7 @@ impl NetworkArgs {
             mtu: 1500,
             message_bytes: 64 << 10,
             lane_window_bytes: None,
+            congestion: None,
             groups: 8,
             every: Duration::from_millis(16),
             schedule: Schedule { warm_up, round, ..Schedule::default() },
@@ -124,7 +128,7 @@ impl NetworkArgs {
     }
 
     const fn opening(&self, kind: TransportKind) -> Opening {
-        Opening { kind, lane_window_bytes: self.lane_window_bytes }
+        Opening { kind, lane_window_bytes: self.lane_window_bytes, congestion: self.congestion }
     }
 
     fn cases(&self) -> usize {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 use super::shaper::{Shape, Shaper, Tally};
@@ -54,23 +55,49 @@ impl fmt::Debug for Device {
 /// A link between two devices, a thread for each direction. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Relay {
-    threads: Vec<JoinHandle<io::Result<Tally>>>,
+    threads: Vec<JoinHandle<Tally>>,
+    /// Why a thread has ended that nobody told to.
+    failures: mpsc::UnboundedReceiver<io::Error>,
     stop: Option<PipeWriter>,
 }
 
 impl Relay {
     /// Carries packets both ways from now on.
     pub(super) fn start(devices: [Device; 2], shape: Shape, seed: u64) -> Result<Self, BenchError> {
-        let (stopped, stop) = io::pipe()?;
         let devices = Arc::new(devices);
-        let mut relay = Self { threads: Vec::new(), stop: Some(stop) };
-        for from in 0..2 {
-            let (devices, stopped) = (Arc::clone(&devices), stopped.try_clone()?);
-            let shaper = Shaper::new(shape, seed + from as u64);
-            let carry = move || carry(&devices[from].0, &devices[1 - from].0, shaper, &stopped);
-            relay.threads.push(thread::Builder::new().name("relay".into()).spawn(carry)?);
+        Self::with([0, 1].map(|from| {
+            let (devices, shaper) = (Arc::clone(&devices), Shaper::new(shape, seed + from as u64));
+            move |stopped: &PipeReader| carry(&devices[from].0, &devices[1 - from].0, shaper, stopped)
+        }))
+    }
+
+    /// Has each direction carried by a thread, until it is told to stop or fails.
+    fn with<W>(ways: [W; 2]) -> Result<Self, BenchError>
+    where
+        W: FnOnce(&PipeReader) -> io::Result<Tally> + Send + 'static,
+    {
+        let ((stopped, stop), (tell, failures)) = (io::pipe()?, mpsc::unbounded_channel());
+        let mut relay = Self { threads: Vec::new(), failures, stop: Some(stop) };
+        for way in ways {
+            let (stopped, tell) = (stopped.try_clone()?, tell.clone());
+            let carried = move || {
+                way(&stopped).unwrap_or_else(|error| {
+                    // Where nobody hears it the link has ended anyway.
+                    let _ = tell.send(error);
+                    Tally::default()
+                })
+            };
+            relay.threads.push(thread::Builder::new().name("link".into()).spawn(carried)?);
         }
         Ok(relay)
+    }
+
+    /// Waits until a direction has failed. Cancelling it loses nothing.
+    pub(super) async fn failed(&mut self) -> BenchError {
+        match self.failures.recv().await {
+            Some(error) => BenchError::Relay(error),
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends it. Returns what became of the packets, of both directions.
@@ -78,9 +105,9 @@ impl Relay {
         drop(self.stop.take());
         let mut both = Tally::default();
         for thread in self.threads.drain(..) {
-            both += thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            both += thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-        Ok(both)
+        self.failures.try_recv().map_or(Ok(both), |error| Err(BenchError::Relay(error)))
     }
 }
 
@@ -145,5 +172,45 @@ fn wait(from: &SyncDevice, stopped: &PipeReader, longest: Duration) -> io::Resul
         Ok(_) => Ok(ready[1].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(true),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A direction that carries one packet and ends when it is told to.
+    fn works(mut stopped: &PipeReader) -> io::Result<Tally> {
+        let ended = stopped.read(&mut [0])?;
+        assert_eq!(ended, 0, "nothing is written into it");
+        Ok(Tally { arrived: 1, ..Tally::default() })
+    }
+
+    fn breaks(_: &PipeReader) -> io::Result<Tally> {
+        Err(io::Error::other("the device is gone"))
+    }
+
+    type Way = fn(&PipeReader) -> io::Result<Tally>;
+
+    #[test]
+    fn both_directions_end_when_they_are_told_to() {
+        let relay = Relay::with([works as Way, works]).expect("threads");
+        assert_eq!(relay.stop().expect("nothing failed"), Tally { arrived: 2, ..Tally::default() });
+    }
+
+    #[tokio::test]
+    async fn a_direction_that_fails_is_told_while_the_other_works() {
+        let mut relay = Relay::with([works as Way, breaks]).expect("threads");
+        let error = relay.failed().await;
+        assert_eq!(error.to_string(), "the link between the hosts failed");
+        assert!(matches!(error, BenchError::Relay(cause) if cause.to_string() == "the device is gone"));
+    }
+
+    #[test]
+    fn a_direction_that_failed_unseen_is_told_in_the_end() {
+        let relay = Relay::with([breaks as Way, works]).expect("threads");
+        assert!(matches!(relay.stop(), Err(BenchError::Relay(_))));
     }
 }

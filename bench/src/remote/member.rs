@@ -13,7 +13,7 @@ use super::{
 use crate::{
     BenchError, bus,
     multicast::flow,
-    place::{GROUP, Place},
+    place::{GROUP, Place, Trouble},
 };
 
 /// What all conversations share.
@@ -127,7 +127,7 @@ impl Member {
         settings.seeds = seeds;
         let count = members.len();
         settings.groups.push(GroupSettings::new(GROUP, members).order(order));
-        let place = Place::start(settings, credentials, None).await?;
+        let place = Place::start(settings, credentials, Trouble::Nothing).await?;
         Ok(Self { place, members: count, reader: None, subscribed: None })
     }
 

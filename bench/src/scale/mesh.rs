@@ -22,7 +22,7 @@ use super::departures::{PATIENCE, until_view};
 use crate::{
     BenchError,
     cluster::CLUSTER,
-    place::{founded, on, open},
+    place::{Trouble, founded, on, open},
 };
 
 /// Views are all that happens.
@@ -63,8 +63,9 @@ impl Mesh {
             settings.seeds.clone_from(&seeds);
             let credentials =
                 ca.issue_node(NodeId::new(number), Validity::days(1)).map_err(BenchError::ours)?;
-            let faults = Some(faults.clone());
-            let opened = on(&arbiter, move || open(settings, credentials, faults, connection)).result().await;
+            let trouble = Trouble::Faults(faults.clone());
+            let opened =
+                on(&arbiter, move || open(settings, credentials, trouble, connection)).result().await;
             let (node, transport) = opened?;
             seeds.push(transport.local_addr());
             mesh.hosts.push(Host { arbiter, node, transport, groups: Vec::new() });

@@ -12,7 +12,7 @@ pub enum Disturbance {
     Nothing,
     /// The last member gets less than is sent, under this policy for slow members.
     Slow(SlowPolicy),
-    /// Of a hundred heartbeats one is lost.
+    /// Of a hundred packets one is lost, whatever is in it.
     Loss,
     /// The last member leaves and joins, again and again.
     Churn,
@@ -34,7 +34,7 @@ impl Disturbance {
         match self {
             Self::Nothing => "undisturbed".into(),
             Self::Slow(policy) => format!("a slow member, {policy}"),
-            Self::Loss => "1 % of heartbeats lost".into(),
+            Self::Loss => "1 % of packets lost".into(),
             Self::Churn => "a member leaves and joins".into(),
         }
     }

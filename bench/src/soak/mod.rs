@@ -3,12 +3,12 @@
 mod disturbance;
 mod run;
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use quorate::{GroupSettings, protocols::Order};
 
 pub use self::disturbance::{Disturbance, NotADisturbance};
-use self::run::{Plan, Run, Window};
+use self::run::{LOST_PERCENT, Plan, Run, Window};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
     load::{Load, STAMPED_BYTES_MIN},
@@ -34,6 +34,10 @@ pub struct SoakArgs {
     pub length: Duration,
     /// From one change to the next, where a member leaves and joins. Default 10 s.
     pub churn_every: Duration,
+    /// What a slow member gets in a second, of all that is sent. Default 32 MiB.
+    pub slow_bytes_per_s: NonZeroU64,
+    /// For how long a slow member lags before it is demoted or evicted. Default 2 s.
+    pub lag_for: Duration,
 }
 
 impl Default for SoakArgs {
@@ -45,6 +49,8 @@ impl Default for SoakArgs {
             message_bytes: 1 << 10,
             length: Duration::from_mins(10),
             churn_every: Duration::from_secs(10),
+            slow_bytes_per_s: NonZeroU64::new(32 << 20).expect("it is not zero"),
+            lag_for: Duration::from_secs(2),
         }
     }
 }
@@ -61,6 +67,9 @@ const BASELINE_IS: &str = "the first third of the same run";
 const THROUGHPUT_KEPT: Bound = Bound::AtLeast(0.9);
 const LATENCY_KEPT: Bound = Bound::AtMost(1.2);
 const MEMORY_KEPT: Bound = Bound::AtMost(1.1);
+/// Of the packets that are lost a good part is sent again: all but those that only acknowledge.
+const LOSS_SEEN: Bound = Bound::AtLeast(0.25);
+const LOSS_IS: &str = "packets that are lost";
 
 impl SoakArgs {
     fn check(&self) -> Result<(), BenchError> {
@@ -91,13 +100,21 @@ impl SoakArgs {
                 self.churn_every * 4
             ));
         }
+        let slow = |it: &Disturbance| matches!(it, Disturbance::Slow(_));
+        if self.disturbances.iter().any(slow) && self.length < self.lag_for * 2 {
+            return refuse(format!(
+                "in {:?} no slow member is set aside: choose {:?} or more",
+                self.length,
+                self.lag_for * 2
+            ));
+        }
         Ok(())
     }
 
     fn plan(&self, order: Order, disturbance: Disturbance) -> Plan {
         let settings = GroupSettings::new(GROUP, 1..=self.members as u64).order(order);
         let settings = match disturbance {
-            Disturbance::Slow(policy) => settings.slow(policy, Duration::from_secs(2)),
+            Disturbance::Slow(policy) => settings.slow(policy, self.lag_for),
             _ => settings,
         };
         Plan {
@@ -105,6 +122,7 @@ impl SoakArgs {
             members: self.members,
             disturbance,
             load: Load::new(self.message_bytes),
+            slow_bytes_per_s: self.slow_bytes_per_s,
             window: self.length / PIECES as u32,
             windows: PIECES,
             churn_every: self.churn_every,
@@ -189,6 +207,18 @@ fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
     };
     records.push(counted("members that left or were set aside", run.departures, None));
     records.push(counted("live members taken for dead", run.suspicions, Some(Bound::ValueBelow(1.0))));
+    if plan.disturbance == Disturbance::Loss {
+        let case = format!("{case} packets sent again");
+        let named = Named {
+            bench: "soak",
+            case,
+            unit: Unit::Percent,
+            worst: false,
+            wanted: Some(LOSS_SEEN),
+            baseline_is: LOSS_IS,
+        };
+        records.push(Record::beside(&named, vec![run.lost_percent], vec![LOST_PERCENT.into()]));
+    }
     records.into_iter().flatten().collect()
 }
 
@@ -200,8 +230,10 @@ mod tests {
         SoakArgs {
             orders: vec![Order::Uniform],
             disturbances: Disturbance::ALL.into(),
-            length: Duration::from_millis(620),
+            length: Duration::from_millis(1_860),
             churn_every: Duration::from_millis(50),
+            slow_bytes_per_s: NonZeroU64::new(4 << 20).expect("it is not zero"),
+            lag_for: Duration::from_millis(600),
             ..SoakArgs::default()
         }
     }
@@ -216,13 +248,16 @@ mod tests {
         };
         let report = soak(&tiny(), &mut observer).expect("a group works");
         assert_eq!(measured, report.records);
-        assert_eq!(report.records.len(), 6 * Disturbance::ALL.len());
+        assert_eq!(report.records.len(), 6 * Disturbance::ALL.len() + 1);
         assert_eq!(report.records[0].case, "uniform, 1 KiB, undisturbed throughput");
         for record in &report.records {
             let asked = !record.case.ends_with("p99") && !record.case.ends_with("set aside");
             assert_eq!(record.holds.is_some(), asked, "{record:?}");
-            let comes_and_goes = record.case.ends_with("joins members that left or were set aside");
-            assert!(!comes_and_goes || record.value > 0.0, "{record:?}");
+            let goes = ["joins", "demote", "evict"]
+                .iter()
+                .any(|how| record.case.ends_with(&format!("{how} members that left or were set aside")));
+            assert!(!goes || record.value > 0.0, "{record:?}");
+            assert!(!record.case.ends_with("sent again") || record.value > 0.0, "{record:?}");
             serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");
         }
     }
@@ -236,6 +271,7 @@ mod tests {
             SoakArgs { length: Duration::MAX, ..tiny() },
             SoakArgs { churn_every: Duration::ZERO, ..tiny() },
             SoakArgs { churn_every: Duration::from_secs(1), ..tiny() },
+            SoakArgs { lag_for: Duration::from_secs(1), ..tiny() },
         ] {
             assert!(matches!(soak(&refused, &mut |_| ()), Err(BenchError::Settings(_))));
         }

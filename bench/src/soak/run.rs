@@ -1,6 +1,7 @@
 //! One long run: a member sends as fast as the group takes messages, and all that stay count them.
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,10 +16,12 @@ use quorate::{
 };
 
 use super::Disturbance;
-use crate::{BenchError, cluster::Cluster, load::Load, machine::resident_bytes, sample::Latencies};
+use crate::{
+    BenchError, cluster::Cluster, load::Load, machine::resident_bytes, place::Trouble, sample::Latencies,
+};
 
-/// What a slow member gets in a second, of all that is sent.
-const SLOW_BYTES_PER_S: u64 = 32 << 20;
+/// Of a hundred packets so many are lost.
+pub(super) const LOST_PERCENT: u8 = 1;
 /// Batches that the sender has handed over and that are not accepted yet, at most.
 const BATCHES: usize = 4;
 const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
@@ -41,6 +44,8 @@ pub(super) struct Run {
     pub(super) suspicions: u64,
     /// How often one left or was set aside for being slow.
     pub(super) departures: u64,
+    /// Of a hundred packets that members sent so many had to be sent again.
+    pub(super) lost_percent: f64,
 }
 
 /// What is to be run.
@@ -50,6 +55,8 @@ pub(super) struct Plan {
     pub(super) members: usize,
     pub(super) disturbance: Disturbance,
     pub(super) load: Load,
+    /// What a slow member gets in a second, of all that is sent.
+    pub(super) slow_bytes_per_s: NonZeroU64,
     pub(super) window: Duration,
     pub(super) windows: usize,
     /// From one change to the next, where a member leaves and joins.
@@ -58,21 +65,22 @@ pub(super) struct Plan {
 
 /// Runs a plan from its beginning to its end.
 pub(super) async fn run(plan: &Plan, tick: impl FnMut(usize)) -> Result<Run, BenchError> {
-    let faults = Faults::new(1, FaultTiming::default());
-    let last = NodeId::new(plan.members as u64);
-    match plan.disturbance {
+    let trouble = match plan.disturbance {
         Disturbance::Slow(_) => {
-            let bytes_per_s = std::num::NonZeroU64::new(SLOW_BYTES_PER_S);
-            faults.set(None, Some(last), Rule { bytes_per_s, ..Rule::default() });
+            let faults = Faults::new(1, FaultTiming::default());
+            let last = NodeId::new(plan.members as u64);
+            faults.set(
+                None,
+                Some(last),
+                Rule { bytes_per_s: Some(plan.slow_bytes_per_s), ..Rule::default() },
+            );
+            Trouble::Faults(faults)
         }
-        Disturbance::Loss => faults.set(None, None, Rule { datagrams_lost_percent: 1, ..Rule::default() }),
-        Disturbance::Nothing | Disturbance::Churn => {}
-    }
-    let is_disturbed = matches!(plan.disturbance, Disturbance::Slow(_) | Disturbance::Loss);
+        Disturbance::Loss => Trouble::LosesPercent(LOST_PERCENT),
+        Disturbance::Nothing | Disturbance::Churn => Trouble::Nothing,
+    };
     let settings = plan.settings.clone();
-    let cluster = Arc::new(
-        Cluster::start_with(plan.members, is_disturbed.then_some(faults), |_| settings.clone()).await?,
-    );
+    let cluster = Arc::new(Cluster::start_with(plan.members, trouble, |_| settings.clone()).await?);
     let ran = run_in(plan, &cluster, tick).await;
     cluster.stop().await;
     ran
@@ -104,7 +112,9 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
         Ok(resident)
     };
     let (sent, (received, resident)) = try_join(sending, try_join(try_join_all(receiving), beside)).await?;
-    let mut run = Run { windows: Vec::new(), resident, suspicions: 0, departures: 0 };
+    let traffic = cluster.traffic();
+    let lost_percent = 100.0 * traffic.lost as f64 / traffic.packets.max(1) as f64;
+    let mut run = Run { windows: Vec::new(), resident, suspicions: 0, departures: 0, lost_percent };
     for received in received {
         if received.messages != sent {
             return Err(BenchError::Miscounted { sent, received: received.messages });

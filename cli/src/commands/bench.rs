@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Subcommand;
 use indicatif::ProgressBar;
 use quorate::protocols::Order;
+#[cfg(target_os = "linux")]
+use quorate::transport::Congestion;
 use quorate_bench::{
     BenchError, BusArgs, ControlArgs, CryptoArgs, Disturbance, LargeArgs, MemoryArgs, MulticastArgs, Page,
     PageError, Peers, Progress, QuicArgs, Report, ScaleArgs, Schedule, Senders, ServeArgs, SoakArgs, Target,
@@ -215,7 +217,7 @@ struct Soak {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     orders: Vec<Order>,
     /// What goes on beside the load, each in a run of its own: nothing; a slow member that others wait for (block)
-    /// or that is made a learner (demote) or removed (evict); loss of heartbeats; churn, a member that leaves and
+    /// or that is made a learner (demote) or removed (evict); loss of one packet of a hundred; churn, a member that leaves and
     /// joins [default: nothing].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     beside: Vec<Disturbance>,
@@ -294,6 +296,9 @@ struct Network {
     /// Bytes of a lane over QUIC that may be on the way [default: what nodes have].
     #[arg(long, value_name = "BYTES")]
     lane_window: Option<u32>,
+    /// Congestion control of QUIC: cubic, bbr or new-reno [default: what nodes have].
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<Congestion>,
     /// Groups that send on the link with the longest round trip [default: 8].
     #[arg(long, value_name = "N")]
     groups: Option<u32>,
@@ -534,6 +539,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.lost_percent, &args.lost);
             wanted.megabits = args.megabits.unwrap_or(wanted.megabits);
             wanted.lane_window_bytes = args.lane_window;
+            wanted.congestion = args.congestion;
             wanted.groups = args.groups.unwrap_or(wanted.groups);
             measure(args.common.json, |observer| quorate_bench::network(&wanted, observer))
         }

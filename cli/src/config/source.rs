@@ -12,7 +12,7 @@ use quorate::{
     GroupSettings, GroupSpec, Pattern,
     membership::{NodeId, Timing},
     protocols::{Order, SlowPolicy},
-    transport::{ConnectionConfig, ConnectionSettings, ConnectionSettingsError},
+    transport::{Congestion, ConnectionConfig, ConnectionSettings, ConnectionSettingsError},
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -36,6 +36,7 @@ struct RawNode {
     payload_bytes_max: Option<usize>,
     lane_window_bytes: Option<Spanned<u32>>,
     lanes_max: Option<Spanned<u32>>,
+    congestion: Option<Text>,
     #[serde(default)]
     groups: Vec<RawGroup>,
 }
@@ -84,7 +85,11 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<NodeFile, ConfigError> {
         timing,
         groups,
         payload_bytes_max: raw.payload_bytes_max,
-        connection: source.connection(raw.lane_window_bytes.as_ref(), raw.lanes_max.as_ref())?,
+        connection: source.connection(
+            raw.lane_window_bytes.as_ref(),
+            raw.lanes_max.as_ref(),
+            raw.congestion.as_ref(),
+        )?,
     })
 }
 
@@ -129,17 +134,19 @@ impl Source<'_> {
         &self,
         lane_window_bytes: Option<&Spanned<u32>>,
         lanes_max: Option<&Spanned<u32>>,
+        congestion: Option<&Text>,
     ) -> Result<ConnectionConfig, ConfigError> {
-        let mut config = ConnectionConfig::default();
-        let mut settings = ConnectionSettings::default();
+        let chosen = congestion.map_or(Ok(Congestion::default()), |word| self.value(word))?;
+        let mut settings = ConnectionSettings { congestion: chosen, ..ConnectionSettings::default() };
+        let wrong = |error: ConnectionSettingsError, span| self.wrong(span, error.to_string());
+        let mut config =
+            settings.try_into().map_err(|error| wrong(error, congestion.map_or(0..0, Spanned::span)))?;
         // One by one, so that what is refused is known by its line.
         for (given, lanes) in [(lane_window_bytes, false), (lanes_max, true)] {
             let Some(given) = given else { continue };
             let setting = if lanes { &mut settings.lanes_max } else { &mut settings.lane_window_bytes };
             *setting = *given.as_ref();
-            config = settings
-                .try_into()
-                .map_err(|error: ConnectionSettingsError| self.wrong(given.span(), error.to_string()))?;
+            config = settings.try_into().map_err(|error| wrong(error, given.span()))?;
         }
         Ok(config)
     }

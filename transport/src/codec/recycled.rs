@@ -9,7 +9,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 
 /// The most buffers that are kept: a little more than a lane's window by default, which is how much
 /// may wait for the peer's acknowledgement at one time.
-const KEPT_MOST: usize = 12;
+const KEPT_MOST: usize = 50;
 
 /// A place to write into, out of which chunks are cut.
 ///

@@ -6,8 +6,11 @@
 
 mod lane;
 mod link;
+mod packets;
 mod rules;
 mod transport;
 
+pub(crate) use packets::Losses;
+pub use packets::PacketLoss;
 pub use rules::{FaultTiming, Faults, Rule};
 pub use transport::FaultyTransport;

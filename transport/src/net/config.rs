@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Congestion;
 use crate::FrameConfig;
 
 /// What a configuration file says about connections; becomes a [`ConnectionConfig`] once it makes
@@ -23,6 +24,8 @@ pub struct ConnectionSettings {
     pub lanes_max: u32,
     /// See [`ConnectionConfig::lane_window_bytes`].
     pub lane_window_bytes: u32,
+    /// See [`ConnectionConfig::congestion`].
+    pub congestion: Congestion,
     /// See [`ConnectionConfig::datagram_queue_bytes`].
     pub datagram_queue_bytes: usize,
     /// See [`ConnectionConfig::clients_welcome`].
@@ -37,7 +40,8 @@ impl Default for ConnectionSettings {
             handshake_timeout_ms: 5_000,
             handshakes_max: 128,
             lanes_max: 512,
-            lane_window_bytes: 1_250_000,
+            lane_window_bytes: 6_250_000,
+            congestion: Congestion::Bbr,
             datagram_queue_bytes: 256 << 10,
             clients_welcome: true,
         }
@@ -100,11 +104,20 @@ impl ConnectionConfig {
         self.settings.lanes_max
     }
 
-    /// Bytes of a lane that may be on the way or wait for its reader. Default 1.25 MB: 100 ms at
-    /// 100 Mbit/s or 1 ms at 10 Gbit/s; larger windows were measured to be slower on fast networks.
-    /// Raise it for long and fast ways. At least 16 KiB.
+    /// Bytes of a lane that may be on the way or wait for its reader. Default 6.25 MB: two round
+    /// trips of 25 ms at 1 Gbit/s, so that a lost packet, which takes one to come again, stops
+    /// nothing behind it. Raise it for longer or faster ways; how much of it a link makes use of is
+    /// left to congestion control, which puts no more than 1.25 MB onto a way of 1 ms. A higher
+    /// value lets a peer make this node hold more. At least 16 KiB.
     pub fn lane_window_bytes(&self) -> u32 {
         self.settings.lane_window_bytes
+    }
+
+    /// How a link over QUIC finds out how much the network carries. Default [`Congestion::Bbr`];
+    /// beside others that must get their share of a full network, [`Congestion::Cubic`]. Each side
+    /// chooses for what it sends. Over TCP the kernel chooses.
+    pub fn congestion(&self) -> Congestion {
+        self.settings.congestion
     }
 
     /// Bytes of datagrams that wait to be sent, and as many that wait to be taken, before the

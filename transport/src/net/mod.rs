@@ -3,6 +3,7 @@
 mod base;
 mod bind;
 mod config;
+mod congestion;
 mod greeting;
 mod handshakes;
 mod log_budget;
@@ -12,6 +13,7 @@ pub(crate) use base::{Base, Linked};
 pub use bind::BindError;
 pub(crate) use bind::{checked_greeter, is_dual_stack, size_buffers};
 pub use config::{ConnectionConfig, ConnectionSettings, ConnectionSettingsError};
+pub use congestion::{Congestion, NotACongestion};
 pub(crate) use greeting::{Greeter, read_hello};
 pub(crate) use handshakes::Handshakes;
 pub(crate) use log_budget::LogBudget;

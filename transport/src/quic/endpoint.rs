@@ -7,14 +7,18 @@ use std::{
 };
 
 use quinn::{
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-    crypto::rustls::QuicServerConfig,
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt, crypto::rustls::QuicServerConfig,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::congestion::CloseSignal;
+use super::{
+    congestion::{CloseSignal, Control},
+    lossy::LossySocket,
+};
 use crate::{
     BindError, ConnectionConfig,
+    faults::PacketLoss,
     net::{is_dual_stack, size_buffers},
     tls::{Tls, Verdict},
 };
@@ -55,11 +59,17 @@ pub(super) fn start(
     listens: bool,
     tls: &Tls,
     connections: &ConnectionConfig,
+    loss: Option<PacketLoss>,
 ) -> io::Result<quinn::Endpoint> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(UDP_PAYLOAD_BYTES_MAX).map_err(io::Error::other)?;
     let server = listens.then(|| server_config(tls, connections, &Attempt::default())).transpose()?;
-    quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+    let runtime = Arc::new(TokioRuntime);
+    let Some(loss) = loss else {
+        return quinn::Endpoint::new(config, server, socket, runtime);
+    };
+    let socket = LossySocket::new(runtime.wrap_udp_socket(socket)?, loss);
+    quinn::Endpoint::new_with_abstract_socket(config, server, Arc::new(socket), runtime)
 }
 
 /// What belongs to one connection from its first packet.
@@ -105,6 +115,7 @@ fn transport_config(config: &ConnectionConfig, closing: &CloseSignal) -> Transpo
     let idle = VarInt::from_u32(config.idle_timeout().as_millis() as u32);
     let (window, lanes) = (config.lane_window_bytes(), config.lanes_max());
     let datagrams = config.datagram_queue_bytes();
+    let control = Control { congestion: config.congestion(), closing: closing.clone() };
 
     let mut transport = TransportConfig::default();
     transport
@@ -121,6 +132,6 @@ fn transport_config(config: &ConnectionConfig, closing: &CloseSignal) -> Transpo
         .send_window(u64::from(window) * u64::from(lanes))
         .datagram_receive_buffer_size(Some(datagrams))
         .datagram_send_buffer_size(datagrams)
-        .congestion_controller_factory(Arc::new(closing.clone()));
+        .congestion_controller_factory(Arc::new(control));
     transport
 }

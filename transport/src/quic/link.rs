@@ -131,8 +131,8 @@ impl Shared {
 
     /// What this side has sent.
     pub(super) fn traffic(&self) -> Traffic {
-        let sent = self.connection.stats().udp_tx;
-        Traffic { packets: sent.datagrams, bytes: sent.bytes }
+        let stats = self.connection.stats();
+        Traffic { packets: stats.udp_tx.datagrams, bytes: stats.udp_tx.bytes, lost: stats.path.lost_packets }
     }
 
     /// Waits until the peer has what was sent before, as far as it goes through. Nothing overtakes

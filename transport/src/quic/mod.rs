@@ -14,6 +14,7 @@ mod endpoint;
 mod error;
 mod lane;
 mod link;
+mod lossy;
 mod traffic;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
@@ -32,6 +33,7 @@ use crate::{
     BindError, CloseReason, ConnectError, ConnectionConfig, CredentialError, Credentials, Endpoint, Hello,
     Link, Transport,
     codec::encode_close,
+    faults::PacketLoss,
     net::{Base, Task, canonical},
 };
 
@@ -107,11 +109,33 @@ impl QuicTransport {
     /// # Errors
     /// [`BindError`] says what to change.
     pub fn bind(credentials: Credentials, hello: Hello, config: ConnectionConfig) -> Result<Self, BindError> {
+        Self::bind_to(credentials, hello, config, None)
+    }
+
+    /// The same with a network that loses packets on their way here, for tests: what QUIC does about it is done.
+    ///
+    /// # Errors
+    /// [`BindError`] says what to change.
+    pub fn bind_lossy(
+        credentials: Credentials,
+        hello: Hello,
+        config: ConnectionConfig,
+        loss: PacketLoss,
+    ) -> Result<Self, BindError> {
+        Self::bind_to(credentials, hello, config, Some(loss))
+    }
+
+    fn bind_to(
+        credentials: Credentials,
+        hello: Hello,
+        config: ConnectionConfig,
+        loss: Option<PacketLoss>,
+    ) -> Result<Self, BindError> {
         let runtime = Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let listens = hello.listens.is_some();
         let (socket, addr) = endpoint::bind_socket(config.bind().or(hello.listens))?;
         let base = Base::new(runtime.clone(), credentials, hello, addr, config)?;
-        let endpoint = endpoint::start(socket, listens, &base.tls.get(), &config)
+        let endpoint = endpoint::start(socket, listens, &base.tls.get(), &config, loss)
             .map_err(|source| BindError::io(addr, source))?;
         let departures = Departures::new(runtime.clone());
         let inner = Arc::new(Inner { base, endpoint, departures });

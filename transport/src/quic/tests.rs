@@ -8,9 +8,13 @@ use quorate_membership::{Incarnation, NodeId};
 use tokio::time::{Instant, pause, resume};
 
 use super::*;
-use crate::{ClusterCa, ConnectionSettings, LinkError, Validity};
+use crate::{ClusterCa, ConnectionSettings, Frame, Lane, LinkError, Validity};
 
 fn transport(ca: &ClusterCa, number: u64) -> QuicTransport {
+    lossy(ca, number, None)
+}
+
+fn lossy(ca: &ClusterCa, number: u64, loss: Option<PacketLoss>) -> QuicTransport {
     let hello = Hello {
         versions: (1, 1),
         features: 0,
@@ -20,7 +24,7 @@ fn transport(ca: &ClusterCa, number: u64) -> QuicTransport {
     };
     let credentials = ca.issue_node(NodeId::new(number), Validity::days(1)).expect("it makes sense");
     let config = ConnectionSettings::default().try_into().expect("it makes sense");
-    QuicTransport::bind(credentials, hello, config).expect("any port")
+    QuicTransport::bind_to(credentials, hello, config, loss).expect("any port")
 }
 
 fn ca() -> ClusterCa {
@@ -129,4 +133,29 @@ async fn what_links_have_sent_is_counted_until_they_end() {
     assert!(after.packets > before.packets && after.bytes >= before.bytes + 1000, "{before:?} {after:?}");
     drop((ours, theirs));
     assert_eq!(dialer.traffic(), Traffic::default());
+}
+
+#[tokio::test]
+async fn what_is_lost_below_a_link_is_sent_again_and_counted() {
+    let ca = ca();
+    let loss = |seed| Some(PacketLoss { percent: 10, seed });
+    let (dialer, listener) = (lossy(&ca, 1, loss(1)), lossy(&ca, 2, loss(2)));
+    let (ours, theirs) = link(&dialer, &listener).await;
+    let payload = Bytes::from(vec![7; 4 << 20]);
+    let sent = async {
+        let mut lane = ours.open(Lane::Bulk).await.expect("it is open");
+        let frame = Frame { header: Bytes::new(), body: vec![payload.clone()].into() };
+        lane.send(&mut [frame].into()).await.expect("it is open");
+        lane.finish().await.expect("it arrives");
+    };
+    let received = async {
+        let (_, mut lane) = theirs.accept().await.expect("it is open");
+        let mut frames = Vec::new();
+        while lane.recv(&mut frames).await.expect("nothing is lost above") {}
+        frames
+    };
+    let ((), frames) = tokio::join!(sent, received);
+    let bodies: Vec<Bytes> = frames.into_iter().map(Frame::into_body).collect();
+    assert!(bodies == [payload], "{} frames", bodies.len());
+    assert!(dialer.traffic().lost > 0, "{:?}", dialer.traffic());
 }

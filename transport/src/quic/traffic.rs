@@ -13,13 +13,19 @@ pub struct Traffic {
     pub packets: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// Packets that did not arrive, as far as QUIC took them for lost, and whose content was sent again.
+    pub lost: u64,
 }
 
 impl Add for Traffic {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
+        Self {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            lost: self.lost + other.lost,
+        }
     }
 }
 

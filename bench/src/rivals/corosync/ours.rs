@@ -21,7 +21,7 @@ use crate::{
     hosts::now,
     load::Load,
     multicast::{flow, latency},
-    place::{GROUP, Place},
+    place::{GROUP, Place, Trouble},
     sample::Latencies,
 };
 
@@ -45,7 +45,7 @@ impl Member {
         let mut settings = NodeSettings::new(node as u64, CLUSTER, listen);
         settings.seeds = seeds;
         settings.groups.push(GroupSettings::new(GROUP, 1..=MEMBERS as u64).order(delivery));
-        let place = Place::start(settings, credentials, None).await?;
+        let place = Place::start(settings, credentials, Trouble::Nothing).await?;
         place.founded(MEMBERS).await?;
         let reader = Some(place.events().await?);
         Ok(Self { place, reader })
