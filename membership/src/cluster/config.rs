@@ -84,3 +84,17 @@ pub(super) fn config(timing: Timing, digits: u8) -> Config {
         periodic_gossip: every(gossip_every(timing), PEERS_ASKED),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspect_has_as_long_among_ten_nodes_as_among_ten_thousand() {
+        let timing = Timing::DEFAULT;
+        for size in [10, 100, 1_000, 10_000] {
+            assert_eq!(suspicion(timing, digits(size)), timing.detect() * 4, "{size} nodes");
+        }
+        assert_eq!(suspicion(timing, digits(9)), timing.detect() * 2);
+    }
+}
