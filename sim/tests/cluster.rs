@@ -54,20 +54,18 @@ fn a_twentieth_of_the_datagrams_lost_delays_but_confuses_nobody() {
 }
 
 #[test]
-fn a_hundred_nodes_each_send_hardly_more_than_ten_and_know_of_a_death_within_seconds() {
-    for seed in 1..=3 {
-        let [small, large] = [10, 100].map(|nodes| day(nodes, 0.0, seed));
-        for per_node in [&small, &large].map(|report| report.datagrams_per_node_second) {
-            assert!(per_node > 1.0, "nothing was counted: {small}\n{large}");
-        }
-        let ratio = large.datagrams_per_node_second / small.datagrams_per_node_second;
-        assert!(ratio <= 1.5, "{small}\n{large}");
-        // The probe that fails comes soon; then each digit of the size gives the suspect a second.
-        for (report, digits) in [(&small, 2), (&large, 3)] {
-            let known = report.death_known;
-            let suspicion = Duration::from_secs(digits);
+fn a_death_is_known_as_soon_and_each_sends_as_little_however_large_the_cluster_is() {
+    for seed in 1..=2 {
+        let days = [10, 100, 300].map(|nodes| day(nodes, 0.0, seed));
+        let small = &days[0];
+        for report in &days {
+            assert!(report.datagrams_per_node_second > 1.0, "nothing was counted: {report}");
+            let ratio = report.datagrams_per_node_second / small.datagrams_per_node_second;
+            assert!(ratio <= 1.5, "{small}\n{report}");
+            // By chance a few rounds of probes pass the dead one by; then the suspect has two seconds.
+            let (known, suspicion) = (report.death_known, Duration::from_secs(2));
             assert!(known.first >= suspicion && known.first <= known.last, "{report}");
-            assert!(known.last <= suspicion + Duration::from_secs(3), "{report}");
+            assert!(known.last <= suspicion + Duration::from_secs(5), "{report}");
         }
     }
 }

@@ -39,6 +39,11 @@ impl Directory {
         self.0.borrow().get(&group).cloned()
     }
 
+    /// The actor of a group.
+    pub(crate) fn addr(&self, group: GroupId) -> Option<Addr<Replication>> {
+        self.0.borrow().get(&group).map(|entry| entry.addr.clone())
+    }
+
     /// This node has left a group.
     pub(crate) fn mark_left(&self, group: GroupId, legacy: Option<Legacy>) -> Option<Entry> {
         let mut groups = self.0.borrow_mut();

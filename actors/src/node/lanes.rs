@@ -1,8 +1,8 @@
 //! Reading the lanes of peers: each frame goes to the actor that it is for.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, mem::take, rc::Rc, sync::Arc};
 
-use actix::Addr;
+use actix::{Addr, prelude::Request};
 use quorate_membership::{GroupId, Member};
 use quorate_protocols::{Message, bus::LinkId};
 use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, LinkError, Mesh, Peer};
@@ -10,9 +10,13 @@ use quorate_transport::{CloseReason, Frame, Lane, LaneReceiver, LinkError, Mesh,
 use super::{Directory, Signs};
 use crate::{
     bus::{BusActor, PeerFrames},
-    group::{Marked, MarksWanted, Outgoing, Outlet, Received, decode},
+    group::{Marked, MarksWanted, Outgoing, Outlet, Received, Replication, decode},
     wire::{self, BUS_LANE, Malformed, Said},
 };
+
+/// Groups that get what has come on a shared lane at one time. Waiting for each by itself would take a turn of everybody
+/// on the arbiter for each; with all of thousands at once, heartbeats and timers would have to wait for all of them.
+const GROUPS_AT_ONCE: usize = 64;
 
 /// What a reader needs to hand frames on.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ pub(crate) async fn read(
             Err(error) => return tracing::debug!(%from, %lane, %error, "a lane ended"),
         }
         desk.signs.note(from);
-        let batch = std::mem::take(&mut frames);
+        let batch = take(&mut frames);
         let handed_on = match lane {
             BUS_LANE => match desk.bus.send(PeerFrames(from.node, link, batch)).await {
                 Ok(read) => read,
@@ -68,35 +72,47 @@ async fn next_batch(receiver: &mut dyn LaneReceiver, frames: &mut Vec<Frame>) ->
 impl Desk {
     async fn to_group(&self, from: Member, group: GroupId, frames: Vec<Frame>) -> Result<(), Malformed> {
         let messages = frames.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-        self.hand_to(from, group, messages).await
+        let Some(taken) = self.hand_to(from, group, messages) else { return Ok(()) };
+        taken.await.unwrap_or(Ok(()))
     }
 
-    async fn hand_to(&self, from: Member, group: GroupId, messages: Vec<Message>) -> Result<(), Malformed> {
+    /// Hands messages to a group, which has taken them once the answer is there.
+    fn hand_to(
+        &self,
+        from: Member,
+        group: GroupId,
+        messages: Vec<Message>,
+    ) -> Option<Request<Replication, Received>> {
         // Not joined yet, or left: the peer asks or sends again.
-        let Some(entry) = self.groups.get(group) else { return Ok(()) };
-        entry.addr.send(Received(from, messages)).await.unwrap_or(Ok(()))
+        Some(self.groups.addr(group)?.send(Received(from, messages)))
     }
 
     async fn dispatch(&self, from: Member, frames: Vec<Frame>) -> Result<(), Malformed> {
-        let mut batch: Option<(GroupId, Vec<Message>)> = None;
+        let mut groups: BTreeMap<GroupId, Vec<Message>> = BTreeMap::new();
         for frame in frames {
-            let said = wire::understand(frame)?;
-            if let Said::Group(group, inner) = said {
-                let message = message(inner)?;
-                match &mut batch {
-                    Some((same, messages)) if *same == group => messages.push(message),
-                    _ => {
-                        if let Some((group, messages)) = batch.replace((group, vec![message])) {
-                            self.hand_to(from, group, messages).await?;
-                        }
+            match wire::understand(frame)? {
+                Said::Group(group, inner) => {
+                    groups.entry(group).or_default().push(message(inner)?);
+                    if groups.len() >= GROUPS_AT_ONCE {
+                        self.hand_to_all(from, take(&mut groups)).await?;
                     }
                 }
-            } else {
-                self.on_marks(from, said).await;
+                said => self.on_marks(from, said).await,
             }
         }
-        if let Some((group, messages)) = batch {
-            self.hand_to(from, group, messages).await?;
+        self.hand_to_all(from, groups).await
+    }
+
+    /// Hands each group its messages, and waits until all have taken theirs.
+    async fn hand_to_all(
+        &self,
+        from: Member,
+        groups: BTreeMap<GroupId, Vec<Message>>,
+    ) -> Result<(), Malformed> {
+        let handed: Vec<_> =
+            groups.into_iter().filter_map(|(group, messages)| self.hand_to(from, group, messages)).collect();
+        for taken in handed {
+            taken.await.unwrap_or(Ok(()))?;
         }
         Ok(())
     }
@@ -104,9 +120,9 @@ impl Desk {
     async fn on_marks(&self, from: Member, said: Said) {
         match said {
             Said::MarksWanted(group, view) => {
-                let Some(entry) = self.groups.get(group) else { return };
+                let Some(addr) = self.groups.addr(group) else { return };
                 // None: not in that view yet; the newcomer asks again.
-                let Ok(Some(marks)) = entry.addr.send(MarksWanted(view)).await else { return };
+                let Ok(Some(marks)) = addr.send(MarksWanted(view)).await else { return };
                 if let Some((lane, frame)) = wire::marks(group, view, &marks) {
                     Outlet::send(
                         &self.mesh,
@@ -115,8 +131,8 @@ impl Desk {
                 }
             }
             Said::Marks(group, view, marks) => {
-                let Some(entry) = self.groups.get(group) else { return };
-                let _ = entry.addr.send(Marked(from, view, marks)).await;
+                let Some(addr) = self.groups.addr(group) else { return };
+                let _ = addr.send(Marked(from, view, marks)).await;
             }
             Said::Group(..) => {}
         }

@@ -15,10 +15,10 @@ use super::{
     directory::Entry,
     round_trip::{AskRoundTrip, RoundTrips},
     status::PeerStatus,
+    telling::Telling,
 };
 use crate::{
     clock::Clock,
-    group::Feed,
     start::start_within,
     wire::{self, Datagram},
 };
@@ -42,6 +42,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct Membership {
     presence: Presence,
     around: Surroundings,
+    groups: Telling,
     detector_wake: Option<SpawnHandle>,
     cluster_wake: Option<SpawnHandle>,
     round_trips: RoundTrips,
@@ -71,7 +72,8 @@ impl Membership {
             let now = around.clock.now();
             let presence = Presence::new(identity, timing, seed, declared, now, &mut effects);
             let (detector_wake, cluster_wake, round_trips) = (None, None, RoundTrips::default());
-            let mut actor = Self { presence, around, detector_wake, cluster_wake, round_trips };
+            let groups = Telling::start(around.groups.clone());
+            let mut actor = Self { presence, around, groups, detector_wake, cluster_wake, round_trips };
             actor.perform(effects, ctx);
             actor
         })
@@ -111,9 +113,9 @@ impl Membership {
                     self.around.mesh.watch(Endpoint { node: Some(id.member.node), addr: id.addr });
                 }
                 PresenceEffect::ForgetLink(node) => self.around.mesh.forget(node),
-                PresenceEffect::Tell(input) => self.tell_groups(&input),
+                PresenceEffect::Tell(input) => self.groups.all(input),
                 // Each looks at the pulse before it takes in anything.
-                PresenceEffect::Stalled => self.tell_groups(&Input::Wake),
+                PresenceEffect::Stalled => self.groups.all(Input::Wake),
                 PresenceEffect::Noticed(notice) => log(notice),
                 PresenceEffect::RoundTrip { node, sequence, took } => {
                     self.round_trips.over(node, sequence, took);
@@ -139,13 +141,6 @@ impl Membership {
     fn datagram(&self, to: NodeId, bytes: Bytes) {
         if let Err(error) = self.around.mesh.send_datagram(to, bytes) {
             tracing::trace!(%to, %error, "a datagram was not sent");
-        }
-    }
-
-    fn tell_groups(&self, input: &Input) {
-        for Entry { addr, .. } in self.around.groups.all() {
-            // Rare: when links come and go.
-            addr.do_send(Feed(input.clone()));
         }
     }
 
@@ -256,9 +251,7 @@ impl Handler<Introduce> for Membership {
     type Result = ();
     fn handle(&mut self, Introduce(entry): Introduce, ctx: &mut Self::Context) {
         self.drive(ctx, |presence, now, out| presence.declare(now, entry.spec.declared(), out));
-        for input in self.presence.introduction() {
-            entry.addr.do_send(Feed(input));
-        }
+        self.groups.one(entry.addr, self.presence.introduction());
     }
 }
 

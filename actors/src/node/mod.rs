@@ -13,6 +13,7 @@ mod pulse;
 mod round_trip;
 mod signs;
 mod status;
+mod telling;
 #[cfg(test)]
 mod tests;
 

@@ -115,7 +115,9 @@ async fn idle(mesh: &Mesh, span: Duration) -> Idle {
 fn figures(groups: usize, rounds: &[Round], founded: &[f64]) -> Vec<Record> {
     let figure = |what: &str, unit, ours: Vec<f64>, baseline: Vec<f64>, wanted, baseline_is| {
         let case = format!("{}: {what}", name(groups));
-        let named = Named { bench: "scale", case, unit, worst: false, wanted, baseline_is };
+        // Memory that an earlier round has given back is used again, so that the largest figure says most.
+        let worst = unit == Unit::Bytes;
+        let named = Named { bench: "scale", case, unit, worst, wanted, baseline_is };
         Record::beside(&named, ours, baseline)
     };
     let each = |of: &dyn Fn(&Round) -> Option<f64>| rounds.iter().filter_map(of).collect::<Vec<f64>>();
@@ -137,7 +139,7 @@ fn figures(groups: usize, rounds: &[Round], founded: &[f64]) -> Vec<Record> {
             FEWEST_IS,
         ),
         figure(
-            "memory per member, at least",
+            "memory per member of a group, at least",
             Unit::Bytes,
             each(&per_member),
             each(&per_node),

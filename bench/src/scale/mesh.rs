@@ -29,6 +29,9 @@ use crate::{
 const EVENTS: EventOptions = EventOptions { capacity: 64, bytes: 1 << 16, behind: Behind::Skip };
 /// Members of each group that is measured.
 pub(super) const GROUP_MEMBERS: usize = 3;
+/// Groups that a node begins at one time. Waiting for each takes a turn of everybody on its thread, and beginning all of
+/// thousands would hold everybody up.
+const JOINED_AT_ONCE: usize = 64;
 /// The group of all nodes, which shows that all are linked.
 const ALL: &str = "all";
 
@@ -137,11 +140,12 @@ impl Mesh {
 /// Founds groups at a node, and waits until all are.
 async fn found_at(node: Node, settings: Vec<GroupSettings>) -> Result<Vec<Group>, BenchError> {
     let (mut groups, waiting) = (Vec::new(), FuturesUnordered::new());
-    for settings in settings {
-        let members = settings.founders.len();
-        let group = node.join(settings).await.map_err(BenchError::ours)?;
-        waiting.push(founded(group.clone(), members));
-        groups.push(group);
+    for some in settings.chunks(JOINED_AT_ONCE) {
+        let joined = try_join_all(some.iter().map(|settings| node.join(settings.clone()))).await;
+        for (group, settings) in joined.map_err(BenchError::ours)?.into_iter().zip(some) {
+            waiting.push(founded(group.clone(), settings.founders.len()));
+            groups.push(group);
+        }
     }
     waiting.try_collect::<()>().await?;
     Ok(groups)

@@ -15,9 +15,10 @@ use crate::{BenchError, Machine, Progress, Record, Report, Schedule, stage::in_s
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaleArgs {
-    /// Members of a group, of which the first is what the others are beside. Default 3, 5, 7, 9.
+    /// Members of a group, of which the first is what the others are beside; none to measure groups alone. Default 3, 5,
+    /// 7, 9.
     pub members: Vec<usize>,
-    /// Groups of three over five nodes. Default 1, 100, 1,000.
+    /// Groups of three over five nodes; none to measure members alone. Default 1, 100, 1,000, 10,000.
     pub groups: Vec<usize>,
     /// For how long idle nodes are watched, without groups and with them. Default 5 s.
     pub idle: Duration,
@@ -29,7 +30,7 @@ impl Default for ScaleArgs {
     fn default() -> Self {
         Self {
             members: vec![3, 5, 7, 9],
-            groups: vec![1, 100, 1_000],
+            groups: vec![1, 100, 1_000, 10_000],
             idle: Duration::from_secs(5),
             schedule: Schedule { rounds: 3, ..Schedule::default() },
         }
@@ -40,6 +41,9 @@ impl ScaleArgs {
     fn check(&self) -> Result<(), BenchError> {
         let refuse = |why: String| Err(BenchError::Settings(why));
         self.schedule.check()?;
+        if self.members.is_empty() && self.groups.is_empty() {
+            return refuse("name members, groups or both to measure".into());
+        }
         if let Some(members) = self.members.iter().find(|members| !(3..=32).contains(*members)) {
             return refuse(format!(
                 "{members} members are not measured: choose 3 to 32, of which a majority goes on"
@@ -98,7 +102,8 @@ pub fn scale(args: &ScaleArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
     let records = in_system(|| measure(run))?;
     let settings = format!(
         "all nodes in this process, a thread each; groups over {} nodes; idle for {:?}; every round has nodes of its \
-         own, and sides do not take turns",
+         own, and sides do not take turns; memory is what the process has grown by, in the round in which it grew most: \
+         what was freed before is used again, uncounted",
         groups::NODES,
         args.idle
     );
@@ -120,6 +125,7 @@ mod tests {
         let usual = ScaleArgs::default;
         for args in [
             ScaleArgs { members: vec![3, 2], ..usual() },
+            ScaleArgs { members: vec![], groups: vec![], ..usual() },
             ScaleArgs { groups: vec![0], ..usual() },
             ScaleArgs { idle: Duration::ZERO, ..usual() },
             ScaleArgs { schedule: Schedule { rounds: 0, ..Schedule::default() }, ..usual() },
@@ -153,7 +159,7 @@ mod tests {
                 "1 group: an idle node, sent",
                 "1 group: a node dies, until all have the next view",
                 "20 groups: until all are founded",
-                "20 groups: memory per member, at least",
+                "20 groups: memory per member of a group, at least",
                 "20 groups: an idle node, busy",
                 "20 groups: an idle node, sent",
                 "20 groups: a node dies, until all have the next view",

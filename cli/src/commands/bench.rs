@@ -253,13 +253,15 @@ struct Memory {
 }
 
 /// Measure what more members cost a group, and what more groups cost five nodes, idle and when a node dies.
+///
+/// Whoever names members or groups measures only what is named.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: quorate bench scale --members 3 --groups 10000 --rounds 1")]
+#[command(after_help = "Example: quorate bench scale --groups 1,100,1000,10000")]
 struct Scale {
     /// Members of a group [default: 3,5,7,9].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     members: Vec<usize>,
-    /// Groups of three over five nodes [default: 1,100,1000].
+    /// Groups of three over five nodes [default: 1,100,1000,10000].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     groups: Vec<usize>,
     /// For how long idle nodes are watched, such as 10s [default: 5s].
@@ -509,8 +511,9 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
         }
         What::Scale(args) => {
             let mut wanted = ScaleArgs::default();
-            choose(&mut wanted.members, &args.members);
-            choose(&mut wanted.groups, &args.groups);
+            if !(args.members.is_empty() && args.groups.is_empty()) {
+                (wanted.members, wanted.groups) = (args.members.clone(), args.groups.clone());
+            }
             wanted.idle = args.idle.unwrap_or(wanted.idle);
             wanted.schedule.rounds = args.rounds.unwrap_or(wanted.schedule.rounds);
             measure(args.json, |observer| quorate_bench::scale(&wanted, observer))

@@ -67,6 +67,8 @@ pub enum Breach {
     FoundAtOnce,
     /// A newcomer is admitted though some member does not hear it.
     AdmitUnheard,
+    /// Whoever is in a new view and has not been heard yet counts as lost at once.
+    UnheardIsLost,
     /// Donors keep a state for newcomers that are gone.
     KeepSnapshots,
     /// A learner forgets the messages that came while its state was on the way.

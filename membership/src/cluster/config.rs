@@ -53,10 +53,11 @@ pub(crate) fn seek_every(timing: Timing) -> Duration {
     timing.detect() * 2
 }
 
-/// How long a suspect has to hear of the suspicion and to refute it: as many times two detection
-/// times as the size has decimal digits, since both ways are gossip.
+/// How long a suspect has to hear of the suspicion and to refute it. A member of a small cluster hears it at once;
+/// in any other both ways are gossip, which has gone through as many nodes as are kept in mind within ten rounds: each
+/// makes those who know four times as many, and the last few are met by chance. So it need not grow with the size.
 pub(crate) fn suspicion(timing: Timing, digits: u8) -> Duration {
-    timing.detect() * 2 * u32::from(digits)
+    timing.detect() * 2 * u32::from(digits.min(2))
 }
 
 /// The decimal digits of a size, from one to twenty.
@@ -81,5 +82,19 @@ pub(super) fn config(timing: Timing, digits: u8) -> Config {
         // Ends a partition of which both sides have declared the other one down.
         periodic_announce_to_down_members: every(retry_down_every(timing), PEERS_ASKED),
         periodic_gossip: every(gossip_every(timing), PEERS_ASKED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspect_has_as_long_among_ten_nodes_as_among_ten_thousand() {
+        let timing = Timing::DEFAULT;
+        for size in [10, 100, 1_000, 10_000] {
+            assert_eq!(suspicion(timing, digits(size)), timing.detect() * 4, "{size} nodes");
+        }
+        assert_eq!(suspicion(timing, digits(9)), timing.detect() * 2);
     }
 }

@@ -1,6 +1,9 @@
 //! The coordinator's part in closing a view: when to attempt it, with whom, and its steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use quorate_membership::{
     Change, Cut, Decree, Member, NodeId, Seq, Time, View, ViewId,
@@ -77,9 +80,19 @@ impl Group {
         let agreement = if self.config.partitionable { Agreement::Everybody } else { Agreement::Majority };
         let plan = Plan { awaited, excluded, agreement };
         let coordinator = Coordinator::new(view, ballot, plan, self.config.breach);
-        let deadline = self.now + self.config.timing.round();
+        let deadline = self.now + self.patience();
         self.attempt = Some(Attempt { coordinator, why, deadline, merge });
         self.ask(out);
+    }
+
+    /// How long a phase may take. Many groups are founded at a time, and an attempt that is given up while the answers to
+    /// it are on their way only adds to what holds them up: it may take as long as the founding has taken before.
+    fn patience(&self) -> Duration {
+        if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
+            self.config.timing.round().max(self.now.since(self.born))
+        } else {
+            self.config.timing.round()
+        }
     }
 
     /// Asks the present phase's question of everybody who has not answered it.
@@ -89,16 +102,30 @@ impl Group {
         if let Phase::Gathering { union, .. } = phase {
             return self.gather(&union, out);
         }
-        for (view, ballot, nodes) in attempt.by_side(self.view_id(), attempt.coordinator.unanswered()) {
+        self.ask_those(attempt.coordinator.unanswered(), out);
+        if phase == Phase::Preparing {
+            self.ask_offers(out);
+        }
+    }
+
+    /// A founder that has just begun has missed what the others were asked before.
+    pub(super) fn ask_founder(&mut self, node: NodeId, out: &mut Effects) {
+        let founds = self.view.as_ref().is_some_and(|view| view.id.is_genesis());
+        let Some(attempt) = self.attempt.as_ref().filter(|_| founds) else { return };
+        let unanswered = attempt.coordinator.unanswered();
+        self.ask_those(unanswered.into_iter().filter(|it| *it == node).collect(), out);
+    }
+
+    fn ask_those(&mut self, nodes: Vec<NodeId>, out: &mut Effects) {
+        let Some(attempt) = &self.attempt else { return };
+        let phase = attempt.coordinator.phase().clone();
+        for (view, ballot, nodes) in attempt.by_side(self.view_id(), nodes) {
             let body = match phase.clone() {
                 Phase::Holding(decree) => Body::Hold { ballot, decree },
                 Phase::Accepting(decree) => Body::Accept { ballot, decree },
                 _ => Body::Prepare { ballot },
             };
             self.post_all(nodes, view, body, out);
-        }
-        if phase == Phase::Preparing {
-            self.ask_offers(out);
         }
     }
 
@@ -130,7 +157,7 @@ impl Group {
         let sides = self.config.partitionable;
         let next = if sides { self.next_of_sides(cut.clone()) } else { self.next_view() };
         let Some(next) = next else { return };
-        let deadline = self.now + self.config.timing.round();
+        let deadline = self.now + self.patience();
         let Some(attempt) = &mut self.attempt else { return };
         if next.members.is_empty() {
             // Everybody leaves: there is nobody to open a view for, so this one ends with us.
@@ -221,8 +248,9 @@ impl Group {
         match step {
             Step::Wait => {}
             Step::Gather | Step::Vote => {
+                let deadline = self.now + self.patience();
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.deadline = self.now + self.config.timing.round();
+                    attempt.deadline = deadline;
                 }
                 self.ask(out);
             }

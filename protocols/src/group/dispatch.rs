@@ -65,6 +65,7 @@ impl Group {
                     self.see(from);
                 }
                 self.answer_where(from.node, message.view, out);
+                self.ask_founder(from.node, out);
                 return Ok(());
             }
             Body::Decided(decree) => {

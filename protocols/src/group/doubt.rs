@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_membership::{Member, NodeId, View, agreement::Breach};
+use quorate_membership::{Member, NodeId, Time, View, agreement::Breach};
 
 use super::{Body, Effects, Group};
 
@@ -20,6 +20,7 @@ use super::{Body, Effects, Group};
 #[derive(Debug)]
 pub(super) struct Doubt {
     round: u64,
+    asked_at: Time,
     confirmed: BTreeSet<NodeId>,
 }
 
@@ -42,7 +43,7 @@ impl Group {
 
     /// From now on nothing is served until a majority has confirmed the view.
     pub(super) fn doubt_view(&mut self, out: &mut Effects) {
-        self.doubt = Some(Doubt { round: 0, confirmed: BTreeSet::new() });
+        self.doubt = Some(Doubt { round: 0, asked_at: self.now, confirmed: BTreeSet::new() });
         self.doubt_anew(out);
     }
 
@@ -50,12 +51,23 @@ impl Group {
     pub(super) fn doubt_anew(&mut self, out: &mut Effects) {
         let Some(doubt) = &mut self.doubt else { return };
         self.doubts += 1;
-        *doubt = Doubt { round: self.doubts, confirmed: BTreeSet::new() };
+        *doubt = Doubt { round: self.doubts, asked_at: self.now, confirmed: BTreeSet::new() };
         self.watch_majority(out);
         self.ask_to_confirm(out);
     }
 
-    pub(super) fn ask_to_confirm(&mut self, out: &mut Effects) {
+    /// Asks again; after a while everybody: who has confirmed the view may have given its lineage up since, and says so
+    /// only when asked.
+    pub(super) fn tick_doubt(&mut self, out: &mut Effects) {
+        let patience = self.config.timing.founding();
+        if self.doubt.as_ref().is_some_and(|doubt| self.now >= doubt.asked_at + patience) {
+            self.doubt_anew(out);
+        } else {
+            self.ask_to_confirm(out);
+        }
+    }
+
+    fn ask_to_confirm(&mut self, out: &mut Effects) {
         let (Some(doubt), Some(view)) = (&self.doubt, &self.view) else { return };
         if view.id.is_genesis() {
             return; // there is nothing to serve yet

@@ -49,6 +49,18 @@ impl Group {
         count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
     }
 
+    /// A node comes into reach while the group is being founded: whoever leads the founding asks it, and a junior one
+    /// says that it is there, since it may have begun after it was asked.
+    pub(super) fn greet_founder(&mut self, node: NodeId, out: &mut Effects) {
+        let Some(genesis) = self.view.as_ref().filter(|view| view.id.is_genesis()) else { return };
+        let rank = |node: NodeId| genesis.acceptors().position(|founder| founder.node == node);
+        let is_senior = rank(node).is_some_and(|theirs| rank(self.me.node).is_some_and(|mine| theirs < mine));
+        if is_senior {
+            self.post(node, genesis.id, Body::Where, out);
+        }
+        self.ask_founder(node, out);
+    }
+
     /// Names a founding after its coordinator's life and the attempt: no other founding has both.
     /// The odd constants spread the three numbers over the whole word.
     pub(super) const fn new_lineage(&self) -> u64 {
@@ -173,6 +185,7 @@ impl Group {
         self.drop_asks(out);
         self.raise_floor(next.id);
         self.view = None;
+        self.entered = self.now;
         self.stream = None;
         self.relaying.clear();
         self.acceptor = Acceptor::new(self.config.breach);

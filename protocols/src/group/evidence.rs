@@ -24,6 +24,8 @@ impl Group {
     pub(super) fn on_reachable(&mut self, member: Member, out: &mut Effects) {
         self.meet(member, out);
         self.reachable.insert(member.node);
+        self.silent.remove(&member.node);
+        self.unheard.remove(&member.node);
         self.refills.forget_donor(self.now, member.node); // what was asked for on a link that broke is lost
         self.retell(member.node);
         if !self.is_stranger(member.node) && self.lost_since.remove(&member.node).is_some() {
@@ -31,11 +33,14 @@ impl Group {
             self.seen.remove(&member.node);
             self.tell_opinion(out); // the others must not go on believing the former one
         }
+        self.greet_founder(member.node, out);
         self.watch_majority(out);
     }
 
     pub(super) fn on_unreachable(&mut self, node: NodeId, out: &mut Effects) {
         self.reachable.remove(&node);
+        self.silent.insert(node);
+        self.unheard.remove(&node);
         self.refills.forget_donor(self.now, node);
         self.joiners.remove(&node);
         self.strangers.remove(&node);
@@ -69,14 +74,24 @@ impl Group {
     }
 
     /// Starts the count anew for a new view.
+    ///
+    /// Founders and newcomers enter it as soon as its coordinator hears them, and the others may be about to: whoever
+    /// has neither been heard nor reported silent is not lost until it has had the time to be either.
     pub(super) fn reset_evidence(&mut self) {
         self.opinions.clear();
         self.lost_since.clear();
+        let waited = std::mem::take(&mut self.unheard);
         let Some(view) = &self.view else { return };
+        let careless = view.id.is_genesis() || self.config.breach == Some(Breach::UnheardIsLost);
         let heard = |node: &NodeId| self.reachable.contains(node) && !self.is_stranger(*node);
-        let lost = view.participants().map(|m| m.node);
-        let lost = lost.filter(|node| *node != self.me.node && !heard(node));
-        self.lost_since = lost.map(|node| (node, self.now)).collect();
+        let absent = view.participants().map(|m| m.node);
+        let absent = absent.filter(|node| *node != self.me.node && !heard(node));
+        let known = |node: &NodeId| careless || self.silent.contains(node) || self.is_stranger(*node);
+        let (lost, unheard): (Vec<NodeId>, Vec<NodeId>) = absent.partition(known);
+        self.lost_since = lost.into_iter().map(|node| (node, self.now)).collect();
+        let until = self.now + self.config.timing.detect() + self.config.timing.heartbeat();
+        let until = |node: &NodeId| waited.get(node).copied().unwrap_or(until);
+        self.unheard = unheard.into_iter().map(|node| (node, until(&node))).collect();
     }
 
     pub(super) fn on_opinion(&mut self, from: Member, lost: &[NodeId], sealed: bool) {
@@ -87,11 +102,16 @@ impl Group {
     }
 
     pub(super) fn tick_evidence(&mut self, out: &mut Effects) {
+        let now = self.now;
+        let lost: Vec<NodeId> =
+            self.unheard.extract_if(.., |_, until| *until <= now).map(|(it, _)| it).collect();
+        lost.into_iter().for_each(|node| self.note_lost(node, out));
         let oldest = self.now - self.config.timing.detect();
         self.opinions.retain(|_, opinion| opinion.at >= oldest);
         self.joiners.retain(|_, joiner| joiner.at >= oldest);
         self.ready.retain(|_, at| *at >= oldest);
-        if !self.lost_since.is_empty() || self.is_sealed() || self.alone {
+        let founds = self.view.as_ref().is_some_and(|view| view.id.is_genesis());
+        if !self.lost_since.is_empty() || self.is_sealed() && !founds || self.alone {
             self.tell_opinion(out);
         }
         self.give_up_dead_lineage(out);

@@ -60,6 +60,9 @@ impl Group {
             return self.leave_now(out); // there is nothing left to leave in order
         }
         self.enter_genesis();
+        for node in self.reachable.clone() {
+            self.greet_founder(node, out); // it may have asked while this member was elsewhere
+        }
     }
 
     /// The latest view known to stand: one that was decided though it cannot be entered yet, the

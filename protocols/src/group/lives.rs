@@ -58,6 +58,7 @@ impl Group {
     pub(super) fn on_departed(&mut self, node: NodeId) {
         self.lives.depart(self.now, node);
         self.contacts.forget(node);
+        self.silent.remove(&node);
     }
 
     pub(super) fn forget_departed(&mut self) {

@@ -34,7 +34,10 @@ mod transferring;
 mod untold;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use quorate_membership::{
@@ -150,6 +153,10 @@ pub struct Group {
     lives: Lives,
     reachable: BTreeSet<NodeId>,
     lost_since: BTreeMap<NodeId, Time>,
+    /// Nodes that were reported out of reach and not heard since.
+    silent: BTreeSet<NodeId>,
+    /// Participants of the view of which neither was reported, and from when on they count as lost.
+    unheard: BTreeMap<NodeId, Time>,
     opinions: BTreeMap<NodeId, Opinion>,
     joiners: BTreeMap<NodeId, Joiner>,
     untold: BTreeMap<Member, Untold>,
@@ -170,7 +177,11 @@ pub struct Group {
     /// partitionable group, members that have gone another way.
     gone: BTreeMap<Member, ViewId>,
     born: Time,
+    /// When the view was entered, or since when there is none.
+    entered: Time,
     next_tick: Option<Time>,
+    /// By how much the last one was late.
+    late: Duration,
     loopback: VecDeque<Message>,
 }
 
@@ -222,6 +233,8 @@ impl Group {
             lives: Lives::default(),
             reachable: BTreeSet::new(),
             lost_since: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            unheard: BTreeMap::new(),
             opinions: BTreeMap::new(),
             joiners: BTreeMap::new(),
             untold: BTreeMap::new(),
@@ -235,7 +248,9 @@ impl Group {
             sides: Sides::default(),
             gone: BTreeMap::new(),
             born: now,
+            entered: now,
             next_tick: None,
+            late: Duration::ZERO,
             loopback: VecDeque::new(),
         };
         group.lives.meet(me);

@@ -315,6 +315,7 @@ impl Group {
         self.attempt = None;
         self.hold = None;
         self.not_before = self.now;
+        self.entered = self.now;
         self.seen.clear();
         self.until_uniform.clear();
         self.until_everywhere.clear();

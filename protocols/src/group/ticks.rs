@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_membership::{Member, View};
+use quorate_membership::{Member, Time, View};
 
 use super::{Effects, Group};
 use crate::stream::Stream;
@@ -12,6 +12,7 @@ impl Group {
         if self.next_tick.is_some_and(|at| self.now < at) {
             return;
         }
+        self.late = self.next_tick.map_or(Duration::ZERO, |at| self.now.since(at));
         self.next_tick = None;
         self.tick_evidence(out);
         self.tick_lags(out);
@@ -20,23 +21,48 @@ impl Group {
         self.tick_entry(out);
         self.tick_untold(out);
         self.tick_sides(out);
-        self.ask_to_confirm(out);
+        self.tick_doubt(out);
         self.tick_relaying(out);
         self.tick_traffic(out);
         self.tick_letters(out);
         self.tick_transfers(out);
     }
 
-    /// How long to wait until the next tick. Groups are founded many at a time: if each asked as often as it does
-    /// later, a busy machine would be kept so busy by repeated questions that no answer came in time. So the longer a
-    /// founding lasts the more seldom it asks, down to twice in the time that one round has.
+    /// How long to wait until the next tick.
+    ///
+    /// Links lose nothing while they stand, so what is asked again is most often on its way. Many groups are founded at
+    /// a time, and change their views at a time when a node dies: if each asked as often as it does for a single lost
+    /// frame, a node would be kept so busy by repeated questions that no answer came in time. So the longer it
+    /// lasts, and the later this process comes to it, the more seldom it asks.
+    ///
+    /// What somebody waits for beyond a view is asked for as often as ever: data, and who of the founders is lost, which
+    /// the others forget if it is not said again.
     pub(super) fn pause(&self) -> Duration {
         let timing = self.config.timing;
+        let (least, most) = (timing.resend().max(self.late * 2).min(timing.round() / 2), timing.round() / 2);
         if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
-            (self.now.since(self.born) / 2).clamp(timing.resend(), timing.round() / 2)
-        } else {
-            timing.resend()
+            let lasts = self.now.since(self.born);
+            if !self.lost_since.is_empty() {
+                return (lasts / 2).clamp(least, most);
+            }
+            // All founders are in reach. Those that begin, or come into reach, are asked and ask at once.
+            let seldom = lasts.clamp(timing.round(), timing.round() * 2);
+            // When a majority may go on without the rest, and when another attempt may be made, it looks.
+            let looks = [self.born + timing.founding(), self.not_before].into_iter();
+            let looks = looks.filter(|at| *at > self.now).map(|at| at.since(self.now));
+            return looks.chain([seldom]).min().unwrap_or(seldom);
         }
+        let has_data = self.is_learner() || self.stream.as_ref().is_some_and(Stream::is_waiting);
+        let since = self.under_way_since().filter(|_| !has_data);
+        since.map_or(Duration::ZERO, |since| self.now.since(since)).clamp(least, most)
+    }
+
+    /// Since when a view is on its way: to be closed, for a loss or because it is sealed, or to be entered by all or
+    /// by this member.
+    fn under_way_since(&self) -> Option<Time> {
+        let lost = self.lost_since.values().copied().max();
+        let entering = (self.view.is_none() || self.unseen().next().is_some()).then_some(self.entered);
+        [lost, self.sealed_at, entering].into_iter().flatten().max()
     }
 
     pub(super) fn needs_tick(&self) -> bool {
@@ -51,6 +77,7 @@ impl Group {
             || self.doubt.is_some()
             || self.alone
             || !self.lost_since.is_empty()
+            || !self.unheard.is_empty()
             || !self.joiners.is_empty()
             || !self.leaving.is_empty()
             || self.wants_out
@@ -90,24 +117,32 @@ mod tests {
     #[test]
     fn a_founding_asks_the_more_seldom_the_longer_it_lasts_and_a_group_that_stands_as_often_as_ever() {
         let mut out = Effects::new();
-        let me = Member::new(NodeId::new(1), Incarnation::new(1));
+        let member = |number| Member::new(NodeId::new(number), Incarnation::new(1));
+        let me = member(1);
         let config = GroupConfig::new(GroupId::new(1), (1..=3).map(NodeId::new).collect());
         let timing = config.timing;
-        let (mut group, mut now) = (Group::new(config, me, Time::ZERO), Time::ZERO);
-        let mut wakes = Vec::new();
-        // Nobody else is there.
-        for _ in 0..40 {
-            group.handle(now, Input::Wake, &mut out).expect("no refusal");
-            group.flush(now, &mut out);
-            let at = out
-                .drain(..)
-                .find_map(|effect| if let Effect::WakeAt(at) = effect { Some(at) } else { None });
-            let at = at.expect("it goes on asking");
-            wakes.push(at.since(now));
-            now = at;
+        let mut now = Time::ZERO;
+        // Nobody else is there, or their nodes are and do not answer.
+        let absent = (timing.resend(), timing.round() / 2);
+        let silent = (timing.round(), timing.round() * 2);
+        for (reached, paces) in [(None, absent), (Some([2, 3]), silent)] {
+            let (mut group, mut wakes) = (Group::new(config.clone(), me, now), Vec::new());
+            for number in reached.into_iter().flatten() {
+                group.handle(now, Input::Reachable(member(number)), &mut out).expect("no refusal");
+            }
+            for _ in 0..40 {
+                group.handle(now, Input::Wake, &mut out).expect("no refusal");
+                group.flush(now, &mut out);
+                let at = out
+                    .drain(..)
+                    .find_map(|effect| if let Effect::WakeAt(at) = effect { Some(at) } else { None });
+                let at = at.expect("it goes on asking");
+                wakes.push(at.since(now));
+                now = at;
+            }
+            assert_eq!((wakes[0], wakes[39]), paces, "{wakes:?}");
+            assert!(wakes.is_sorted(), "{wakes:?}");
         }
-        assert_eq!((wakes[0], wakes[39]), (timing.resend(), timing.round() / 2));
-        assert!(wakes.is_sorted(), "{wakes:?}");
 
         let alone = GroupConfig::new(GroupId::new(1), vec![me.node]);
         let mut group = Group::new(alone, me, now);

@@ -3,7 +3,10 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use quorate_membership::{Cut, Decree, Incarnation, Member, agreement::Ballot};
+use quorate_membership::{
+    Cut, Decree, Incarnation, Member,
+    agreement::{Ballot, Breach},
+};
 use quorate_protocols::{Body, Effect, Event, Input, Message};
 
 use crate::world::{World, member, n};
@@ -165,4 +168,53 @@ fn a_learner_left_in_a_lineage_that_was_given_up_is_told_so_and_joins_the_next()
     let told = world.told(4);
     let lost = told.iter().filter(|effect| matches!(effect, Effect::Deliver(Event::LineageLost)));
     assert_eq!(lost.count(), 1, "{told:?}");
+}
+
+/// Five founders that all hear the first one, and none of the rest each other yet.
+fn founded_by_strangers_to_each_other(breach: Option<Breach>) -> World {
+    let mut world = World::empty(5);
+    world.change(|config| config.breach = breach);
+    (1..=5).for_each(|number| world.start_deaf(number));
+    (2..=5).for_each(|number| world.reachable(1, number));
+    world.run(20);
+    assert_eq!(world.view(1).members.len(), 5);
+    world
+}
+
+#[test]
+fn founders_that_have_not_heard_each_other_yet_are_not_taken_for_lost() {
+    for breach in [None, Some(Breach::UnheardIsLost)] {
+        let mut world = founded_by_strangers_to_each_other(breach);
+        let founded = world.view(1);
+        for (a, b) in [(2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (4, 5)] {
+            world.reachable(a, b);
+        }
+        world.run(3000);
+        assert_eq!(world.view(5) == founded, breach.is_none(), "{breach:?}: {}", world.view(5));
+    }
+}
+
+#[test]
+fn founders_that_never_come_to_hear_each_other_do_not_stay_together() {
+    let mut world = founded_by_strangers_to_each_other(None);
+    world.run(3000);
+    assert!(world.view(1).members.len() < 5, "{}", world.view(1));
+}
+
+#[test]
+fn a_founder_that_begins_after_it_was_asked_need_not_wait_until_it_is_asked_again() {
+    let mut world = World::empty(3);
+    world.start(1);
+    world.start(2);
+    // Its node is there, but not yet its group: what it is asked is lost.
+    for number in [1, 2] {
+        world.input(number, Input::Reachable(member(3))).unwrap();
+    }
+    world.run(300);
+    assert!(world.view(1).id.is_genesis());
+    world.start(3);
+    world.run(20);
+    for number in 1..=3 {
+        assert_eq!(world.view(number).members.len(), 3);
+    }
 }

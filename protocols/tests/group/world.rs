@@ -83,6 +83,17 @@ impl World {
         self.start_as(member(number), None);
     }
 
+    /// Changes how nodes that start later take the group.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut GroupConfig)) {
+        change(&mut self.config);
+    }
+
+    /// Starts a node that reaches nobody yet.
+    pub(crate) fn start_deaf(&mut self, number: u64) {
+        self.groups.insert(n(number), Group::new(self.config.clone(), member(number), self.now));
+        self.flush(n(number));
+    }
+
     /// Starts a node that takes the group for something else.
     pub(crate) fn start_otherwise(&mut self, me: Member, change: impl FnOnce(&mut GroupConfig)) {
         let config = self.config.clone();

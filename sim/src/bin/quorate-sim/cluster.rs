@@ -38,8 +38,8 @@ pub(crate) fn clusters(args: &Clusters) -> Ended {
 }
 
 fn beside(sizes: &[u16], day: impl Fn(u16) -> Result<ClusterReport, Stuck>) -> Result<(), Stuck> {
-    println!("        per node and second   one dies, known to   all know who has");
-    println!(" nodes  datagrams    bytes    first        all     started    crashed");
+    println!("        per node and second   one dies, known to   all know who has    falsely");
+    println!(" nodes  datagrams    bytes    first        all     started    crashed      down");
     for &nodes in sizes {
         let report = day(nodes)?;
         let death = report.death_known;
@@ -47,7 +47,9 @@ fn beside(sizes: &[u16], day: impl Fn(u16) -> Result<ClusterReport, Stuck>) -> R
             [death.first, death.last, report.gathered, report.crash_known].map(|span| span.as_secs_f64());
         let (datagrams, bytes) = (report.datagrams_per_node_second, report.bytes_per_node_second);
         println!(
-            "{nodes:6}  {datagrams:9.1}  {bytes:7.0}  {first:5.1} s  {all:7.1} s  {started:8.1} s  {crashed:7.1} s"
+            "{nodes:6}  {datagrams:9.1}  {bytes:7.0}  {first:5.1} s  {all:7.1} s  {started:8.1} s  {crashed:7.1} s  \
+             {:8}",
+            report.false_downs
         );
     }
     Ok(())
