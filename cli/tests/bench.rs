@@ -80,6 +80,18 @@ fn the_bus_is_measured_from_node_to_node_and_so_are_requests() {
 }
 
 #[test]
+fn of_several_runs_the_medians_are_shown() {
+    let place = Place::new();
+    let run = "bench multicast --members 2 --senders one --sizes 64 --rounds 1 --round 20ms --runs 2";
+    let figures = place.ok(&format!("{run} --json"));
+    let named = cases(&figures, "nothing");
+    assert_eq!(named[0], "2 members, uniform, one sending, 64 B throughput");
+    assert_eq!(named.len(), 3, "each figure once: {figures}");
+    assert!(place.ok(run).contains("medians of 2 runs; "));
+    assert!(place.fails("bench multicast --runs 0", 2).contains("0"));
+}
+
+#[test]
 fn long_messages_that_are_handed_on_are_measured_beside_copies_to_each() {
     let place = Place::new();
     let figures = place.ok("bench large --sizes 1048576 --megabits 200,0 --rounds 1 --round 20ms --json");
@@ -210,7 +222,10 @@ fn one_machine_serves_and_another_one_measures_its_links_to_it() {
         }
     }
     let refused = place.fails("bench serve --listen 127.0.0.1:0 --credentials certs/n1 --report r", 2);
-    assert_eq!(refused, "quorate: what serves others has no report: give --report where it is measured");
+    assert_eq!(
+        refused,
+        "quorate: what serves others has no report: give --report and --runs where it is measured"
+    );
     let nobody = place.fails(&format!("bench transport --peers 127.0.0.1:1 {common}"), 1);
     assert!(nobody.contains("nobody answered at 127.0.0.1:1"), "{nobody}");
     assert!(place.fails(&format!("bench transport --peers {addr}"), 2).contains("--credentials <DIR>"));

@@ -33,7 +33,9 @@ impl Telling {
                 match news {
                     News::ToAll(input) => {
                         for some in groups.all().chunks(AT_ONCE) {
-                            some.iter().for_each(|entry| entry.addr.do_send(Feed(input.clone())));
+                            for entry in some {
+                                entry.addr.do_send(Feed(input.clone()));
+                            }
                             tokio::task::yield_now().await;
                         }
                     }

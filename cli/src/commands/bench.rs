@@ -52,6 +52,20 @@ pub(crate) struct Args {
     /// Run all of it so many times, each with everything set up anew, and show the median of each figure [default: 1].
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..))]
     runs: Option<u8>,
+    /// Print the figures as JSON, one per line, as soon as they are known.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// How a benchmark shows its figures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Show {
+    /// In a table, once all are known.
+    Table,
+    /// As lines of JSON, each as soon as it is known.
+    Lines,
+    /// Not at all: it is one of several runs.
+    Nothing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,9 +213,6 @@ struct Views {
     /// How often a member is killed, and how often one leaves [default: 20].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Let a group work at full load for long, and compare the last third of the run with the first.
@@ -227,9 +238,6 @@ struct Soak {
     /// How long each run lasts, such as 90s or 10m [default: 10m].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     length: Option<Duration>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Measure the memory of nodes, idle and while their group carries as much as it can, and what they do when idle.
@@ -247,9 +255,6 @@ struct Memory {
     /// Bytes of the messages [default: 1024].
     #[arg(long, value_name = "BYTES")]
     size: Option<usize>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Measure what more members cost a group, and what more groups cost five nodes, idle and when a node dies.
@@ -270,9 +275,6 @@ struct Scale {
     /// How often each is measured, with nodes of its own [default: 3].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Measure links over a network with a rate, a delay and losses, beside bare UDP and one stream of TCP.
@@ -396,9 +398,6 @@ struct Common {
     /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, 2s for large, 1s for corosync].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Common {
@@ -420,10 +419,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
-    let runs = (0..args.runs.unwrap_or(1)).filter_map(|_| benchmark(&args.what).transpose());
+    let (count, show) = (args.runs.unwrap_or(1), if args.json { Show::Lines } else { Show::Table });
+    let runs = (0..count)
+        .filter_map(|_| benchmark(&args.what, if count == 1 { show } else { Show::Nothing }).transpose());
     let report = Report::median_of(runs.collect::<Result<_, _>>()?);
-    if let Some(report) = report.as_ref().filter(|_| args.runs.is_some_and(|runs| runs > 1)) {
-        Output::new().line(format!("\n{report}"))?;
+    if let Some(report) = report.as_ref().filter(|_| count > 1) {
+        let mut output = Output::new();
+        output.raw(if show == Show::Lines { report.to_json_lines() } else { format!("{report}\n") })?;
+        output.flush()?;
     }
     if let (Some(page), Some(report)) = (page, report) {
         page.write(&report).map_err(refused)?;
@@ -442,7 +445,7 @@ fn refused(error: PageError) -> Failure {
 
 /// Carries out a benchmark; what serves others has no report of its own.
 #[expect(clippy::too_many_lines, reason = "a short arm for each benchmark")]
-fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
+fn benchmark(what: &What, show: Show) -> Result<Option<Report>, Failure> {
     let report = match what {
         What::Transport(args) => {
             let mut wanted = TransportArgs::default();
@@ -450,13 +453,12 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.transports, &args.transports);
             choose(&mut wanted.sizes, &args.sizes);
             let Some(peers) = args.elsewhere.peers()? else {
-                return measure(args.common.json, |observer| quorate_bench::transport(&wanted, observer))
-                    .map(Some);
+                return measure(show, |observer| quorate_bench::transport(&wanted, observer)).map(Some);
             };
             if args.transports.is_empty() {
                 wanted.transports.retain(|kind| *kind != TransportKind::Memory);
             }
-            measure(args.common.json, |observer| quorate_bench::transport_to(&peers, &wanted, observer))
+            measure(show, |observer| quorate_bench::transport_to(&peers, &wanted, observer))
         }
         What::Multicast(args) => {
             let mut wanted = MulticastArgs::default();
@@ -466,10 +468,10 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.senders, &args.senders);
             choose(&mut wanted.sizes, &args.sizes);
             match args.elsewhere.peers()? {
-                None => measure(args.common.json, |observer| quorate_bench::multicast(&wanted, observer)),
-                Some(peers) => measure(args.common.json, |observer| {
-                    quorate_bench::multicast_to(&peers, &wanted, observer)
-                }),
+                None => measure(show, |observer| quorate_bench::multicast(&wanted, observer)),
+                Some(peers) => {
+                    measure(show, |observer| quorate_bench::multicast_to(&peers, &wanted, observer))
+                }
             }
         }
         What::Control(args) => {
@@ -477,7 +479,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.lost_percent, &args.lost);
-            measure(args.common.json, |observer| quorate_bench::control(&wanted, observer))
+            measure(show, |observer| quorate_bench::control(&wanted, observer))
         }
         What::Bus(args) => {
             let mut wanted = BusArgs::default();
@@ -487,12 +489,12 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.remote_sizes, &args.sizes);
             let Some(peers) = args.elsewhere.peers()? else {
-                return measure(args.common.json, |observer| quorate_bench::bus(&wanted, observer)).map(Some);
+                return measure(show, |observer| quorate_bench::bus(&wanted, observer)).map(Some);
             };
             if args.to.is_empty() {
                 wanted.targets = vec![Target::Remote, Target::Request];
             }
-            measure(args.common.json, |observer| quorate_bench::bus_to(&peers, &wanted, observer))
+            measure(show, |observer| quorate_bench::bus_to(&peers, &wanted, observer))
         }
         What::Large(args) => {
             let mut wanted = LargeArgs::default();
@@ -500,14 +502,14 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             wanted.receivers = args.receivers.unwrap_or(wanted.receivers);
             choose(&mut wanted.sizes, &args.sizes);
             choose(&mut wanted.megabits, &args.megabits);
-            measure(args.common.json, |observer| quorate_bench::large(&wanted, observer))
+            measure(show, |observer| quorate_bench::large(&wanted, observer))
         }
         What::Memory(args) => {
             let mut wanted = MemoryArgs::new(this_command()?);
             wanted.idle = args.idle.unwrap_or(wanted.idle);
             wanted.load = args.load.unwrap_or(wanted.load);
             wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
-            measure(args.json, |observer| quorate_bench::memory(&wanted, observer))
+            measure(show, |observer| quorate_bench::memory(&wanted, observer))
         }
         What::Scale(args) => {
             let mut wanted = ScaleArgs::default();
@@ -516,13 +518,13 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             }
             wanted.idle = args.idle.unwrap_or(wanted.idle);
             wanted.schedule.rounds = args.rounds.unwrap_or(wanted.schedule.rounds);
-            measure(args.json, |observer| quorate_bench::scale(&wanted, observer))
+            measure(show, |observer| quorate_bench::scale(&wanted, observer))
         }
         What::Views(args) => {
             let mut wanted = ViewsArgs::new(this_command()?);
             wanted.members = args.members.unwrap_or(wanted.members);
             wanted.rounds = args.rounds.unwrap_or(wanted.rounds);
-            measure(args.json, |observer| quorate_bench::views(&wanted, observer))
+            measure(show, |observer| quorate_bench::views(&wanted, observer))
         }
         What::Soak(args) => {
             let mut wanted = SoakArgs::default();
@@ -530,7 +532,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.disturbances, &args.beside);
             wanted.message_bytes = args.size.unwrap_or(wanted.message_bytes);
             wanted.length = args.length.unwrap_or(wanted.length);
-            measure(args.json, |observer| quorate_bench::soak(&wanted, observer))
+            measure(show, |observer| quorate_bench::soak(&wanted, observer))
         }
         #[cfg(target_os = "linux")]
         What::Network(args) => {
@@ -544,7 +546,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             wanted.lane_window_bytes = args.lane_window;
             wanted.congestion = args.congestion;
             wanted.groups = args.groups.unwrap_or(wanted.groups);
-            measure(args.common.json, |observer| quorate_bench::network(&wanted, observer))
+            measure(show, |observer| quorate_bench::network(&wanted, observer))
         }
         #[cfg(target_os = "linux")]
         What::NetworkHost(args) => {
@@ -559,7 +561,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             choose(&mut wanted.orders, &args.orders);
             choose(&mut wanted.senders, &args.senders);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::corosync(&wanted, observer))
+            measure(show, |observer| quorate_bench::corosync(&wanted, observer))
         }
         #[cfg(target_os = "linux")]
         What::CorosyncHost(args) => {
@@ -570,7 +572,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             let mut wanted = CryptoArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::crypto(&wanted, observer))
+            measure(show, |observer| quorate_bench::crypto(&wanted, observer))
         }
         What::Serve(args) => {
             let (listen, credentials) = (args.listen, credentials::of_node(&args.credentials)?);
@@ -587,7 +589,7 @@ fn benchmark(what: &What) -> Result<Option<Report>, Failure> {
             let mut wanted = QuicArgs::default();
             wanted.schedule = args.common.schedule(wanted.schedule);
             choose(&mut wanted.sizes, &args.sizes);
-            measure(args.common.json, |observer| quorate_bench::quic(&wanted, observer))
+            measure(show, |observer| quorate_bench::quic(&wanted, observer))
         }
     };
     report.map(Some)
@@ -611,7 +613,7 @@ type Observer<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 /// Carries out a benchmark and prints its figures.
 fn measure(
-    json: bool,
+    show: Show,
     benchmark: impl FnOnce(Observer<'_>) -> Result<Report, BenchError>,
 ) -> Result<Report, Failure> {
     let bar = progress::drawn(ProgressBar::new(0), "{bar:30} {pos}/{len} {msg}");
@@ -623,7 +625,7 @@ fn measure(
             bar.set_position(done as u64);
             bar.set_message(case);
         }
-        Progress::Measured(record) if json && written.is_ok() => {
+        Progress::Measured(record) if show == Show::Lines && written.is_ok() => {
             written = output.line(record.to_json()).and_then(|()| output.flush());
         }
         _ => {}
@@ -634,7 +636,7 @@ fn measure(
         BenchError::Settings(what) => Failure::Usage(what),
         other => Failure::Failed(one_line(&other)),
     })?;
-    if !json {
+    if show == Show::Table {
         output.line(report.to_string())?;
         output.flush()?;
     }

@@ -105,7 +105,9 @@ impl Group {
         let now = self.now;
         let lost: Vec<NodeId> =
             self.unheard.extract_if(.., |_, until| *until <= now).map(|(it, _)| it).collect();
-        lost.into_iter().for_each(|node| self.note_lost(node, out));
+        for node in lost {
+            self.note_lost(node, out);
+        }
         let oldest = self.now - self.config.timing.detect();
         self.opinions.retain(|_, opinion| opinion.at >= oldest);
         self.joiners.retain(|_, joiner| joiner.at >= oldest);

@@ -226,7 +226,8 @@ fn a_long_frame_is_sent_again_once_however_long_its_parts_take() {
         world.throttle(3, rate);
         if crash {
             world.crash(1);
-            [2, 3].iter().for_each(|by| world.unreachable(*by, 1));
+            world.unreachable(2, 1);
+            world.unreachable(3, 1);
         }
         let mut millis = 0;
         while world.holdings(3)[0].get() == 0 && world.view(3).members.len() == 3 {
