@@ -118,10 +118,12 @@ impl Settings {
         config.state_transfer = self.state_bytes.is_some() || drawn;
         config.snapshot_chunk_bytes = 512; // so that even short states take several
         let mut chance = SmallRng::seed_from_u64(self.seed ^ 0x9a57);
-        if chance.random_bool(0.5) {
+        if self.varied && chance.random_bool(0.5) {
             config.part_bytes = chance.random_range(1..40); // and even short frames
         }
-        config.relay_bytes = [None, Some(1), Some(200)][chance.random_range(0..3)];
+        if self.varied {
+            config.relay_bytes = [None, Some(1), Some(200)][chance.random_range(0..3)];
+        }
         config.breach = self.breach;
         config
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, try_join};
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 
 use super::{RawNet, Tuning};
 use crate::{
@@ -109,9 +109,10 @@ impl RawConnect {
                     Err(connecting) => connecting.await.map_err(BenchError::baseline)?,
                 };
                 answer(&connection).await?;
-                let last = answer(&connection).await?;
-                // Dropped before, it would take the answer along.
-                connection.closed().await;
+                let (last, mut answered) = answer(&connection).await?;
+                answered.finish().map_err(BenchError::baseline)?;
+                // Dropped before, it would take the answer along. It is there if the other end has closed already, too.
+                let _ = answered.stopped().await;
                 if last {
                     return Ok(());
                 }
@@ -145,13 +146,13 @@ async fn exchange(connection: &Connection, last: bool) -> Result<(), BenchError>
     recv.read_exact(&mut [0]).await.map_err(BenchError::baseline)
 }
 
-/// Sends back what comes, and returns whether it was the last.
-async fn answer(connection: &Connection) -> Result<bool, BenchError> {
+/// Sends back what comes, and returns whether it was the last, and on what it was sent.
+async fn answer(connection: &Connection) -> Result<(bool, SendStream), BenchError> {
     let (mut send, mut recv) = connection.accept_bi().await.map_err(BenchError::baseline)?;
     let mut byte = [0];
     recv.read_exact(&mut byte).await.map_err(BenchError::baseline)?;
     send.write_all(&byte).await.map_err(BenchError::baseline)?;
-    Ok(byte == [1])
+    Ok((byte == [1], send))
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl Path {
             return Ok(());
         }
         for _ in 0..self.faults.copies(self.me, self.peer) {
-            match self.faults.arrival(self.me, self.peer, datagram.len()) {
+            match self.faults.datagram_arrival(self.me, self.peer, datagram.len()) {
                 Some(at) => self.send_datagram_at(at, datagram.clone()),
                 None => self.inner.send_datagram(datagram.clone())?,
             }

@@ -106,8 +106,8 @@ impl Faults {
         self.0.changed.send_replace(());
     }
 
-    /// Bounds what a node sends to all others together, lanes and datagrams, first come first served; `None`
-    /// takes the bound back.
+    /// Bounds what a node sends on lanes to all others together, first come first served; `None` takes the bound
+    /// back. Datagrams pass at once: they are few, and would else wait behind all that the lanes hold.
     pub fn limit_sender(&self, node: NodeId, bytes_per_s: Option<NonZeroU64>) {
         let mut state = self.state();
         match bytes_per_s {
@@ -184,16 +184,25 @@ impl Faults {
         routes(from, to).iter().filter_map(|route| state.cuts.get(route).copied()).min()
     }
 
-    /// When something of this length arrives that is sent now; `None`: at once.
+    /// When something of this length arrives that is sent on a lane now; `None`: at once.
     pub(super) fn arrival(&self, from: NodeId, to: NodeId, bytes: usize) -> Option<Instant> {
+        self.arrival_of((from, to), bytes, true)
+    }
+
+    /// The same of a datagram.
+    pub(super) fn datagram_arrival(&self, from: NodeId, to: NodeId, bytes: usize) -> Option<Instant> {
+        self.arrival_of((from, to), bytes, false)
+    }
+
+    fn arrival_of(&self, (from, to): (NodeId, NodeId), bytes: usize, on_lane: bool) -> Option<Instant> {
         let mut state = self.state();
         let rule = state.rule(from, to);
-        let limited = rule.bytes_per_s.is_some() || state.senders.contains_key(&from);
-        if rule.delay.is_zero() && rule.jitter.is_zero() && !limited {
+        let bounded = on_lane && state.senders.contains_key(&from);
+        if rule.delay.is_zero() && rule.jitter.is_zero() && rule.bytes_per_s.is_none() && !bounded {
             return None;
         }
         let mut at = Instant::now();
-        if let Some((rate, busy_until)) = state.senders.get_mut(&from) {
+        if let Some((rate, busy_until)) = state.senders.get_mut(&from).filter(|_| on_lane) {
             at = at.max(*busy_until) + takes(bytes, *rate);
             *busy_until = at;
         }
@@ -267,6 +276,7 @@ mod tests {
         assert_eq!(faults.arrival(a, b, MIB), after(1));
         assert_eq!(faults.arrival(a, c, MIB), after(2));
         assert_eq!(faults.arrival(b, a, MIB), None, "others are not bounded");
+        assert_eq!(faults.datagram_arrival(a, b, 100), None);
         faults.set(
             Some(a),
             Some(b),
