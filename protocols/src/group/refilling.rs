@@ -121,11 +121,13 @@ impl Refills {
 impl Group {
     /// How long this member waits.
     pub(super) fn spans(&self) -> Spans {
-        let round = self.config.timing.round();
+        let (round, resend) = (self.config.timing.round(), self.config.timing.resend());
         if self.is_learner() {
             Spans { tail: round, part: round, least: round, most: round * 16 }
         } else {
-            Spans { tail: round / 2, part: round, least: round / 2, most: round }
+            // From member to member a frame takes longer than its sender's counters take to each.
+            let tail = if self.is_relaying() { round / 2 } else { resend * 2 };
+            Spans { tail, part: round, least: round / 2, most: round }
         }
     }
 

@@ -108,14 +108,15 @@ impl ConnectionConfig {
     /// trips of 25 ms at 1 Gbit/s, so that a lost packet, which takes one to come again, stops
     /// nothing behind it. Raise it for longer or faster ways; how much of it a link makes use of is
     /// left to congestion control, which puts no more than 1.25 MB onto a way of 1 ms. A higher
-    /// value lets a peer make this node hold more. At least 16 KiB.
+    /// value lets a peer make this node hold more. Between nodes on one machine it is 1.25 MB at most. At least
+    /// 16 KiB.
     pub fn lane_window_bytes(&self) -> u32 {
         self.settings.lane_window_bytes
     }
 
     /// How a link over QUIC finds out how much the network carries. Default [`Congestion::Bbr`];
     /// beside others that must get their share of a full network, [`Congestion::Cubic`]. Each side
-    /// chooses for what it sends. Over TCP the kernel chooses.
+    /// chooses for what it sends; between nodes on one machine it is Cubic. Over TCP the kernel chooses.
     pub fn congestion(&self) -> Congestion {
         self.settings.congestion
     }

@@ -63,7 +63,8 @@ async fn admit(
 }
 
 async fn shake_hands(inner: &Inner, incoming: Incoming, attempt: &Attempt) -> Result<Connection, Refusal> {
-    let config = endpoint::server_config(&inner.base.tls.get(), &inner.base.config, attempt)
+    let peer = incoming.remote_address().ip();
+    let config = endpoint::server_config(&inner.base.tls.get(), &inner.base.config, attempt, peer)
         .map_err(|error| Refusal::NotTls(error.to_string()))?;
     let connecting =
         incoming.accept_with(Arc::new(config)).map_err(|error| refusal(&attempt.verdict, &error))?;

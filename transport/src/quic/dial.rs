@@ -43,7 +43,7 @@ pub(super) async fn dial(inner: Arc<Inner>, to: Endpoint) -> Result<Arc<dyn Link
 
 async fn shake_hands(inner: &Inner, to: &Endpoint, attempt: &Attempt) -> Result<Connection, ConnectError> {
     let addr = to.addr;
-    let config = endpoint::client_config(&inner.base.tls.get(), &inner.base.config, attempt)
+    let config = endpoint::client_config(&inner.base.tls.get(), &inner.base.config, attempt, addr.ip())
         .map_err(|source| ConnectError::Io { addr, source })?;
     let ServerName::DnsName(name) = inner.base.tls.get().server_name() else {
         unreachable!("the name of a cluster is a domain name");
