@@ -74,7 +74,7 @@ pub enum DetectorEffect {
 
 /// Detects which of the watched nodes this node hears and is heard by.
 ///
-/// A peer is reachable when a heartbeat from it came within [`Timing::detect`], and the latest one
+/// A peer is reachable when a heartbeat from it came within [`Timing::silence`], and the latest one
 /// echoed, when it came, one of ours sent no longer than [`Timing::detect`] before. Both nodes have
 /// to watch each other: heartbeats from a node that is not watched are ignored.
 ///

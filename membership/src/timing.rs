@@ -39,7 +39,7 @@ impl Timing {
         }
     }
 
-    /// Silence after which a node is suspected.
+    /// Within so long a node that dies is suspected, and its groups go on: the intent behind all other spans.
     pub const fn detect(&self) -> Duration {
         self.detect_within
     }

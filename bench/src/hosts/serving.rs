@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::BenchError;
 
-/// Says that it is ready, with this answer, and carries out the orders that come on standard input, until it ends.
+/// Says that it is ready, with this answer, and carries out the orders that come on standard input. When that ends,
+/// nobody waits for an answer any more: the process ends, whatever it is about, and with it all that it has started.
 pub(crate) async fn serve<O: DeserializeOwned, A: Serialize>(
     ready: A,
     mut carry_out: impl AsyncFnMut(O) -> Result<A, BenchError>,
@@ -19,6 +20,7 @@ pub(crate) async fn serve<O: DeserializeOwned, A: Serialize>(
                 return;
             }
         }
+        std::process::exit(0);
     });
     say(&Ok(ready))?;
     while let Some(line) = orders.recv().await {
