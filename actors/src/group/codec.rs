@@ -108,7 +108,7 @@ pub(crate) fn decode(header: &[u8], mut body: Bytes) -> Result<Message, DecodeEr
 mod tests {
     use proptest::prelude::*;
     use quorate_membership::{Seq, ViewId};
-    use quorate_protocols::{Body, Frame, Purpose, Row};
+    use quorate_protocols::{Body, Frame, Part, Purpose, Row, Way, Whole};
 
     use super::*;
 
@@ -135,8 +135,18 @@ mod tests {
             let purposes = vec![Purpose::Answer(7); batches[0].len()];
             let direct = Body::Direct { first: Seq::new(2), purposes, batch: batches[0].clone() };
             let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], heads: Batch::default(), batch };
+            let part = batches[0].clone();
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
-            for body in [data, direct, refill, Body::Where] {
+            let part = Part {
+                rank: 2,
+                seq: Seq::new(4),
+                way: Way::Relay,
+                offset: 7,
+                ends: true,
+                whole: Some(Box::new(Whole { frame: frame(Batch::default()), heads: vec![1], messages: vec![2, 3] })),
+                batch: part,
+            };
+            for body in [data, direct, refill, Body::Part(part), Body::Where] {
                 let message = Message { view: ViewId { lineage: 5, epoch: 2 }, body };
                 let packet = encode(message.clone()).unwrap();
                 prop_assert_eq!(decode(&packet.header, packet.body.concat().into()).unwrap(), message);
