@@ -43,7 +43,7 @@ fn slow_member(seconds: u64, percent: u32, policy: SlowPolicy) -> (u64, World) {
 fn s14_the_policy_frees_the_others_of_a_member_at_one_hundredth_of_the_speed() {
     let (usual, _) = slow_member(600, 100, SlowPolicy::Block);
     let (blocked, _) = slow_member(120, 1, SlowPolicy::Block);
-    assert!(blocked * 20 < usual * 3, "{blocked} in 120 s, {usual} in 600 s: it holds nobody back");
+    assert!(blocked < usual / 10, "{blocked} in 120 s, {usual} in 600 s: it holds nobody back");
     for policy in [SlowPolicy::Demote, SlowPolicy::Evict] {
         let (freed, world) = slow_member(600, 1, policy);
         assert!(freed * 10 >= usual * 9, "{policy:?}: {freed} of {usual}");

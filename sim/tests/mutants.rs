@@ -8,7 +8,7 @@ use quorate_protocols::bus::BusBreach;
 use quorate_sim::{Fault, Schedule, Settings, WholeSettings, run, run_whole};
 
 /// Seeds that a mutant may survive.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 30;
 
 /// Asserts that one of the seeds breaks this property.
 fn assert_noticed(

@@ -62,10 +62,7 @@ fn three_sides_become_one() {
         {
             assert_eq!(last(run, node, 7000), side, "seed {}", run.seed);
             assert_eq!(last(run, node, 10_000), [1, 2, 3, 4, 5], "seed {}", run.seed);
-            // A side that is sealed for a merge which another overtakes goes on as it was, once.
-            let views = run.views(node, 7000, 10_000);
-            let grows = views.is_sorted_by_key(|view| view.members.len());
-            assert!(grows && views.len() <= 3, "seed {}: it flaps", run.seed);
+            assert!(run.views(node, 7000, 10_000).len() <= 2, "seed {}: it flaps", run.seed);
         }
     });
 }

@@ -74,10 +74,13 @@ impl Refills {
     }
 
     /// A part of the first missing frame has come: the rest of it may be on its way.
-    pub(super) fn stir(&mut self, now: Time, rank: usize, spans: Spans) {
-        if let Some(chase) = self.chases.get_mut(&rank) {
-            chase.again_at = chase.again_at.max(now + spans.part);
+    pub(super) fn stir(&mut self, now: Time, rank: usize, from: Seq, spans: Spans) {
+        let fresh = Chase { from, donor: None, times: 0, since: now, again_at: now };
+        let chase = self.chases.entry(rank).or_insert(fresh);
+        if chase.from < from {
+            *chase = fresh;
         }
+        chase.again_at = chase.again_at.max(now + spans.part);
     }
 
     /// How often somebody was asked for frames of this sender since any came: who is asked next.
@@ -125,9 +128,10 @@ impl Group {
         if self.is_learner() {
             Spans { tail: round, part: round, least: round, most: round * 16 }
         } else {
-            // From member to member a frame takes longer than its sender's counters take to each.
-            let tail = if self.is_relaying() { round / 2 } else { resend * 2 };
-            Spans { tail, part: round, least: round / 2, most: round }
+            // Others wait for it. From member to member a frame takes longer than its sender's counters to each.
+            let (tail, again) =
+                if self.is_relaying() { (round / 2, round / 2) } else { (Duration::ZERO, resend) };
+            Spans { tail, part: round, least: again, most: again }
         }
     }
 
@@ -202,7 +206,7 @@ mod tests {
         let mut refills = Refills::default();
         for now in (0..400).step_by(40) {
             assert!(!refills.is_due(at(now), 0, (Seq::new(1), false), SPANS), "{now}");
-            refills.stir(at(now), 0, SPANS);
+            refills.stir(at(now), 0, Seq::new(1), SPANS);
         }
         assert!(!refills.is_due(at(430), 0, (Seq::new(1), false), SPANS));
         assert!(refills.is_due(at(440), 0, (Seq::new(1), false), SPANS), "nothing came for 80 ms");

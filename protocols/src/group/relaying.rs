@@ -165,7 +165,8 @@ impl Group {
         let asked = self.relaying.asked.get(&rank).filter(|it| (it.from, it.offset) == (from, offset));
         let times = asked.map_or(0, |asked| asked.times + 1);
         let pause = self.config.timing.resend() * (1 << times.min(QUESTION_DOUBLINGS_MAX)) / 2;
-        if asked.is_some_and(|asked| self.now.since(asked.at) < pause) {
+        // Of a frame that has begun to come the rest may be on its way.
+        if offset > 0 && asked.is_some_and(|asked| self.now.since(asked.at) < pause) {
             return;
         }
         self.relaying.asked.insert(rank, Asked { from, offset, at: self.now, times });
@@ -210,7 +211,7 @@ impl Group {
             Taken::Known => Ok(()),
             Taken::Begun(begun) => {
                 if seq == received.next() {
-                    self.refills.stir(self.now, rank, self.spans());
+                    self.refills.stir(self.now, rank, seq, self.spans());
                 }
                 if refill && ends && begun == end {
                     self.fetch_now(from.node, rank, (seq, seq), out); // an answer is not as long as the frame

@@ -52,7 +52,9 @@ impl Group {
             let looks = looks.filter(|at| *at > self.now).map(|at| at.since(self.now));
             return looks.chain([seldom]).min().unwrap_or(seldom);
         }
-        let has_data = self.is_learner() || self.stream.as_ref().is_some_and(Stream::is_waiting);
+        let has_data = self.is_learner()
+            || self.installing.is_some()
+            || self.stream.as_ref().is_some_and(Stream::is_waiting);
         let since = self.under_way_since().filter(|_| !has_data);
         since.map_or(Duration::ZERO, |since| self.now.since(since)).clamp(least, most)
     }

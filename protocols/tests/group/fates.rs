@@ -43,7 +43,7 @@ fn a_delivery_is_not_called_uniform_while_what_caused_the_message_may_still_be_l
     world.submit(1, 2, "effect");
     world.run(20);
     world.lose(|from, to, _| from == n(5) && to != n(1));
-    world.run(400);
+    world.run(100);
     let told = world.told(5);
     let marks = told.iter().filter_map(|effect| match effect {
         Effect::Deliver(Event::Message { uniform, .. }) => Some(*uniform),

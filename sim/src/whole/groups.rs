@@ -20,7 +20,9 @@ pub(super) fn configs(seed: u64, breach: Option<Breach>) -> Vec<GroupConfig> {
         number += 1;
         let mut config = GroupConfig::new(GroupId::new(number), founders.clone());
         config.order = order;
-        (config.part_bytes, config.relay_bytes) = (64 << (number % 3), [Some(1), None][number as usize % 2]);
+        if number.is_multiple_of(2) {
+            (config.part_bytes, config.relay_bytes) = (64 << (number % 3), Some(1));
+        }
         config.breach = breach;
         config
     };
