@@ -4,8 +4,8 @@
 use std::panic::catch_unwind;
 
 use quorate_membership::{NodeId, agreement::Breach};
-use quorate_protocols::bus::BusBreach;
-use quorate_sim::{Fault, Schedule, Settings, WholeSettings, run, run_whole};
+use quorate_protocols::{Order, bus::BusBreach};
+use quorate_sim::{Aim, Fault, Schedule, Settings, Step, Strike, WholeSettings, run, run_whole};
 
 /// Seeds that a mutant may survive.
 const SEEDS: u64 = 30;
@@ -37,12 +37,10 @@ macro_rules! noticed {
 }
 
 noticed! {
-    a_coordinator_that_forgets_what_was_accepted_is_noticed: ForgetAccepted by "I1",
     a_sealed_member_that_acknowledges_is_noticed: SealLeaks by "I2",
     a_sealed_member_that_sends_is_noticed: SealedSends by "I2",
     a_cut_at_the_minimum_is_noticed: MinimumCut by "I3",
     a_view_entered_without_the_rest_of_the_one_before_is_noticed: EnterWithoutCut by "I4",
-    a_cut_that_is_not_causally_closed_is_noticed: OpenCut by "I4",
     a_view_installed_before_it_is_decided_is_noticed: InstallUndecided by "I7 a quorum",
     a_view_closed_by_a_minority_is_noticed: CloseByMinority by "I7 a quorum",
     a_vote_on_a_cut_that_nobody_holds_is_noticed: AcceptWithoutHolding by "hold before the vote",
@@ -60,6 +58,36 @@ noticed! {
     a_member_that_serves_on_after_a_stall_is_noticed: ServeAfterStall by "V7",
     a_letter_that_is_delivered_twice_is_noticed: LetterTwice by "P1",
     a_letter_called_lost_that_has_arrived_is_noticed: UnknownIsLost by "P2",
+}
+
+#[test]
+fn a_coordinator_that_forgets_what_was_accepted_is_noticed() {
+    // Few change the view just as a coordinator that has decided is lost: here each does.
+    let alone = vec![Aim::at(Step::Decided, Strike::CutOff)];
+    let breach = Some(Breach::ForgetAccepted);
+    assert_noticed("I1", |seed| {
+        let settings = Settings { breach, ..Settings::new(seed) };
+        let schedule = settings.schedule().and(3000, 6000, Fault::Aimed(alone.clone()));
+        run(&settings, &schedule).violation.map(|violation| violation.property)
+    });
+}
+
+#[test]
+fn a_cut_that_is_not_causally_closed_is_noticed() {
+    // What n1 sends gets to n2 alone, what n2 sends then to all others, and both die.
+    let [first, second] = [1, 2].map(NodeId::new);
+    let others = (3..=5).map(NodeId::new);
+    let aims = vec![
+        Aim::at(Step::Data, Strike::Crash).by(first).reaching([second]),
+        Aim::at(Step::Data, Strike::Lose).by(second).reaching(others.clone()),
+        Aim::at(Step::Data, Strike::Crash).by(second).reaching(others),
+    ];
+    assert_noticed("I4", |seed| {
+        let breach = Some(Breach::OpenCut);
+        let settings = Settings { breach, order: Some(Order::Total), ..Settings::new(seed) };
+        let schedule = Schedule::quiet().and(3000, 6000, Fault::Aimed(aims.clone()));
+        run(&settings, &schedule).violation.map(|violation| violation.property)
+    });
 }
 
 #[test]

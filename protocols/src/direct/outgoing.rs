@@ -8,6 +8,9 @@ use quorate_membership::Seq;
 use super::{Letters, Purpose};
 use crate::{Ticket, weight::weight};
 
+/// Looks from one copy of a letter that is no longer than a batch to the next.
+const LOOKS: u32 = 3;
+
 /// A message on its way to one member.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Letter {
@@ -58,6 +61,11 @@ impl Outgoing {
         (self.sent.get() - self.acked.get()) as usize
     }
 
+    /// What is on the way is lost, for the link to the addressee has broken: the next look sends it again.
+    pub(crate) fn hurry(&mut self) {
+        self.quiet = 1;
+    }
+
     /// The next letters never sent, up to about `batch_bytes`.
     pub(crate) fn next(&mut self, batch_bytes: usize) -> Option<Letters> {
         let letters = self.batch(self.in_flight(), batch_bytes)?;
@@ -65,20 +73,23 @@ impl Outgoing {
         Some(letters)
     }
 
-    /// The oldest letters on the way, if nothing was acknowledged since the last call. A letter longer than a batch
-    /// may take long to arrive: the oftener it was sent the longer it is waited for.
+    /// The oldest letters on the way, if nothing was acknowledged since the last call. On a slow link they may be coming
+    /// for long: after the first time only the oldest is sent, and if it is longer than a batch the more seldom the
+    /// oftener it was.
     pub(crate) fn again(&mut self, batch_bytes: usize) -> Option<Letters> {
         self.quiet = self.quiet.saturating_add(1);
         if self.quiet < 2 || self.in_flight() == 0 {
             return None;
         }
         let long = self.letters.front().is_some_and(|oldest| oldest.payload.len() > batch_bytes);
-        if long && !self.quiet.is_power_of_two() {
+        let due = if long { self.quiet.is_power_of_two() } else { self.quiet % LOOKS == 2 };
+        if !due {
             return None;
         }
         let mut letters = self.batch(0, batch_bytes)?;
-        letters.batch.truncate(self.in_flight());
-        letters.purposes.truncate(self.in_flight());
+        let count = if self.quiet == 2 { self.in_flight() } else { 1 };
+        letters.batch.truncate(count);
+        letters.purposes.truncate(count);
         Some(letters)
     }
 
@@ -150,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_letter_is_sent_again_the_more_seldom_the_longer_no_answer_comes() {
+    fn what_is_not_answered_is_sent_again_the_more_seldom_the_longer_no_answer_comes() {
         let mut end = Outgoing::default();
         end.push(letter("longer than a batch"));
         end.next(4);
@@ -159,7 +170,10 @@ mod tests {
         end.push(letter("short"));
         assert_eq!(end.acknowledge(Seq::new(1)).map(|done| done.len()), Some(1));
         end.next(8);
-        assert_eq!((1..=8).filter(|_| end.again(8).is_some()).count(), 7);
+        let again: Vec<u32> = (1..=64).filter(|_| end.again(8).is_some()).collect();
+        assert_eq!(again, (2..=64).step_by(3).collect::<Vec<_>>());
+        end.hurry();
+        assert_eq!(positions(end.again(8)), Some((2, 1)), "the link has broken");
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Group {
         for (rank, (have, want)) in holdings.iter().zip(union).enumerate() {
             if have < want {
                 let holder = attempt.coordinator.holders(rank, *want).find(|node| *node != self.me.node);
-                missing.extend(holder.map(|node| (node, rank, (have.next(), *want))));
+                missing.extend(holder.map(|node| (node, rank, (have.next(), *want, true))));
             }
         }
         if holdings.iter().zip(union).any(|(have, want)| have < want) {

@@ -28,6 +28,11 @@ impl Directs {
         !self.unsettled.is_empty() || self.outgoing.values().any(|end| !end.is_empty())
     }
 
+    /// A member is in reach on a new link.
+    pub(super) fn hurry(&mut self, to: Member) {
+        self.outgoing.get_mut(&to).into_iter().for_each(Outgoing::hurry);
+    }
+
     /// Ends the receiving ends: per sender, how far its letters were delivered.
     pub(super) fn take_delivered(&mut self) -> BTreeMap<Member, Seq> {
         self.due.clear();

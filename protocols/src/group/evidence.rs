@@ -26,7 +26,9 @@ impl Group {
         self.reachable.insert(member.node);
         self.silent.remove(&member.node);
         self.unheard.remove(&member.node);
-        self.refills.forget_donor(self.now, member.node); // what was asked for on a link that broke is lost
+        // What was asked for or sent on a link that broke is lost.
+        self.refills.forget_donor(self.now, member.node);
+        self.directs.hurry(member);
         self.retell(member.node);
         if !self.is_stranger(member.node) && self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.

@@ -1,17 +1,20 @@
-//! Questions for missing frames, so far apart that none is sent again while it may be on its way. Data members,
-//! for which others wait, ask sooner and for all at once.
+//! Questions for missing frames, so far apart that none is sent again while it may be on its way: what is asked for at
+//! every look fills a slow link with copies of what is on it already, and then nothing comes any more.
 //!
-//! An answer is waited for four times as long as the last one took. What lies behind a hole was lost,
-//! for the frames of a sender come in order; it is asked for at once. A tail may only be slow: it is
-//! asked for if nothing of it comes for a while. A learner asks for one frame first and for twice as
-//! many after each answer, so that the first one shows how slow its link is before much of the same is
-//! on it.
+//! An answer is waited for four times as long as the last one took, and longer after each that has not come. What
+//! lies behind a hole was lost, for the frames of a sender come in order; it is asked for at once, and so is
+//! what a view waits for that is being closed. A tail may only be slow: it is asked for if nothing of it comes for
+//! a while, which is the longer the slower its sender's frames were.
+//!
+//! A learner asks for one frame first and for twice as many after each answer, so that the first one shows how slow
+//! its link is before much of the same is on it. Data members, for which others wait, ask for all first and for
+//! one when the answer to that has not come.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_membership::{NodeId, Seq, Time};
 
-use super::Group;
+use super::{Effects, Group};
 use crate::Frame;
 
 /// How long to wait.
@@ -23,8 +26,18 @@ pub(super) struct Spans {
     part: Duration,
     /// For an answer, at least.
     least: Duration,
+    /// For an answer of which nothing is known but that those before it have not come.
+    doubled: Duration,
     /// For an answer, at most.
     most: Duration,
+}
+
+impl Spans {
+    /// How long an answer is waited for, when so many have not come and the last one took so long.
+    fn answer(&self, missed: usize, took: Duration) -> Duration {
+        let doubled = self.least.saturating_mul(1 << missed.min(16)).min(self.doubled).max(self.least);
+        doubled.max(took * 4).min(self.most)
+    }
 }
 
 /// What is missing of one sender.
@@ -36,14 +49,23 @@ struct Chase {
     donor: Option<NodeId>,
     times: usize,
     since: Time,
+    asked: Time,
+    /// Whether something has come by itself after that.
+    moved: bool,
     again_at: Time,
+}
+
+impl Chase {
+    const fn new(from: Seq, since: Time, again_at: Time) -> Self {
+        Self { from, donor: None, times: 0, since, asked: since, moved: false, again_at }
+    }
 }
 
 /// The questions of one member, by the rank of the sender whose frames are missing.
 #[derive(Debug, Default)]
 pub(super) struct Refills {
     chases: BTreeMap<usize, Chase>,
-    /// How long the latest answer took.
+    /// How long the latest answer took, or what came by itself after the question.
     took: Duration,
     /// Answers since one was missed.
     answers: u32,
@@ -52,8 +74,11 @@ pub(super) struct Refills {
 impl Refills {
     /// Whether to ask for what follows `from` now; `lost` if it cannot come by itself.
     fn is_due(&mut self, now: Time, rank: usize, (from, lost): (Seq, bool), spans: Spans) -> bool {
-        let fresh = Chase { from, donor: None, times: 0, since: now, again_at: now + spans.tail };
+        let fresh = Chase::new(from, now, now + spans.tail);
         let chase = self.chases.entry(rank).or_insert(fresh);
+        if chase.from < from && chase.times > 0 && !chase.moved {
+            (self.took, chase.moved) = (now.since(chase.asked), true);
+        }
         if chase.from < from && (chase.times == 0 || now >= chase.again_at) {
             *chase = fresh; // it came, or comes, by itself
         }
@@ -68,14 +93,13 @@ impl Refills {
         } else {
             self.answers = 0;
         }
-        chase.times += 1;
-        chase.donor = Some(donor);
-        chase.again_at = now + (self.took * 4).clamp(spans.least, spans.most);
+        chase.again_at = now + spans.answer(chase.times, self.took);
+        (chase.times, chase.donor, chase.asked) = (chase.times + 1, Some(donor), now);
     }
 
     /// A part of the first missing frame has come: the rest of it may be on its way.
     pub(super) fn stir(&mut self, now: Time, rank: usize, from: Seq, spans: Spans) {
-        let fresh = Chase { from, donor: None, times: 0, since: now, again_at: now };
+        let fresh = Chase::new(from, now, now);
         let chase = self.chases.entry(rank).or_insert(fresh);
         if chase.from < from {
             *chase = fresh;
@@ -126,28 +150,34 @@ impl Group {
     pub(super) fn spans(&self) -> Spans {
         let (round, resend) = (self.config.timing.round(), self.config.timing.resend());
         if self.is_learner() {
-            Spans { tail: round, part: round, least: round, most: round * 16 }
-        } else {
-            // Others wait for it. From member to member a frame takes longer than its sender's counters to each.
-            let (tail, again) =
-                if self.is_relaying() { (round / 2, round / 2) } else { (Duration::ZERO, resend) };
-            Spans { tail, part: round, least: again, most: again }
+            return Spans { tail: round, part: round, least: round, doubled: round, most: round * 16 };
         }
+        // Others wait for it. From member to member a frame takes longer than its sender's counters to each.
+        let (tail, least) =
+            if self.is_relaying() { (round / 2, round / 2) } else { (Duration::ZERO, resend / 2) };
+        // The next view waits for what is missing of one that is being closed.
+        let (doubled, most) = if self.is_open() { (round / 4, round * 16) } else { (resend, round / 2) };
+        let tail = (self.refills.took * 2).clamp(tail, most);
+        Spans { tail, part: round, least, doubled, most }
     }
 
-    /// The last frame for which this member asks this donor now, if it asks for any that follow `from`.
-    pub(super) fn refill_through(
+    /// Asks a donor for frames of the member with this rank, from one through another, unless they may be on their way;
+    /// `lost` if they cannot come by themselves.
+    pub(super) fn fetch(
         &mut self,
-        rank: usize,
-        (from, lost): (Seq, bool),
         donor: NodeId,
-    ) -> Option<Seq> {
-        let (spans, learns) = (self.spans(), self.is_learner());
-        self.refills.is_due(self.now, rank, (from, lost), spans).then(|| {
-            self.refills.note(self.now, rank, (from, donor), spans);
-            let frames = if learns { self.refills.frames() } else { u64::MAX };
-            Seq::new(from.get().saturating_add(frames - 1))
-        })
+        rank: usize,
+        (from, through, lost): (Seq, Seq, bool),
+        out: &mut Effects,
+    ) {
+        let spans = self.spans();
+        if !self.refills.is_due(self.now, rank, (from, lost), spans) {
+            return;
+        }
+        let frames = if lost && !self.is_learner() { u64::MAX } else { self.refills.frames() };
+        self.refills.note(self.now, rank, (from, donor), spans);
+        let last = Seq::new(from.get().saturating_add(frames - 1));
+        self.fetch_now(donor, rank, (from, last.min(through)), out);
     }
 
     pub(super) fn note_refill(&mut self, rank: usize, frames: &[Frame]) {
@@ -161,7 +191,8 @@ impl Group {
 mod tests {
     use super::*;
 
-    const SPANS: Spans = Spans { tail: ms(50), part: ms(80), least: ms(200), most: ms(3000) };
+    const SPANS: Spans =
+        Spans { tail: ms(50), part: ms(80), least: ms(200), doubled: ms(200), most: ms(3000) };
     const DONOR: NodeId = NodeId::new(2);
 
     const fn ms(millis: u64) -> Duration {
@@ -199,6 +230,29 @@ mod tests {
         }
         assert!(!refills.is_due(at(160), 0, (Seq::new(4), false), SPANS));
         assert!(refills.is_due(at(170), 0, (Seq::new(4), false), SPANS));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_come_is_waited_for_twice_as_long_each_time_up_to_a_bound() {
+        let (mut refills, spans) = (Refills::default(), Spans { doubled: ms(1000), ..SPANS });
+        let mut asked = Vec::new();
+        for now in (0..5000).step_by(10) {
+            if refills.is_due(at(now), 0, (Seq::new(7), true), spans) {
+                refills.note(at(now), 0, (Seq::new(7), DONOR), spans);
+                asked.push(now);
+            }
+        }
+        assert_eq!(asked, [0, 200, 600, 1400, 2400, 3400, 4400]);
+    }
+
+    #[test]
+    fn what_comes_by_itself_after_a_question_shows_how_slow_the_link_is() {
+        let mut refills = Refills::default();
+        assert_eq!(asks(&mut refills, false, (0, 60)), [50]);
+        assert!(!refills.is_due(at(190), 0, (Seq::new(8), false), SPANS), "it came after 140 ms");
+        assert!(!refills.is_due(at(230), 0, (Seq::new(9), false), SPANS));
+        assert_eq!(refills.took, ms(140), "what follows it is not what was asked for");
+        assert_eq!(asks(&mut Refills { took: ms(140), ..Refills::default() }, true, (0, 600)), [0, 560]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Frames of a sender that are on the way at one time go the same way, or they would overtake each other.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use quorate_membership::{Member, NodeId, Seq, Time};
 
@@ -17,9 +17,6 @@ use crate::{
 const RECEIVERS_MIN: usize = 3;
 /// Doublings of the time for which copies are sent to each, when a member misses what was to be handed on.
 const DOUBLINGS_MAX: u32 = 6;
-
-/// Doublings of the time between two questions for the same.
-const QUESTION_DOUBLINGS_MAX: u32 = 5;
 
 /// How a member's own frames go, and those of others of which parts have come.
 #[derive(Debug, Default)]
@@ -39,17 +36,6 @@ pub(super) struct Relaying {
     /// How often a member has missed something in this view.
     missed: u32,
     partials: Partials,
-    /// Questions for a sender's frames that nothing has come of.
-    asked: BTreeMap<usize, Asked>,
-}
-
-/// The first frame that was asked for, how much of it was here, when it was asked for and how often.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    from: Seq,
-    offset: u64,
-    at: Time,
-    times: u32,
 }
 
 impl Relaying {
@@ -148,32 +134,7 @@ impl Group {
         }
     }
 
-    /// Asks a member for frames of the one with this rank, from the first through the last, unless an answer that brings
-    /// the first is coming or may be: for a view that is being closed, which looks at every tick.
-    pub(super) fn fetch(
-        &mut self,
-        donor: NodeId,
-        rank: usize,
-        (from, through): (Seq, Seq),
-        out: &mut Effects,
-    ) {
-        let (lately, offset) =
-            (self.now - self.config.timing.round() / 2, self.relaying.partials.begun(rank, from));
-        if self.relaying.partials.is_answered(rank, from, lately) {
-            return;
-        }
-        let asked = self.relaying.asked.get(&rank).filter(|it| (it.from, it.offset) == (from, offset));
-        let times = asked.map_or(0, |asked| asked.times + 1);
-        let pause = self.config.timing.resend() * (1 << times.min(QUESTION_DOUBLINGS_MAX)) / 2;
-        // Of a frame that has begun to come the rest may be on its way.
-        if offset > 0 && asked.is_some_and(|asked| self.now.since(asked.at) < pause) {
-            return;
-        }
-        self.relaying.asked.insert(rank, Asked { from, offset, at: self.now, times });
-        self.fetch_now(donor, rank, (from, through), out);
-    }
-
-    /// Asks for them whatever was asked for before.
+    /// Asks a member for frames of the one with this rank, from the first through the last, whatever was asked before.
     pub(super) fn fetch_now(
         &mut self,
         donor: NodeId,
@@ -207,7 +168,7 @@ impl Group {
         if seq <= received {
             return Ok(());
         }
-        match self.relaying.partials.take(self.now, part) {
+        match self.relaying.partials.take(part) {
             Taken::Known => Ok(()),
             Taken::Begun(begun) => {
                 if seq == received.next() {

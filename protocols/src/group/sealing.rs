@@ -45,6 +45,7 @@ impl Group {
     }
 
     fn seal(&mut self) {
+        self.refills.clear(); // whoever was asked before may be the one that is lost
         self.sealed_at = Some(self.now);
         let higher = |attempt: &super::Attempt| {
             self.acceptor.promised().is_some_and(|promised| promised > attempt.ballot())
@@ -119,7 +120,7 @@ impl Group {
 
     fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
         for (rank, from, through) in self.lacks(cut) {
-            self.fetch(donor, rank, (from, through), out);
+            self.fetch(donor, rank, (from, through, true), out);
         }
     }
 
@@ -189,16 +190,10 @@ impl Group {
             self.tell_transitional(&decree, out);
             self.step_out(out); // removed while it was away: what it missed it will not get
         } else {
-            let ticks = (self.now.since(*since).as_nanos() / self.config.timing.resend().as_nanos()) as usize;
-            let donors: Vec<NodeId> =
-                decree.view.members.iter().map(|m| m.node).filter(|n| *n != self.me.node).collect();
-            if self.is_learner() {
-                let there: Vec<NodeId> =
-                    donors.iter().copied().filter(|node| self.was_there(*node)).collect();
-                self.fetch_decided(&cut, if there.is_empty() { &donors } else { &there }, out);
-            } else if let Some(donor) = donors.get(ticks % donors.len().max(1)).copied() {
-                self.fetch_cut(&cut, donor, out);
-            }
+            let others = decree.view.members.iter().map(|m| m.node).filter(|n| *n != self.me.node);
+            let donors: Vec<NodeId> = others.collect();
+            let there: Vec<NodeId> = donors.iter().copied().filter(|node| self.was_there(*node)).collect();
+            self.fetch_decided(&cut, if there.is_empty() { &donors } else { &there }, out);
         }
     }
 
@@ -209,14 +204,12 @@ impl Group {
         member.is_some_and(|member| !self.is_superseded(*member)) && self.reachable.contains(&node)
     }
 
-    /// A learner asks for what is missing under the cut of a decided view: one after the other who has it.
+    /// Asks for what is missing under the cut of a decided view: one after the other who has it.
     fn fetch_decided(&mut self, cut: &Cut, donors: &[NodeId], out: &mut Effects) {
         for (rank, from, last) in self.lacks(cut) {
             let next = self.refills.times(rank) % donors.len().max(1);
             let Some(donor) = donors.get(next).copied() else { return };
-            if let Some(through) = self.refill_through(rank, (from, true), donor) {
-                self.fetch_now(donor, rank, (from, through.min(last)), out);
-            }
+            self.fetch(donor, rank, (from, last, true), out);
         }
     }
 

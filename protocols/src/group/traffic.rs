@@ -288,9 +288,7 @@ impl Group {
         let Some(donor) = ranks.filter(has).find(reach) else { return };
         let lost = lost || donor != rank; // its sender's frames do not get here
         let donor = view.members[donor].node;
-        if let Some(through) = self.refill_through(rank, (from, lost), donor) {
-            self.fetch_now(donor, rank, (from, through), out);
-        }
+        self.fetch(donor, rank, (from, Seq::new(u64::MAX), lost), out);
     }
 
     /// All others that receive messages.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use bytes::{Buf, Bytes, BytesMut};
-use quorate_membership::{Seq, Time};
+use quorate_membership::Seq;
 use serde::{Deserialize, Serialize};
 
 use super::Frame;
@@ -172,8 +172,6 @@ struct Partial {
     /// By where they begin; none overlaps another.
     pieces: BTreeMap<u64, Bytes>,
     bytes: u64,
-    /// When an answer last brought something of it.
-    answered: Option<Time>,
 }
 
 impl Partial {
@@ -253,8 +251,8 @@ pub(crate) struct Partials {
 
 impl Partials {
     /// Takes in a part, which has no [fault](Part::fault).
-    pub(crate) fn take(&mut self, now: Time, part: Part) -> Taken {
-        let Part { rank, seq, way, offset, whole, batch, .. } = part;
+    pub(crate) fn take(&mut self, part: Part) -> Taken {
+        let Part { rank, seq, offset, whole, batch, .. } = part;
         let before = self.frames.get(&(seq, rank)).map_or(0, Partial::weight);
         let partial = self.frames.entry((seq, rank)).or_default();
         let known = (partial.bytes, partial.whole.is_some());
@@ -268,9 +266,6 @@ impl Partials {
             return Taken::Complete(frame);
         }
         let news = known != (partial.bytes, partial.whole.is_some());
-        if news && way == Way::Refill {
-            partial.answered = Some(now);
-        }
         let begun = partial.begun();
         while self.weight > FRAMES_BYTES_MAX
             && let Some((_, last)) = self.frames.pop_last()
@@ -284,11 +279,6 @@ impl Partials {
     pub(crate) fn begun(&self, rank: usize, seq: Seq) -> u64 {
         let partial = self.frames.get(&(seq, rank)).filter(|partial| partial.whole.is_some());
         partial.map_or(0, Partial::begun)
-    }
-
-    /// Whether an answer has brought something of a frame since then.
-    pub(crate) fn is_answered(&self, rank: usize, seq: Seq, since: Time) -> bool {
-        self.frames.get(&(seq, rank)).is_some_and(|partial| partial.answered.is_some_and(|at| at >= since))
     }
 
     /// Frames of the sender with this rank through this one are here.
@@ -327,9 +317,9 @@ mod tests {
             prop_assert!(parts.iter().all(|part| part.fault().is_none() && part.end() - part.offset <= bytes as u64));
             let (mut partials, last) = (Partials::default(), parts.pop().unwrap());
             for part in parts {
-                prop_assert!(matches!(partials.take(Time::ZERO, part), Taken::Begun(_)));
+                prop_assert!(matches!(partials.take(part), Taken::Begun(_)));
             }
-            prop_assert_eq!(partials.take(Time::ZERO, last), Taken::Complete(frame));
+            prop_assert_eq!(partials.take(last), Taken::Complete(frame));
             prop_assert!(partials.frames.is_empty() && partials.weight == 0);
         }
 
@@ -344,7 +334,7 @@ mod tests {
             let again = cut(&first, (0, Way::Refill), bytes); // maybe by somebody who cuts elsewhere
             let mut partials = Partials::default();
             let mut take = |parts: &[Part], places: &[usize]| -> Vec<Frame> {
-                places.iter().filter_map(|place| whole(partials.take(Time::ZERO, parts[*place].clone()))).collect()
+                places.iter().filter_map(|place| whole(partials.take(parts[*place].clone()))).collect()
             };
             let arrives: Vec<usize> = order.iter().copied().filter(|place| !lost[*place]).collect();
             prop_assert_eq!(take(&parts, &arrives), vec![]);
@@ -370,7 +360,7 @@ mod tests {
                 whole: None,
                 batch: half.clone().into(),
             };
-            assert_eq!(partials.take(Time::ZERO, part), Taken::Begun(0));
+            assert_eq!(partials.take(part), Taken::Begun(0));
             assert!(partials.weight <= FRAMES_BYTES_MAX && partials.frames.len() <= 6);
         }
         partials.forget(0, Seq::new(20));
@@ -387,7 +377,7 @@ mod tests {
             let parts = again(&long, 0, 1 << 20, offset);
             assert!(parts.len() == 1 && parts[0].offset == offset);
             assert!(parts.iter().rev().map(|part| part.ends).eq((0..parts.len()).map(|n| n == 0)));
-            came = parts.into_iter().filter_map(|part| whole(partials.take(Time::ZERO, part))).last();
+            came = parts.into_iter().filter_map(|part| whole(partials.take(part))).last();
             answers += 1;
         }
         assert_eq!((answers, came), (9, Some(long)));
