@@ -63,7 +63,7 @@ impl Outgoing {
 
     /// What is on the way is lost, for the link to the addressee has broken: the next look sends it again.
     pub(crate) fn hurry(&mut self) {
-        self.quiet = 1;
+        self.quiet = u32::from(self.in_flight() > 0);
     }
 
     /// The next letters never sent, up to about `batch_bytes`.
@@ -77,12 +77,9 @@ impl Outgoing {
     /// for long: after the first time only the oldest is sent, and if it is longer than a batch the more seldom the
     /// oftener it was.
     pub(crate) fn again(&mut self, batch_bytes: usize) -> Option<Letters> {
-        self.quiet = self.quiet.saturating_add(1);
-        if self.quiet < 2 || self.in_flight() == 0 {
-            return None;
-        }
+        self.quiet = if self.in_flight() == 0 { 0 } else { self.quiet.saturating_add(1) };
         let long = self.letters.front().is_some_and(|oldest| oldest.payload.len() > batch_bytes);
-        let due = if long { self.quiet.is_power_of_two() } else { self.quiet % LOOKS == 2 };
+        let due = if long { self.quiet > 1 && self.quiet.is_power_of_two() } else { self.quiet % LOOKS == 2 };
         if !due {
             return None;
         }
@@ -161,19 +158,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_answered_is_sent_again_the_more_seldom_the_longer_no_answer_comes() {
+    fn a_long_letter_is_sent_again_the_more_seldom_the_longer_no_answer_comes() {
         let mut end = Outgoing::default();
+        assert!((1..=1000).all(|_| end.again(4).is_none()), "nothing is on the way");
         end.push(letter("longer than a batch"));
         end.next(4);
         let again: Vec<u32> = (1..=64).filter(|_| end.again(4).is_some()).collect();
         assert_eq!(again, [2, 4, 8, 16, 32, 64]);
-        end.push(letter("short"));
-        assert_eq!(end.acknowledge(Seq::new(1)).map(|done| done.len()), Some(1));
-        end.next(8);
-        let again: Vec<u32> = (1..=64).filter(|_| end.again(8).is_some()).collect();
-        assert_eq!(again, (2..=64).step_by(3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn short_letters_are_sent_again_together_once_and_then_the_oldest_alone() {
+        let mut end = Outgoing::default();
         end.hurry();
-        assert_eq!(positions(end.again(8)), Some((2, 1)), "the link has broken");
+        end.push(letter("a"));
+        end.push(letter("b"));
+        end.next(8);
+        let again: Vec<_> = (1..=11).filter_map(|look| Some((look, positions(end.again(8))?.1))).collect();
+        assert_eq!(again, [(2, 2), (5, 1), (8, 1), (11, 1)]);
+        end.hurry();
+        assert_eq!(positions(end.again(8)), Some((1, 2)), "the link has broken");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use quorate_membership::{
     agreement::{Agreement, Ballot, Breach, Coordinator, Phase, Plan, Promise, Step},
 };
 
-use super::{Body, Effects, Group, SlowPolicy, merging::Merge};
+use super::{Body, Effects, Group, SlowPolicy, merging::Merge, refilling::Lacking};
 
 /// An attempt of this member to close the view.
 #[derive(Debug)]
@@ -137,12 +137,15 @@ impl Group {
         for (rank, (have, want)) in holdings.iter().zip(union).enumerate() {
             if have < want {
                 let holder = attempt.coordinator.holders(rank, *want).find(|node| *node != self.me.node);
-                missing.extend(holder.map(|node| (node, rank, (have.next(), *want, true))));
+                missing.extend(
+                    holder
+                        .map(|node| (node, rank, Lacking { from: have.next(), through: *want, lost: true })),
+                );
             }
         }
         if holdings.iter().zip(union).any(|(have, want)| have < want) {
-            for (node, rank, span) in missing {
-                self.fetch(node, rank, span, out);
+            for (node, rank, lacking) in missing {
+                self.fetch(node, rank, lacking, out);
             }
             return;
         }

@@ -166,6 +166,9 @@ impl Group {
             self.hand_on(&part, out);
         }
         if seq <= received {
+            if refill {
+                self.refills.on_frames(self.now, rank, seq); // it has come by itself meanwhile
+            }
             return Ok(());
         }
         match self.relaying.partials.take(part) {

@@ -8,7 +8,7 @@ use quorate_membership::{
     majority,
 };
 
-use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message};
+use super::{Body, Effects, Event, Fate, Group, HoldRequest, Message, refilling::Lacking};
 use crate::stream::Stream;
 
 impl Group {
@@ -45,7 +45,9 @@ impl Group {
     }
 
     fn seal(&mut self) {
-        self.refills.clear(); // whoever was asked before may be the one that is lost
+        if self.sealed_at.is_none() {
+            self.refills.clear(); // whoever was asked before may be the one that is lost
+        }
         self.sealed_at = Some(self.now);
         let higher = |attempt: &super::Attempt| {
             self.acceptor.promised().is_some_and(|promised| promised > attempt.ballot())
@@ -120,7 +122,7 @@ impl Group {
 
     fn fetch_cut(&mut self, cut: &Cut, donor: NodeId, out: &mut Effects) {
         for (rank, from, through) in self.lacks(cut) {
-            self.fetch(donor, rank, (from, through, true), out);
+            self.fetch(donor, rank, Lacking { from, through, lost: true }, out);
         }
     }
 
@@ -207,9 +209,8 @@ impl Group {
     /// Asks for what is missing under the cut of a decided view: one after the other who has it.
     fn fetch_decided(&mut self, cut: &Cut, donors: &[NodeId], out: &mut Effects) {
         for (rank, from, last) in self.lacks(cut) {
-            let next = self.refills.times(rank) % donors.len().max(1);
-            let Some(donor) = donors.get(next).copied() else { return };
-            self.fetch(donor, rank, (from, last, true), out);
+            let Some(donor) = donors.get(self.refills.turn(donors.len())).copied() else { return };
+            self.fetch(donor, rank, Lacking { from, through: last, lost: true }, out);
         }
     }
 

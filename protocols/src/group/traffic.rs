@@ -5,7 +5,10 @@ use std::{collections::VecDeque, mem::take};
 use bytes::Bytes;
 use quorate_membership::{Member, NodeId, Seq, ViewId, agreement::Breach};
 
-use super::{Body, Effects, Event, Fate, Gap, Group, Message, Messages, Refusal, Submission, Ticket};
+use super::{
+    Body, Effects, Event, Fate, Gap, Group, Message, Messages, Refusal, Submission, Ticket,
+    refilling::Lacking,
+};
 use crate::{
     Batch, Frame, RequestId, Row,
     stream::{Passed, Stream, StreamError, again},
@@ -288,7 +291,7 @@ impl Group {
         let Some(donor) = ranks.filter(has).find(reach) else { return };
         let lost = lost || donor != rank; // its sender's frames do not get here
         let donor = view.members[donor].node;
-        self.fetch(donor, rank, (from, Seq::new(u64::MAX), lost), out);
+        self.fetch(donor, rank, Lacking { from, through: Seq::new(u64::MAX), lost }, out);
     }
 
     /// All others that receive messages.

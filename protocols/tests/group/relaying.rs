@@ -244,3 +244,29 @@ fn a_long_frame_is_sent_again_once_however_long_its_parts_take() {
         assert!(again <= 3 * 32, "{again} parts of 32 while the view is closed, at {rate} bytes per ms");
     }
 }
+
+#[test]
+fn a_link_that_was_slow_long_ago_does_not_delay_what_is_lost_now() {
+    for quiet in [6_000, 16_000] {
+        let mut world = World::founded(3, |config| config.part_bytes = 10 * PART);
+        let lost = Rc::new(RefCell::new(false));
+        let loses = Rc::clone(&lost);
+        world.lose(move |_, to, body| {
+            *loses.borrow() && to == n(3) && matches!(body, Body::Data { .. } | Body::Part(_))
+        });
+        // What n3 asks for comes as well, behind what comes by itself.
+        world.throttle(3, 20);
+        for ticket in [1, 2] {
+            send(&mut world, ticket, 20 * PART);
+            took(&mut world, ticket);
+        }
+        world.throttle(3, usize::MAX);
+        world.run(quiet); // copies that were asked for have come
+        *lost.borrow_mut() = true;
+        send(&mut world, 3, 10);
+        world.run(1);
+        *lost.borrow_mut() = false;
+        let again = took(&mut world, 3);
+        assert!(again <= 600, "it took {again} ms, {quiet} ms later");
+    }
+}
