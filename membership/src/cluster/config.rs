@@ -28,9 +28,14 @@ pub(crate) fn probe_every(timing: Timing) -> Duration {
     timing.detect()
 }
 
-/// How long a direct answer may take before others are asked to probe too.
+/// How long a probe's answer may take before it is sent again.
 pub(crate) fn answer_within(timing: Timing) -> Duration {
     timing.detect() / 4
+}
+
+/// How long a direct answer may take before others are asked to probe too.
+pub(crate) fn ask_others_after(timing: Timing) -> Duration {
+    timing.detect() / 2
 }
 
 /// Between two rounds of gossip, while there is something to tell.
@@ -70,7 +75,7 @@ pub(super) fn config(timing: Timing, digits: u8) -> Config {
     let every = |frequency, num_members| Some(PeriodicParams { frequency, num_members });
     Config {
         probe_period: probe_every(timing),
-        probe_rtt: answer_within(timing),
+        probe_rtt: ask_others_after(timing),
         num_indirect_probes: PEERS_ASKED,
         max_transmissions: NonZeroU8::new(TRANSMISSIONS_PER_DIGIT * digits).unwrap_or(NonZeroU8::MAX),
         suspect_to_down_after: suspicion(timing, digits),
