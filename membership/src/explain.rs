@@ -62,12 +62,17 @@ impl Timing {
             span(
                 "cluster: answer within",
                 config::answer_within(t),
+                "a probe without an answer is sent again, until the next one is due",
+            ),
+            span(
+                "cluster: ask others after",
+                config::ask_others_after(t),
                 "then others are asked to probe, and have the rest of the time between two probes",
             ),
             span(
                 "cluster: suspicion",
                 config::suspicion(t, 1),
-                "a suspect that has not refuted it is declared down; as much again per further digit of the size",
+                "a suspect that has not refuted it is declared down; where there are ten nodes or more, after twice as long",
             ),
             span(
                 "cluster: gossip every",

@@ -2,6 +2,7 @@
 //!
 //! Datagrams are modelled directly, without links; the sender is the true one, as links prove it.
 
+mod deaths;
 mod scenario;
 
 use std::{
@@ -18,6 +19,7 @@ use quorate_membership::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
+pub use deaths::watch_deaths;
 pub use scenario::{ClusterReport, DeathKnown, Stuck, run_cluster};
 
 /// What a cluster is made of; everything else follows from the seed.

@@ -21,7 +21,9 @@ mod world;
 
 pub use aim::{Aim, Step, Strike};
 pub use check::{Checker, Letters, Violation};
-pub use cluster::{ClusterReport, ClusterSettings, ClusterWorld, DeathKnown, Stuck, run_cluster};
+pub use cluster::{
+    ClusterReport, ClusterSettings, ClusterWorld, DeathKnown, Stuck, run_cluster, watch_deaths,
+};
 pub use faults::{Fault, Schedule};
 pub use history::{History, Seen};
 pub use run::{Outcome, Settings, observe, run};

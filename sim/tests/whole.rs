@@ -8,7 +8,7 @@ use quorate_sim::{Fault, Schedule, WholeOutcome, WholeSettings, WholeTally, run_
 #[test]
 fn whole_nodes_keep_every_promise_under_faults() {
     let mut sum = WholeTally::default();
-    for seed in 1..=20 {
+    for seed in 1..=50 {
         let settings = WholeSettings::new(seed);
         let outcome = run_whole(&settings, &settings.schedule());
         assert_eq!(outcome.violation, None, "seed {seed}");

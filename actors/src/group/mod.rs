@@ -29,6 +29,8 @@ pub use record::{GroupStatus, MemberFrontier, ViewRecord, Wait};
 pub use sent::{SendAllError, SendError, Sent, SentAll};
 pub use state::{GroupState, SnapshotError, SnapshotRequest, StateOptions};
 
+#[cfg(test)]
+pub(crate) use codec::encode;
 pub(crate) use codec::{Packet, decode};
 pub(crate) use intake::Intake;
 pub(crate) use outlet::{Outgoing, Outlet};

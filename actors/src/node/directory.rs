@@ -2,13 +2,13 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use actix::Addr;
+use actix::{Addr, Recipient};
 use quorate_membership::GroupId;
 use quorate_protocols::Legacy;
 
 use crate::{
     config::GroupSpec,
-    group::{Group, Intake, Replication},
+    group::{Feed, Group, Intake, Replication},
 };
 
 /// A group that runs here.
@@ -62,5 +62,10 @@ impl Directory {
 
     pub(crate) fn all(&self) -> Vec<Entry> {
         self.0.borrow().values().cloned().collect()
+    }
+
+    /// Where the groups hear what there is to know.
+    pub(crate) fn to_tell(&self) -> Vec<Recipient<Feed>> {
+        self.0.borrow().values().map(|entry| entry.addr.clone().recipient()).collect()
     }
 }

@@ -72,7 +72,8 @@ impl Membership {
             let now = around.clock.now();
             let presence = Presence::new(identity, timing, seed, declared, now, &mut effects);
             let (detector_wake, cluster_wake, round_trips) = (None, None, RoundTrips::default());
-            let groups = Telling::start(around.groups.clone());
+            let groups = around.groups.clone();
+            let groups = Telling::start(move || groups.to_tell());
             let mut actor = Self { presence, around, groups, detector_wake, cluster_wake, round_trips };
             actor.perform(effects, ctx);
             actor
@@ -251,7 +252,7 @@ impl Handler<Introduce> for Membership {
     type Result = ();
     fn handle(&mut self, Introduce(entry): Introduce, ctx: &mut Self::Context) {
         self.drive(ctx, |presence, now, out| presence.declare(now, entry.spec.declared(), out));
-        self.groups.one(entry.addr, self.presence.introduction());
+        self.groups.one(entry.addr.recipient(), self.presence.introduction());
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use foca::Timer;
+use foca::{ProbeNumber, Timer};
 
 use super::ClusterIdentity;
 use crate::{NodeId, Time};
@@ -15,6 +15,8 @@ pub(super) enum Alarm {
     Seek,
     /// Read on in the roll call.
     Read,
+    /// Send the probe of this number again if it has no answer.
+    ProbeAgain(ProbeNumber),
 }
 
 impl Alarm {

@@ -4,7 +4,7 @@
 //! before SWIM sees it, so that a bad one cannot be half applied.
 
 use bytes::{Buf, BufMut, Bytes};
-use foca::{Codec, Header, Member as Update, Message, State};
+use foca::{Codec, Header, Member as Update, Message, ProbeNumber, State};
 use rmp_serde::{Deserializer, decode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -131,6 +131,14 @@ pub(super) fn roll_call<'a>(
         bytes[tally..tally + 2].copy_from_slice(&count.to_be_bytes());
     }
     Ok((bytes.into(), usize::from(count)))
+}
+
+/// The number of a direct probe, if one of our own datagrams is one.
+pub(super) fn probe_number(datagram: &[u8]) -> Option<ProbeNumber> {
+    match MessagePack.decode_header(datagram).ok()?.message {
+        Message::Ping(number) => Some(number),
+        _ => None,
+    }
 }
 
 /// Adds an update to one of our own datagrams, unless its kind has none or there is no room.

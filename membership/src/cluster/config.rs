@@ -19,18 +19,26 @@ pub(crate) const REMEMBER_DOWN: Duration = Duration::from_hours(24);
 /// Membership Protocol", DSN 2002, section 4.
 const PEERS_ASKED: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
-/// How often each member passes on what is new, per decimal digit of the size: infection takes a
-/// number of rounds that is logarithmic in the size.
-const TRANSMISSIONS_PER_DIGIT: u8 = 4;
+/// How often each member of a cluster passes on what is new. Infection takes a number of rounds that is logarithmic in
+/// the size, and leaves out one node of `e` to the power of this number: that one would hear of a death in the roll
+/// call only, seconds later. Four for each digit of the size, and four more for the deaths of many at one time.
+fn transmissions(digits: u8) -> NonZeroU8 {
+    NonZeroU8::new(4 * (digits + 1)).unwrap_or(NonZeroU8::MAX)
+}
 
 /// Between two probes, each of another member.
 pub(crate) fn probe_every(timing: Timing) -> Duration {
     timing.detect()
 }
 
-/// How long a direct answer may take before others are asked to probe too.
+/// How long a probe's answer may take before it is sent again.
 pub(crate) fn answer_within(timing: Timing) -> Duration {
     timing.detect() / 4
+}
+
+/// How long a direct answer may take before others are asked to probe too.
+pub(crate) fn ask_others_after(timing: Timing) -> Duration {
+    timing.detect() / 2
 }
 
 /// Between two rounds of gossip, while there is something to tell.
@@ -70,9 +78,9 @@ pub(super) fn config(timing: Timing, digits: u8) -> Config {
     let every = |frequency, num_members| Some(PeriodicParams { frequency, num_members });
     Config {
         probe_period: probe_every(timing),
-        probe_rtt: answer_within(timing),
+        probe_rtt: ask_others_after(timing),
         num_indirect_probes: PEERS_ASKED,
-        max_transmissions: NonZeroU8::new(TRANSMISSIONS_PER_DIGIT * digits).unwrap_or(NonZeroU8::MAX),
+        max_transmissions: transmissions(digits),
         suspect_to_down_after: suspicion(timing, digits),
         remove_down_after: Some(REMEMBER_DOWN),
         max_packet_size: const { NonZeroUsize::new(DATAGRAM_BYTES_MAX).unwrap() },

@@ -14,6 +14,7 @@ mod alarms;
 mod codec;
 mod error;
 mod identity;
+mod probe;
 mod refuse;
 mod roll;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use self::{
     alarms::{Alarm, Alarms},
     codec::{DATAGRAM_BYTES_MAX, MessagePack},
+    probe::Probe,
     roll::Reader,
 };
 use crate::{Member, NodeId, Time, Timing};
@@ -77,6 +79,7 @@ pub struct Cluster {
     due: Option<Time>,
     /// When a datagram came last.
     heard: Time,
+    probe: Option<Probe>,
     reader: Reader,
     up: BTreeMap<NodeId, ClusterIdentity>,
     /// The decimal digits of the size for which SWIM is configured.
@@ -113,6 +116,7 @@ impl Cluster {
             alarms: Alarms::default(),
             due: None,
             heard: Time::ZERO,
+            probe: None,
             reader: Reader::new(me.member.node),
             up: BTreeMap::new(),
             digits,
@@ -155,6 +159,7 @@ impl Cluster {
             self.on_roll(now, datagram, out);
             return Ok(());
         }
+        self.note_answer(&datagram.header);
         let mut runtime = Runtime::new();
         let done = self.swim.handle_data(bytes, &mut runtime);
         debug_assert!(done.is_ok(), "a checked datagram was refused: {done:?}");
@@ -183,6 +188,7 @@ impl Cluster {
                     self.seek(&mut runtime);
                 }
                 Alarm::Read => self.read_on(now, out),
+                Alarm::ProbeAgain(number) => self.probe_again(now, number, out),
             }
         }
         self.due = None;
@@ -272,6 +278,7 @@ impl Cluster {
         while let Some((to, bytes)) = runtime.to_send() {
             // SWIM tries to reach who is down, former identities of ours among them.
             if to.member.node != self.node {
+                self.note_probe(now, to, &bytes);
                 let bytes = self.tell_suspect(&to, bytes);
                 out.push(ClusterEffect::Send { to, bytes });
             }

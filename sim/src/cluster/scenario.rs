@@ -128,6 +128,7 @@ pub fn run_cluster(settings: &ClusterSettings) -> Result<ClusterReport, Stuck> {
     })
 }
 
-fn await_truth(world: &mut ClusterWorld, phase: &'static str) -> Result<Duration, Stuck> {
+/// Runs until all know the truth.
+pub(super) fn await_truth(world: &mut ClusterWorld, phase: &'static str) -> Result<Duration, Stuck> {
     world.run_until_converged(LIMIT).ok_or_else(|| Stuck { phase, node: world.stray() })
 }

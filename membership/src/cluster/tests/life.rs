@@ -118,6 +118,20 @@ fn a_false_suspicion_is_refuted_and_nobody_goes_down() {
 }
 
 #[test]
+fn who_misses_a_probe_is_asked_again_before_it_is_suspected() {
+    let mut world = World::met(2); // there is nobody else to ask
+    for _ in 0..20 {
+        world.passes = |_, to| to != 2;
+        world.run(ms(200));
+        world.passes = |_, _| true;
+        for _ in 0..15 {
+            world.run(ms(20));
+            assert!(!world.is_suspected_at(1, member(2, 1)), "at {}", world.now);
+        }
+    }
+}
+
+#[test]
 fn a_node_that_hears_nobody_but_is_heard_takes_nobody_down() {
     let mut world = World::met(5);
     world.passes = |_, to| to != 4;
