@@ -11,6 +11,7 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
+    limits::check_sizes,
     load::Load,
     multicast::GroupFlow,
     place::Trouble,
@@ -53,13 +54,7 @@ impl LargeArgs {
         if !(3..=8).contains(&self.receivers) {
             return refuse(format!("to {} members nothing is handed on: choose 3 to 8", self.receivers));
         }
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !SIZES.contains(*bytes)) {
-            return refuse(format!(
-                "{bytes} bytes are not measured: choose {} to {}",
-                SIZES.start(),
-                SIZES.end()
-            ));
-        }
+        check_sizes(&self.sizes, SIZES)?;
         if let Some(megabits) = self.megabits.iter().find(|it| (1..10).contains(*it) || **it > MEGABITS_MAX) {
             return refuse(format!("{megabits} Mbit/s are not measured: choose 10 to {MEGABITS_MAX}, or 0"));
         }

@@ -15,6 +15,7 @@ mod harness;
 #[cfg(target_os = "linux")]
 mod hosts;
 mod large;
+mod limits;
 mod load;
 mod machine;
 mod memory;

@@ -200,9 +200,7 @@ impl ZenohFan {
         for got in &self.got {
             got.over.notified().await;
             let received = got.messages.swap(0, Ordering::Relaxed);
-            if received != sent {
-                return Err(BenchError::Miscounted { sent, received });
-            }
+            BenchError::unless_all_came(sent, received)?;
         }
         let elapsed = started.elapsed();
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })
