@@ -80,7 +80,8 @@ pub fn large(args: &LargeArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
 
 async fn measure(args: &LargeArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {
     for &megabits in &args.megabits {
-        let (relaying, copying) = (start(args, megabits, 1).await?, start(args, megabits, 0).await);
+        let relaying = start(args, megabits, *SIZES.start()).await?;
+        let copying = start(args, megabits, 0).await;
         let measured = match &copying {
             Ok(copying) => measure_sizes(args, megabits, [&relaying, copying], &mut harness).await,
             Err(_) => Ok(()),
