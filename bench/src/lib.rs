@@ -11,6 +11,7 @@ mod cluster;
 mod control;
 mod crypto;
 mod error;
+mod folder;
 mod harness;
 #[cfg(target_os = "linux")]
 mod hosts;
