@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
     harness::{Case, Harness},
+    limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::Load,
     raw::{Cipher, RawSpread, Tuning},
     sample::Reading,
@@ -31,8 +32,6 @@ impl Default for CryptoArgs {
     }
 }
 
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-
 /// Measures bare quinn from one node to another with the cipher that quorate's connections prefer,
 /// beside the other ciphers of TLS 1.3 and, with the feature `ring`, beside ring. Blocks the calling
 /// thread until all is measured; the work is done on threads of its own.
@@ -40,11 +39,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// [`BenchError`]: what was measured before it is known to the observer.
 pub fn crypto(args: &CryptoArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
-    if let Some(bytes) = args.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-        return Err(BenchError::Settings(format!(
-            "a message of {bytes} bytes is not measured: choose 1 to {MESSAGE_BYTES_MAX}"
-        )));
-    }
+    check_sizes(&args.sizes, 1..=MESSAGE_BYTES_MAX)?;
     let machine = Machine::here();
     let workers = machine.cores.max(2);
     let stage = Arc::new(Stage::shared(workers)?);

@@ -61,6 +61,11 @@ impl BenchError {
         Self::Case { case: case.to_owned(), source: Box::new(self) }
     }
 
+    /// Refuses figures of a round in which not as many messages arrived as were sent.
+    pub(crate) fn unless_all_came(sent: u64, received: u64) -> Result<(), Self> {
+        if received == sent { Ok(()) } else { Err(Self::Miscounted { sent, received }) }
+    }
+
     /// A task of the benchmark ended without a result.
     pub(crate) fn task(error: tokio::task::JoinError) -> Self {
         Self::Io(io::Error::other(error))

@@ -11,6 +11,7 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
+    limits::check_sizes,
     load::Load,
     multicast::GroupFlow,
     place::Trouble,
@@ -53,13 +54,7 @@ impl LargeArgs {
         if !(3..=8).contains(&self.receivers) {
             return refuse(format!("to {} members nothing is handed on: choose 3 to 8", self.receivers));
         }
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !SIZES.contains(*bytes)) {
-            return refuse(format!(
-                "{bytes} bytes are not measured: choose {} to {}",
-                SIZES.start(),
-                SIZES.end()
-            ));
-        }
+        check_sizes(&self.sizes, SIZES)?;
         if let Some(megabits) = self.megabits.iter().find(|it| (1..10).contains(*it) || **it > MEGABITS_MAX) {
             return refuse(format!("{megabits} Mbit/s are not measured: choose 10 to {MEGABITS_MAX}, or 0"));
         }
@@ -85,7 +80,8 @@ pub fn large(args: &LargeArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
 
 async fn measure(args: &LargeArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {
     for &megabits in &args.megabits {
-        let (relaying, copying) = (start(args, megabits, 1).await?, start(args, megabits, 0).await);
+        let relaying = start(args, megabits, *SIZES.start()).await?;
+        let copying = start(args, megabits, 0).await;
         let measured = match &copying {
             Ok(copying) => measure_sizes(args, megabits, [&relaying, copying], &mut harness).await,
             Err(_) => Ok(()),

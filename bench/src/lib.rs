@@ -11,10 +11,12 @@ mod cluster;
 mod control;
 mod crypto;
 mod error;
+mod folder;
 mod harness;
 #[cfg(target_os = "linux")]
 mod hosts;
 mod large;
+mod limits;
 mod load;
 mod machine;
 mod memory;

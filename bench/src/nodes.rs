@@ -15,10 +15,9 @@ use quorate::{
     transport::{ConnectionConfig, CredentialFiles, Credentials, QuicTransport},
 };
 use serde::Deserialize;
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::{BenchError, usage::Meter};
+use crate::{BenchError, folder::Folder, usage::Meter};
 
 const GROUP: &str = "log";
 /// How long a view may take to come, on a machine that has much else to do.
@@ -44,7 +43,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Nodes {
     program: PathBuf,
-    folder: TempDir,
+    folder: Folder,
     addresses: Vec<SocketAddr>,
     running: Vec<Option<Running>>,
     tell: mpsc::UnboundedSender<Entry>,
@@ -69,7 +68,7 @@ impl Drop for Running {
 impl Nodes {
     /// Prepares credentials and configurations, and starts so many nodes that found a group.
     pub(crate) async fn start(program: &Path, members: usize) -> Result<Self, BenchError> {
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::make()?;
         // All are held until the last is found, so no two are the same.
         let free = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
         let sockets = (0..members).map(|_| free()).collect::<Result<Vec<_>, _>>()?;

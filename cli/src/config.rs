@@ -33,7 +33,7 @@ subjects = ["log.>"]           # subjects whose messages come in the group's ord
 slow = "demote"                # a member that lags: block (wait for it), demote to learner or evict
 lag_for = "5s"                 # for so long it may lag first
 lag_bytes = 524288             # it lags when it is so many bytes behind, or does not catch up
-relay_bytes = 1048576          # so long messages go from member to member; 0: always to each
+relay_bytes = 1048576          # so long messages, 65536 or more, go from member to member; 0: none do
 "#;
 
 /// What follows in the help text of a command: an example, and a configuration.
@@ -257,6 +257,11 @@ mod tests {
             (
                 "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_bytes = 1",
                 "etc/node.toml:4: groups.lag_bytes: 1 bytes is outside 4096 to 1073741824",
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nrelay_bytes = 1",
+                "etc/node.toml:4: groups.relay_bytes: group `a`: messages of 1 bytes arrive sooner directly: choose at \
+                 least 65536, or 0 for never",
             ),
             (
                 "[[groups]]\nname = \"a\"\nfounders = [\"n1\"]\nlag_for = 5",

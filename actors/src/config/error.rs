@@ -66,6 +66,19 @@ pub enum SettingsError {
         /// The node's detection time.
         detect_ms: u64,
     },
+    /// Short messages that go from member to member.
+    #[error(
+        "groups.relay_bytes: group `{group}`: messages of {bytes} bytes arrive sooner directly: choose at least \
+         {min}, or 0 for never"
+    )]
+    Relay {
+        /// The group.
+        group: String,
+        /// What it says.
+        bytes: usize,
+        /// The least, beside 0.
+        min: usize,
+    },
     /// No pattern.
     #[error("groups.subjects: group `{group}`: {why}")]
     Subjects {

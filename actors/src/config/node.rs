@@ -242,6 +242,7 @@ mod tests {
                 "groups.lag_for_ms: ",
             ),
             (group(GroupSettings::new("g", [1]).lag_bytes(1)), "groups.lag_bytes: "),
+            (group(GroupSettings::new("g", [1]).relay(1)), "groups.relay_bytes: "),
             (group(GroupSettings::new("g", [1]).bind("a..b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("a.b")), "groups.subjects: "),
             (group(GroupSettings::new("g", [1]).bind("b").order(Order::Causal)), "groups.subjects: "),

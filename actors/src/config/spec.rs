@@ -13,6 +13,8 @@ use super::{ENVELOPE_BYTES_MAX, PAYLOAD_BYTES_MAX, SettingsError};
 
 const WINDOW_BYTES: usize = 8 << 20;
 const HISTORY_BYTES: usize = 64 << 20;
+/// With less, messages of everyday length would take the long way, which only long ones gain from.
+const RELAY_BYTES_MIN: usize = 64 << 10;
 
 /// A group, as it is written into a configuration file.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -54,7 +56,7 @@ pub struct GroupSettings {
     pub lag_bytes: Option<usize>,
     /// This member's messages of so many bytes go from member to member, each of which hands on every part before
     /// it has the rest, where there are three receivers or more: each byte leaves this node once. Default 1 MiB,
-    /// since shorter ones arrive sooner directly; 0: none do.
+    /// since shorter ones arrive sooner directly; at least 64 KiB, or 0: none do.
     #[serde(default)]
     pub relay_bytes: Option<usize>,
     /// Bytes of messages that each member keeps for those who follow the group or subscribe to its
@@ -158,7 +160,7 @@ impl GroupSettings {
         self
     }
 
-    /// Sets from how many bytes on messages go from member to member; 0: none do.
+    /// Sets from how many bytes on messages go from member to member: at least 64 KiB, or 0: none do.
     #[must_use]
     pub const fn relay(mut self, bytes: usize) -> Self {
         self.relay_bytes = Some(bytes);
@@ -319,6 +321,9 @@ impl TryFrom<GroupSettings> for GroupSpec {
         config.lag_bytes_max =
             size("groups.lag_bytes", raw.lag_bytes, config.lag_bytes_max, (4 << 10, 1 << 30))?;
         if let Some(bytes) = raw.relay_bytes {
+            if (1..RELAY_BYTES_MIN).contains(&bytes) {
+                return Err(SettingsError::Relay { group, bytes, min: RELAY_BYTES_MIN });
+            }
             config.relay_bytes = (bytes > 0).then_some(bytes);
         }
         if raw.state && !subjects.is_empty() {
@@ -364,6 +369,21 @@ mod tests {
             assert_eq!((config.lag_bytes_max, config.relay_bytes), (5 << 10, None));
             assert_eq!((config.window_bytes, config.order), (1 << 20, Order::Causal));
             assert!(spec.is_witness(NodeId::new(3)));
+        }
+    }
+
+    #[test]
+    fn long_messages_go_from_member_to_member_and_short_ones_never_do() {
+        let relay = |bytes| {
+            let spec = GroupSpec::try_from(GroupSettings::new("g", [1, 2]).relay(bytes));
+            spec.map(|spec| spec.config().relay_bytes)
+        };
+        assert_eq!(relay(0), Ok(None));
+        assert_eq!(relay(64 << 10), Ok(Some(64 << 10)));
+        assert_eq!(relay(usize::MAX), Ok(Some(usize::MAX)));
+        for bytes in [1, (64 << 10) - 1] {
+            let refused = SettingsError::Relay { group: "g".into(), bytes, min: 64 << 10 };
+            assert_eq!(relay(bytes), Err(refused));
         }
     }
 

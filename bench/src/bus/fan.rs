@@ -54,9 +54,7 @@ impl BusFan {
         let (sent, received) = try_join(publishing, try_join_all(receiving)).await?;
         let elapsed = started.elapsed();
         for (subscriber, count) in received {
-            if count != sent {
-                return Err(BenchError::Miscounted { sent, received: count });
-            }
+            BenchError::unless_all_came(sent, count)?;
             self.subscribers.extend(subscriber);
         }
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })

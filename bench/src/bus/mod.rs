@@ -25,6 +25,7 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
+    limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::Load,
     place::Trouble,
     raw::{RAW_QUINN, RawEcho, RawSpread},
@@ -67,7 +68,6 @@ impl Default for BusArgs {
 
 /// More threads measure the scheduler.
 const PUBLISHERS_MAX: usize = 64;
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const BASELINE_IS: &str = "the same with every message through the bus actor";
 /// What it has to gain to be worth its code.
 const WANTED: Bound = Bound::AtLeast(1.2);
@@ -78,10 +78,7 @@ impl BusArgs {
         if let Some(count) = self.publishers.iter().find(|count| !(1..=PUBLISHERS_MAX).contains(*count)) {
             return refuse(format!("{count} publishers are not measured: choose 1 to {PUBLISHERS_MAX}"));
         }
-        let mut sizes = self.sizes.iter().chain(&self.remote_sizes);
-        if let Some(bytes) = sizes.find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
-        }
+        check_sizes(self.sizes.iter().chain(&self.remote_sizes), 1..=MESSAGE_BYTES_MAX)?;
         if self.callers == 0 {
             return refuse("at least one message must be on its way".into());
         }

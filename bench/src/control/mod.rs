@@ -15,6 +15,7 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
+    limits::{MESSAGE_BYTES_MAX, check_lost, check_sizes},
     load::Load,
     multicast::GroupFlow,
     sample::Reading,
@@ -55,22 +56,16 @@ impl Default for ControlArgs {
 /// A quarter of the detection time, in microseconds: above it, heartbeats that wait one after the
 /// other could be taken for a silent node.
 const WANTED_US: f64 = 125_000.0;
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const BASELINE_IS: &str = "the same nodes without data";
 
 impl ControlArgs {
     fn check(&self) -> Result<(), BenchError> {
-        let refuse = |why: String| Err(BenchError::Settings(why));
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
-        }
-        if let Some(lost) = self.lost_percent.iter().find(|lost| **lost > 50) {
-            return refuse(format!("{lost} % lost leave too little to measure: choose 0 to 50"));
-        }
+        check_sizes(&self.sizes, 1..=MESSAGE_BYTES_MAX)?;
+        check_lost(&self.lost_percent)?;
         if self.batches == 0 || self.pace.is_zero() {
-            return refuse(
+            return Err(BenchError::Settings(
                 "at least one batch must be on its way, and some time between two heartbeats".into(),
-            );
+            ));
         }
         Ok(())
     }

@@ -47,9 +47,7 @@ impl GroupFlow {
         let sent = sent.into_iter().sum();
         let mut over = started;
         for (reader, count, ended) in received {
-            if count != sent {
-                return Err(BenchError::Miscounted { sent, received: count });
-            }
+            BenchError::unless_all_came(sent, count)?;
             over = over.max(ended);
             self.readers.push(reader);
         }

@@ -48,9 +48,7 @@ impl GroupLatency {
         let (sent, received) = try_join(sending, try_join_all(receiving)).await?;
         let mut all = Latencies::new();
         for (reader, latencies) in received {
-            if latencies.count() != sent {
-                return Err(BenchError::Miscounted { sent, received: latencies.count() });
-            }
+            BenchError::unless_all_came(sent, latencies.count())?;
             all.add(&latencies);
             self.readers.push(reader);
         }

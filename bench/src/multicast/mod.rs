@@ -16,7 +16,8 @@ use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness},
-    load::{Load, STAMPED_BYTES_MIN},
+    limits::{MESSAGE_BYTES_MAX, check_latency_sizes, check_pace, check_sizes},
+    load::Load,
     raw::{RAW_QUINN, RawEcho, RawSpread},
     sample::Reading,
     size::Size,
@@ -63,28 +64,17 @@ impl Default for MulticastArgs {
 
 /// More members in one process measure the process.
 const MEMBERS_MAX: usize = 32;
-/// Longer messages measure how they are put together.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 impl MulticastArgs {
     pub(crate) fn check(&self) -> Result<(), BenchError> {
-        let refuse = |why: String| Err(BenchError::Settings(why));
         if let Some(members) = self.members.iter().find(|members| !(2..=MEMBERS_MAX).contains(*members)) {
-            return refuse(format!("{members} members are not measured: choose 2 to {MEMBERS_MAX}"));
+            return Err(BenchError::Settings(format!(
+                "{members} members are not measured: choose 2 to {MEMBERS_MAX}"
+            )));
         }
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
-        }
-        let stamped = STAMPED_BYTES_MIN..=MESSAGE_BYTES_MAX;
-        if let Some(bytes) = self.latency_sizes.iter().find(|bytes| !stamped.contains(*bytes)) {
-            return refuse(format!(
-                "the latency of {bytes} bytes is not measured: choose {STAMPED_BYTES_MIN} to {MESSAGE_BYTES_MAX}"
-            ));
-        }
-        if self.batches == 0 || self.pace.is_zero() {
-            return refuse("at least one message must be on its way, and some time between two".into());
-        }
-        Ok(())
+        check_sizes(&self.sizes, 1..=MESSAGE_BYTES_MAX)?;
+        check_latency_sizes(&self.latency_sizes, MESSAGE_BYTES_MAX)?;
+        check_pace(self.batches, self.pace)
     }
 
     fn cases(&self) -> usize {

@@ -10,7 +10,6 @@ use std::{
 use futures_util::future::try_join;
 use quorate_membership::NodeId;
 use quorate_transport::{ClusterCa, CredentialFiles, Validity};
-use tempfile::TempDir;
 
 use super::{
     relay::{Device, Relay},
@@ -19,12 +18,13 @@ use super::{
 };
 use crate::{
     BenchError,
+    folder::Folder,
     hosts::{Host, Own, PATIENCE, check_system, ip},
     transport::CLUSTER,
 };
 
 /// Two hosts, each a process in a network of its own, which the kernel takes away with the process; and the link
-/// between them. Nothing of it has a name that outlives this process, however it ends.
+/// between them. Nothing of it but the folder has a name that outlives this process, however it ends.
 #[derive(Debug)]
 pub(super) struct Hosts {
     // The link ends before the hosts: it reads their devices.
@@ -32,7 +32,7 @@ pub(super) struct Hosts {
     /// The sender and the receiver.
     ends: [Host<Answer>; 2],
     works: WorkId,
-    _credentials: TempDir,
+    _credentials: Folder,
 }
 
 impl Hosts {
@@ -40,7 +40,7 @@ impl Hosts {
     pub(super) async fn start(program: &Path, shape: Shape, mtu: u16, seed: u64) -> Result<Self, BenchError> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         check_system()?;
-        let credentials = tempfile::tempdir()?;
+        let credentials = Folder::make()?;
         let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
         let (made, mut hosts, mut devices) = (MADE.fetch_add(1, Ordering::Relaxed), Vec::new(), Vec::new());
         for (side, node) in [("a", 1), ("b", 2)] {

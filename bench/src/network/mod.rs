@@ -29,6 +29,7 @@ use self::{
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, TransportKind,
     harness::{Case, Harness},
+    limits::{MESSAGE_BYTES_MAX, check_lost, check_mtus, check_sizes},
     sample::Reading,
     stage::on_own_thread,
 };
@@ -92,21 +93,12 @@ impl NetworkArgs {
                 "a round trip of {long:?} is not measured: choose up to {ROUND_TRIP_MAX:?}"
             ));
         }
-        if let Some(lost) = self.lost_percent.iter().find(|lost| **lost > 50) {
-            return refuse(format!("{lost} % lost leave too little to measure: choose 0 to 50"));
-        }
+        check_lost(&self.lost_percent)?;
         if !(1..=10_000).contains(&self.megabits) {
             return refuse(format!("{} Mbit/s are not measured: choose 1 to 10,000", self.megabits));
         }
-        if self.mtu < MTU_LEAST {
-            return refuse(format!("QUIC needs packets of {MTU_LEAST} bytes, not {}", self.mtu));
-        }
-        if self.message_bytes == 0 || self.message_bytes > MESSAGE_BYTES_MAX {
-            return refuse(format!(
-                "choose messages of 1 to {MESSAGE_BYTES_MAX} bytes, not {}",
-                self.message_bytes
-            ));
-        }
+        check_mtus(&[self.mtu])?;
+        check_sizes([&self.message_bytes], 1..=MESSAGE_BYTES_MAX)?;
         if !(2..=GROUPS_MAX).contains(&self.groups) || self.every < Duration::from_millis(1) {
             return refuse(format!(
                 "choose 2 to {GROUPS_MAX} groups, and at least 1 ms between two messages"
@@ -140,9 +132,6 @@ impl NetworkArgs {
 }
 
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
-/// The least packet that every way of QUIC must carry, with the headers of IP and UDP.
-const MTU_LEAST: u16 = 1280;
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const GROUPS_MAX: u32 = 64;
 /// A queue has room for a round trip of packets, but not for less than senders hand over together.
 const QUEUE_BYTES_LEAST: u64 = 256 << 10;

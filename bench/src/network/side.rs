@@ -41,8 +41,8 @@ impl Between {
             Answer::Arrivals(arrivals) => arrivals.len() as u64,
             other => return Err(unexpected(other)),
         };
-        if self.reliable && sent != received {
-            return Err(BenchError::Miscounted { sent, received });
+        if self.reliable {
+            BenchError::unless_all_came(sent, received)?;
         }
         match answer {
             Answer::Received { messages, message_bytes, elapsed } => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
     harness::{Case, Harness},
+    limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::Load,
     raw::{Other, RawConnect, RawSpread, Resumption, Tuning},
     sample::Reading,
@@ -30,7 +31,6 @@ impl Default for QuicArgs {
     }
 }
 
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const RESUMED: [(Resumption, &str); 2] =
     [(Resumption::Ticket, "resumed with a ticket"), (Resumption::ZeroRtt, "resumed, first byte sent along")];
 
@@ -41,11 +41,7 @@ const RESUMED: [(Resumption, &str); 2] =
 /// # Errors
 /// [`BenchError`]: what was measured before it is known to the observer.
 pub fn quic(args: &QuicArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
-    if let Some(bytes) = args.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-        return Err(BenchError::Settings(format!(
-            "a message of {bytes} bytes is not measured: choose 1 to {MESSAGE_BYTES_MAX}"
-        )));
-    }
+    check_sizes(&args.sizes, 1..=MESSAGE_BYTES_MAX)?;
     let machine = Machine::here();
     let workers = machine.cores.max(2);
     let stages = [Arc::new(Stage::shared(workers)?), Arc::new(Stage::thread_each(2)?)];

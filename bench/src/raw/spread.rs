@@ -111,9 +111,7 @@ impl RawSpread {
         self.senders = sent.into_iter().map(|(sender, _)| sender).collect();
         let mut over = started;
         for (receiver, count, ended) in received {
-            if count != counts[receiver.from] {
-                return Err(BenchError::Miscounted { sent: counts[receiver.from], received: count });
-            }
+            BenchError::unless_all_came(counts[receiver.from], count)?;
             over = over.max(ended);
             self.receivers.push(receiver);
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, try_join};
-use quorate::{Subject, protocols::Order};
+use quorate::{Bus, Subject, protocols::Order};
 
 use super::{
     Peers,
@@ -77,12 +77,13 @@ async fn measure_targets(
             let load = Load::new(bytes);
             let measured = async {
                 let subject = format!("{target}.{bytes}").parse().map_err(BenchError::ours)?;
+                let far = FarSubject::new(party, subject, load.clone(), asks).await?;
                 if asks {
-                    let mut ours = FarAsking::new(party, subject, load.clone()).await?;
+                    let mut ours = FarAsking(far);
                     let mut base = RawFarEcho::new(&bare[0], load, None).await?;
                     return harness.compare(&case, &mut ours, &mut base).await;
                 }
-                let mut ours = FarFan::new(party, subject, load.clone()).await?;
+                let mut ours = FarFan(far);
                 let mut base = RawFarSpread::new(bare, load).await?;
                 harness.compare(&case, &mut ours, &mut base).await
             };
@@ -104,32 +105,54 @@ fn case(asks: bool, others: usize, bytes: usize) -> Case {
     Case { bench: "bus", name, baseline_is: RAW_QUINN, readings }
 }
 
-/// One publisher here, and a subscriber on each of the others.
+/// One subject on the bus here, to which others are subscribed.
 #[derive(Debug)]
-struct FarFan<'a> {
+struct FarSubject<'a> {
     party: &'a Party,
     subject: Subject,
     load: Load,
 }
 
-impl<'a> FarFan<'a> {
-    async fn new(party: &'a Party, subject: Subject, load: Load) -> Result<Self, BenchError> {
-        let words = Ask::Subscribe { subject: subject.to_string(), requests: false };
-        for talk in &mut *party.talks.lock().await {
+impl<'a> FarSubject<'a> {
+    /// The first of the others answers requests, or each of them counts what is published.
+    async fn new(party: &'a Party, subject: Subject, load: Load, requests: bool) -> Result<Self, BenchError> {
+        let words = Ask::Subscribe { subject: subject.to_string(), requests };
+        let subscribers = if requests { 1 } else { party.others };
+        for talk in party.talks.lock().await.iter_mut().take(subscribers) {
             talk.order(&words).await?;
         }
         Ok(Self { party, subject, load })
     }
 
-    async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
+    /// Runs a piece of the benchmark on the thread of the node here and waits for it.
+    async fn at<T, F>(
+        &self,
+        work: impl FnOnce(Bus, Subject, Load) -> F + Send + 'static,
+    ) -> Result<T, BenchError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, BenchError>> + 'static,
+    {
         let place = &self.party.here.place;
         let (bus, subject, load) = (place.node().bus(), self.subject.clone(), self.load.clone());
+        place.at(move |_| work(bus, subject, load)).await
+    }
+}
+
+/// One publisher here, and a subscriber on each of the others.
+#[derive(Debug)]
+struct FarFan<'a>(FarSubject<'a>);
+
+impl FarFan<'_> {
+    async fn run(&self, length: Duration) -> Result<Sample, BenchError> {
+        let FarSubject { party, load, .. } = &self.0;
         let started = Instant::now();
-        let publishing = place.at(move |_| bus::publish_until(bus, subject, load, started + length));
-        let (sent, counts) = try_join(publishing, self.party.count(&Ask::CountSubject)).await?;
+        let publishing =
+            self.0.at(move |bus, subject, load| bus::publish_until(bus, subject, load, started + length));
+        let (sent, counts) = try_join(publishing, party.count(&Ask::CountSubject)).await?;
         let elapsed = started.elapsed();
         all_got(sent, counts)?;
-        Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })
+        Ok(Sample::Flow { messages: sent, message_bytes: load.message_bytes, elapsed })
     }
 }
 
@@ -141,27 +164,11 @@ impl Side for FarFan<'_> {
 
 /// Requests to the first of the others, one after the other.
 #[derive(Debug)]
-struct FarAsking<'a> {
-    party: &'a Party,
-    subject: Subject,
-    load: Load,
-}
-
-impl<'a> FarAsking<'a> {
-    async fn new(party: &'a Party, subject: Subject, load: Load) -> Result<Self, BenchError> {
-        let words = Ask::Subscribe { subject: subject.to_string(), requests: true };
-        if let Some(first) = party.talks.lock().await.first_mut() {
-            first.order(&words).await?;
-        }
-        Ok(Self { party, subject, load })
-    }
-}
+struct FarAsking<'a>(FarSubject<'a>);
 
 impl Side for FarAsking<'_> {
     fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
-        let place = &self.party.here.place;
-        let (bus, subject, load) = (place.node().bus(), self.subject.clone(), self.load.clone());
         let deadline = Instant::now() + length;
-        Box::pin(place.at(move |_| bus::ask_until(bus, subject, load, deadline)))
+        Box::pin(self.0.at(move |bus, subject, load| bus::ask_until(bus, subject, load, deadline)))
     }
 }

@@ -106,9 +106,7 @@ impl FarFlow {
         let (sender, receiver, sent, received) = self.stage.at(0, running).await?;
         let elapsed = started.elapsed();
         self.lane = Some((sender, receiver));
-        if sent != received {
-            return Err(BenchError::Miscounted { sent, received });
-        }
+        BenchError::unless_all_came(sent, received)?;
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })
     }
 }

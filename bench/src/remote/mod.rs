@@ -82,9 +82,6 @@ impl Service {
     }
 }
 
-/// Longer messages are refused.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-
 /// What both sides bind: the transport under test, on any port if none is given.
 fn bind(
     kind: TransportKind,

@@ -84,10 +84,7 @@ impl Party {
 
 /// Checks that the others have got what was sent.
 pub(super) fn all_got(sent: u64, counts: impl IntoIterator<Item = u64>) -> Result<(), BenchError> {
-    match counts.into_iter().find(|count| *count != sent) {
-        Some(received) => Err(BenchError::Miscounted { sent, received }),
-        None => Ok(()),
-    }
+    counts.into_iter().try_for_each(|received| BenchError::unless_all_came(sent, received))
 }
 
 /// Messages multicast from here as fast as the group takes them; the time ends when all have said how many came.

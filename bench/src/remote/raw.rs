@@ -10,13 +10,14 @@ use futures_util::future::{BoxFuture, try_join_all};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 
 use super::{
-    MESSAGE_BYTES_MAX, Peers, Service,
+    Peers, Service,
     talk::{Talk, unexpected},
     words::{Ask, RawAt, Said, TOKEN_BYTES},
 };
 use crate::{
     BenchError,
     harness::Side,
+    limits::MESSAGE_BYTES_MAX,
     load::{Load, frame_batch},
     raw::{NAME, RawEnds, Tuning, ask_until, client_config, count, endpoint, server_config, write_all},
     sample::Sample,
@@ -169,9 +170,7 @@ impl RawFarSpread {
                 let mut said = [0; 8];
                 recv.read_exact(&mut said).await.map_err(BenchError::baseline)?;
                 let received = u64::from_le_bytes(said);
-                if sent != received {
-                    return Err(BenchError::Miscounted { sent, received });
-                }
+                BenchError::unless_all_came(sent, received)?;
             }
             Ok(((sends, recvs), sent))
         };

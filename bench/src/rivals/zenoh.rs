@@ -12,7 +12,6 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tempfile::TempDir;
 use tokio::sync::Notify;
 use zenoh::{
     Config, Session,
@@ -24,6 +23,7 @@ use zenoh::{
 
 use crate::{
     BenchError,
+    folder::Folder,
     harness::Side,
     load::Load,
     sample::{Latencies, Sample},
@@ -43,12 +43,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Sessions {
     all: Vec<Session>,
     /// Certificates for as long as anybody may read them.
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 impl Sessions {
     async fn open(count: usize) -> Result<Self, BenchError> {
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::make()?;
         let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(BenchError::baseline)?;
         let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         fs::write(&certificate, issued.cert.pem())?;
@@ -200,9 +200,7 @@ impl ZenohFan {
         for got in &self.got {
             got.over.notified().await;
             let received = got.messages.swap(0, Ordering::Relaxed);
-            if received != sent {
-                return Err(BenchError::Miscounted { sent, received });
-            }
+            BenchError::unless_all_came(sent, received)?;
         }
         let elapsed = started.elapsed();
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed })

@@ -11,6 +11,7 @@ pub use self::disturbance::{Disturbance, NotADisturbance};
 use self::run::{LOST_PERCENT, Plan, Run, Window};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
+    limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::{Load, STAMPED_BYTES_MIN},
     place::GROUP,
     record::Named,
@@ -77,13 +78,7 @@ impl SoakArgs {
         if !(3..=9).contains(&self.members) {
             return refuse(format!("{} members are not run: choose 3 to 9", self.members));
         }
-        if !(STAMPED_BYTES_MIN..=1 << 20).contains(&self.message_bytes) {
-            return refuse(format!(
-                "{} bytes are not measured: choose {STAMPED_BYTES_MIN} to {}",
-                self.message_bytes,
-                1 << 20
-            ));
-        }
+        check_sizes([&self.message_bytes], STAMPED_BYTES_MIN..=MESSAGE_BYTES_MAX)?;
         if self.length < LENGTH_MIN {
             return refuse(format!("a run of {:?} is none: choose {LENGTH_MIN:?} or more", self.length));
         }

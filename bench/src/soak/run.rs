@@ -116,9 +116,7 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
     let lost_percent = 100.0 * traffic.lost as f64 / traffic.packets.max(1) as f64;
     let mut run = Run { windows: Vec::new(), resident, suspicions: 0, departures: 0, lost_percent };
     for received in received {
-        if received.messages != sent {
-            return Err(BenchError::Miscounted { sent, received: received.messages });
-        }
+        BenchError::unless_all_came(sent, received.messages)?;
         run.suspicions = run.suspicions.max(received.suspicions);
         run.departures = run.departures.max(received.departures);
         run.windows.push(received.windows);

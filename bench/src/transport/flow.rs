@@ -44,9 +44,7 @@ impl LinkFlow {
         let receiving = self.pair.stage.at(1, receive(receiver, self.framing));
         let ((sender, sent), (receiver, received, over)) = try_join(sending, receiving).await?;
         self.lane = Some((sender, receiver));
-        if sent != received {
-            return Err(BenchError::Miscounted { sent, received });
-        }
+        BenchError::unless_all_came(sent, received)?;
         Ok(Sample::Flow {
             messages: received,
             message_bytes: self.load.message_bytes,

@@ -10,7 +10,6 @@ use futures_util::future::try_join_all;
 use quorate::protocols::Order as Delivery;
 use quorate_membership::NodeId;
 use quorate_transport::{ClusterCa, CredentialFiles, Validity};
-use tempfile::TempDir;
 
 use super::{
     MEMBERS, daemon,
@@ -19,24 +18,25 @@ use super::{
 use crate::{
     BenchError,
     cluster::CLUSTER,
+    folder::Folder,
     hosts::{Host, Own, PATIENCE, check_system, children, ip},
 };
 
 const PORT: u16 = 4610;
 
-/// Three hosts on a bridge, which is on a host of its own. Nothing of it has a name that outlives this process,
-/// however it ends.
+/// Three hosts on a bridge, which is on a host of its own. Nothing of it but the folder has a name that outlives this
+/// process, however it ends.
 #[derive(Debug)]
 pub(super) struct Hosts {
     all: Vec<Host<Answer>>,
     _bridge: Host<Answer>,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 impl Hosts {
     /// Starts the hosts with this command, joins them with a link of this MTU, and has Corosync form a group.
     pub(super) async fn start(program: &Path, mtu: u16) -> Result<Self, BenchError> {
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::make()?;
         let member = daemon::prepare(folder.path())?;
         check_system()?;
         let addrs: Vec<Ipv4Addr> = (1..=MEMBERS).map(address).collect();

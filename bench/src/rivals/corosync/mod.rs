@@ -21,7 +21,7 @@ use self::{
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, Senders,
     harness::{Case, Harness},
-    load::STAMPED_BYTES_MIN,
+    limits::{check_latency_sizes, check_mtus, check_pace, check_sizes},
     sample::Reading,
     size::Size,
     stage::on_own_thread,
@@ -67,23 +67,10 @@ impl CorosyncArgs {
     }
 
     fn check(&self) -> Result<(), BenchError> {
-        let refuse = |why: String| Err(BenchError::Settings(why));
-        if let Some(mtu) = self.mtus.iter().find(|mtu| **mtu < MTU_LEAST) {
-            return refuse(format!("QUIC needs packets of {MTU_LEAST} bytes, not {mtu}"));
-        }
-        if let Some(bytes) = self.sizes.iter().find(|bytes| !(1..=MESSAGE_BYTES_MAX).contains(*bytes)) {
-            return refuse(format!("{bytes} bytes are not measured: choose 1 to {MESSAGE_BYTES_MAX}"));
-        }
-        let stamped = STAMPED_BYTES_MIN..=MESSAGE_BYTES_MAX;
-        if let Some(bytes) = self.latency_sizes.iter().find(|bytes| !stamped.contains(*bytes)) {
-            return refuse(format!(
-                "the latency of {bytes} bytes is not measured: choose {STAMPED_BYTES_MIN} to {MESSAGE_BYTES_MAX}"
-            ));
-        }
-        if self.batches == 0 || self.pace.is_zero() {
-            return refuse("at least one message must be on its way, and some time between two".into());
-        }
-        Ok(())
+        check_mtus(&self.mtus)?;
+        check_sizes(&self.sizes, 1..=MESSAGE_BYTES_MAX)?;
+        check_latency_sizes(&self.latency_sizes, MESSAGE_BYTES_MAX)?;
+        check_pace(self.batches, self.pace)
     }
 
     fn cases(&self) -> usize {
@@ -101,8 +88,6 @@ impl CorosyncArgs {
 
 /// Hosts, and members of the group.
 const MEMBERS: usize = 3;
-/// The least packet that every way of QUIC must carry, with the headers of IP and UDP.
-const MTU_LEAST: u16 = 1280;
 /// Packets from here on are jumbo.
 const JUMBO: u16 = 8_000;
 /// What Corosync carries in one message, less what it puts before it.

@@ -47,9 +47,7 @@ impl Side for Spread {
 /// What the members did together: each has to have got all messages.
 fn sum_up(work: Work, parts: &[Part]) -> Result<Sample, BenchError> {
     let sent = parts.iter().map(|part| part.sent).sum();
-    if let Some(part) = parts.iter().find(|part| part.received != sent) {
-        return Err(BenchError::Miscounted { sent, received: part.received });
-    }
+    parts.iter().try_for_each(|part| BenchError::unless_all_came(sent, part.received))?;
     if let Pace::Every(_) = work.pace {
         let mut all = Latencies::new();
         for &nanos in parts.iter().flat_map(|part| &part.latencies) {
