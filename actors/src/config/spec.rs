@@ -51,7 +51,8 @@ pub struct GroupSettings {
     pub lag_for_ms: Option<u64>,
     /// A member lags while it is more than so many bytes behind what a majority of the others has, or
     /// has not received after `lag_for_ms` what they had. Default 512 KiB: half of what one member has
-    /// on the way at once. Above what all members together have on the way only the time counts.
+    /// on the way at once. Above what all members together have on the way, and in a view of two, only the
+    /// time counts.
     #[serde(default)]
     pub lag_bytes: Option<usize>,
     /// This member's messages of so many bytes go from member to member, each of which hands on every part before

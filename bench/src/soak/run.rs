@@ -96,10 +96,9 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
     };
     let readers = try_join_all((0..staying).map(|index| cluster.events(index))).await?;
     let (window, windows) = (plan.window, plan.windows);
-    let receiving = readers
-        .into_iter()
-        .enumerate()
-        .map(|(index, events)| cluster.at(index, move |_| receive(events, epoch, window, windows)));
+    let receiving = readers.into_iter().enumerate().map(|(index, events)| {
+        cluster.at(index, move |_| receive(events, NodeId::new(index as u64 + 1), epoch, window, windows))
+    });
     let beside = async {
         let churning = async {
             if plan.disturbance == Disturbance::Churn {
@@ -191,6 +190,7 @@ struct Received {
 /// Counts messages until the last, piece by piece, and times those that are stamped.
 async fn receive(
     mut events: GroupEvents,
+    node: NodeId,
     epoch: Instant,
     window: Duration,
     windows: usize,
@@ -220,6 +220,12 @@ async fn receive(
                         window.latencies.record(now.saturating_sub(stamp));
                     }
                 }
+            }
+            // It misses what follows, maybe the last message.
+            Some(GroupEvent::Event(Event::Removed { view, reason })) => {
+                return Err(BenchError::ours(format!(
+                    "{view} is without {node}, which is to stay: {reason:?}"
+                )));
             }
             Some(GroupEvent::Event(Event::View(view))) => {
                 received.suspicions += changes(&view, &[Change::Unreachable]);

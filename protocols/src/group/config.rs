@@ -59,7 +59,7 @@ pub struct GroupConfig {
     /// or has not received within `lag_for` what they had. Default 512 KiB: half of what one sender
     /// has on the way with the defaults of `batch_bytes` and `frames_in_flight`, so that a member
     /// never less behind is the one that everybody's window waits for. Above what all senders
-    /// together have on the way it never applies.
+    /// together have on the way it never applies, and neither in a view of two data members.
     pub lag_bytes_max: usize,
     /// How long a member may lag before `slow` applies. Default 5 s; must exceed the detection time,
     /// or an unreachable member is taken for a slow one. It is also the first back-off of a member

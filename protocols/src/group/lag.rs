@@ -13,6 +13,9 @@ use super::{Effect, Effects, Event, Group};
 /// Doublings of the back-off of a member that is too slow again and again.
 const BACKOFF_DOUBLINGS_MAX: u32 = 6;
 
+/// Data members with which one is compared, at least: a single one may be the sender of all that is lacking.
+const OTHERS_MIN: usize = 2;
+
 /// What a group does about a member that lags for longer than its limits allow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -188,11 +191,14 @@ impl Group {
         }
         // Who comes last in the row of those that hand frames on is behind at every moment: then the time counts.
         let max = if self.is_relaying() { usize::MAX } else { self.config.lag_bytes_max };
+        // So is the only receiver of one that sends.
+        let max_of_member = if view.members.len() > OTHERS_MIN { max } else { usize::MAX };
         let ranks = view.members.iter().enumerate().filter(|(_, m)| **m != self.me);
         for (rank, member) in ranks {
             let (received, held) = (&stream.row_of(rank).received, stream.held_by_others(Some(rank)));
             let bytes = stream.bytes_between(received, &held);
-            self.lags.lags.entry(*member).or_default().measure(self.now, received, held, (bytes, max));
+            let lag = self.lags.lags.entry(*member).or_default();
+            lag.measure(self.now, received, held, (bytes, max_of_member));
         }
         for (index, member) in view.learners.iter().enumerate() {
             let (Some(received), held) = (stream.learned(index), stream.held_by_others(None)) else {

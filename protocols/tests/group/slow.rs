@@ -22,7 +22,11 @@ fn world(slow: SlowPolicy) -> World {
 }
 
 fn stop(world: &mut World) {
-    world.lose(|_, to, body| to == n(3) && matches!(body, Body::Data { .. } | Body::Refill { .. }));
+    stop_node(world, 3);
+}
+
+fn stop_node(world: &mut World, node: u64) {
+    world.lose(move |_, to, body| to == n(node) && matches!(body, Body::Data { .. } | Body::Refill { .. }));
 }
 
 fn lagging(told: &[Effect]) -> Vec<(u64, bool)> {
@@ -125,4 +129,23 @@ fn a_coordinator_that_is_too_slow_is_judged_by_the_next() {
     world.submit(2, 1, "a");
     world.run(3500);
     assert_eq!(world.view(2).changes, [(member(1), Change::TooSlow)]);
+}
+
+#[test]
+fn the_only_receiver_is_not_slow_for_what_its_sender_has_on_the_way() {
+    let mut world = World::founded(2, |config| {
+        config.slow = SlowPolicy::Demote;
+        (config.lag_for, config.lag_bytes_max, config.batch_bytes) = (Duration::from_secs(1), 1000, 500);
+    });
+    world.throttle(2, 32);
+    for ticket in 0..3000 {
+        world.submit(1, ticket, "a message");
+        world.run(1);
+    }
+    assert!(world.frontiers(1)[1].2.is_some_and(|bytes| bytes > 1000), "{:?}", world.frontiers(1));
+    assert_eq!(world.view(1).members.len(), 2);
+    stop_node(&mut world, 2);
+    world.submit(1, 3000, "a message");
+    world.run(1500);
+    assert_eq!(world.view(1).learners, [member(2)], "it gets nothing for longer than it may");
 }
