@@ -194,3 +194,15 @@ fn a_message_longer_than_the_bound_is_refused_and_one_longer_than_a_batch_is_not
     let long = Input::Submit { ticket: Ticket(2), head: Bytes::new(), payload: Bytes::from_static(b"abcd") };
     assert_eq!(world.input(1, long), Err(Refusal::TooLarge { size: 4, max: 3 }));
 }
+
+#[test]
+fn a_letter_that_was_lost_with_its_link_is_sent_again_on_the_next_one() {
+    let mut world = World::founded(3, |config| config.batch_bytes = 2);
+    world.lose(|_, _, body| matches!(body, Body::Direct { .. }));
+    world.send_to(1, 2, 1, "longer than a batch");
+    world.run(7000); // by now it is sent again every few seconds
+    world.lose(|_, _, _| false);
+    world.reachable(1, 2);
+    world.run(200);
+    assert_eq!(world.delivered(2), ["longer than a batch"]);
+}

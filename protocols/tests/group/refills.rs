@@ -99,3 +99,23 @@ fn a_lost_answer_is_asked_for_again() {
     world.run(3000);
     assert_eq!(frames_held(&world), 11);
 }
+
+#[test]
+fn of_a_tail_one_frame_is_asked_for_and_the_rest_when_it_comes_as_an_answer() {
+    let mut world = World::founded(3, |_| {});
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let questions = Rc::clone(&asked);
+    world.lose(move |from, to, body| {
+        if let (true, Body::Fetch(gap)) = (from == n(3), body) {
+            questions.borrow_mut().push((gap.from.get(), gap.through == gap.from));
+        }
+        to == n(3) && matches!(body, Body::Data { .. })
+    });
+    for (ticket, payload) in [(1, "a"), (2, "b"), (3, "c")] {
+        world.submit(1, ticket, payload);
+        world.run(2);
+    }
+    world.run(200);
+    assert_eq!(world.delivered(3), ["a", "b", "c"]);
+    assert_eq!(*asked.borrow(), [(1, true), (2, false)]);
+}
