@@ -8,8 +8,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, ready};
 use quorate_membership::{Incarnation, Member, NodeId};
 use quorate_transport::{
-    CloseReason, ClusterCa, Endpoint, Frame, Lane, LinkError, Mesh, MeshConfig, MeshEvent, QuicTransport,
-    Transport,
+    CloseReason, ClusterCa, ConnectionConfig, Endpoint, Frame, Lane, LinkError, Mesh, MeshConfig, MeshEvent,
+    QuicTransport, Transport,
     conformance::{self, Factory, Profile},
     faults::{FaultTiming, Faults, FaultyTransport},
 };
@@ -44,11 +44,20 @@ struct Node {
 
 impl Node {
     fn start(ca: &ClusterCa, faults: &Faults, number: u64, life: u64) -> Self {
+        Self::start_with(ca, faults, (number, life), common::config())
+    }
+
+    fn start_with(
+        ca: &ClusterCa,
+        faults: &Faults,
+        (number, life): (u64, u64),
+        config: ConnectionConfig,
+    ) -> Self {
         let credentials = common::node(ca, number);
         let mut hello = common::hello(&credentials);
         hello.incarnation = Incarnation::new(life);
         let member = Member::new(NodeId::new(number), hello.incarnation);
-        let inner = QuicTransport::bind(credentials, hello, common::config()).expect("any port");
+        let inner = QuicTransport::bind(credentials, hello, config).expect("a free port");
         let addr = inner.local_addr();
         let transport = FaultyTransport::new(member.node, Arc::new(inner), faults.clone());
         let (mesh, events) = Mesh::start(Arc::new(transport), member, MeshConfig::default());
@@ -201,4 +210,34 @@ async fn a_peer_that_vanished_and_dials_again_has_one_link() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_dial_that_was_under_way_ends_when_the_other_has_dialled() {
+    LocalSet::new()
+        .run_until(async {
+            let ca = common::authority("mesh");
+            let faults = Faults::new(1, FaultTiming::default());
+            let mut a = Node::start(&ca, &faults, 1, 1);
+            // What a sends is lost for now: it dials, and would reach b with what it sends a second later.
+            let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("any port");
+            let addr = silent.local_addr().expect("it is bound");
+            a.mesh.watch(Endpoint { node: Some(NodeId::new(2)), addr });
+            timeout(Duration::from_secs(5), async {
+                silent.set_nonblocking(true).expect("a socket");
+                let silent = tokio::net::UdpSocket::from_std(silent).expect("a socket");
+                silent.recv(&mut [0; 2000]).await.expect("it dials");
+            })
+            .await
+            .expect("it dials at once");
+            let config = settings(|settings| settings.bind = Some(addr));
+            let mut b = Node::start_with(&ca, &faults, (2, 1), config);
+            b.watch(&a);
+            a.until_up(b.member).await;
+            b.until_up(a.member).await;
+            let first = a.mesh.peer(b.member.node).expect("linked");
+            let replaced = timeout(Duration::from_millis(2500), first.closed()).await;
+            assert!(replaced.is_err(), "{replaced:?}");
+        })
+        .await;
 }

@@ -10,11 +10,15 @@ use std::{
 use quorate_membership::NodeId;
 use tokio::{
     sync::{Notify, watch},
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, sleep, sleep_until, timeout},
 };
 
 use super::{MeshEvent, backoff::Backoff, meter::count_failed, roster::Roster};
 use crate::{ConnectError, Endpoint};
+
+/// For how long a dial may be on its way to an answer: longer than a handshake takes over the longest ways, shorter than
+/// the second after which QUIC sends its first packet again.
+const CROSSING: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 pub(super) struct Dialers {
@@ -120,7 +124,7 @@ impl Dialer {
                 continue;
             }
             let endpoint = Endpoint { node: Some(node), addr: target.addr.get() };
-            let found = self.dial(&endpoint).await;
+            let found = self.dial_unless_linked(&endpoint, Some(node)).await;
             if found.is_err() || self.roster.peer(node).is_none() {
                 let pause = self.pause();
                 if timeout(pause, target.changed.notified()).await.is_ok() {
@@ -149,13 +153,15 @@ impl Dialer {
 
     /// Dials a place until it turns out to be this node's own.
     async fn find(mut self, addr: SocketAddr, watched: Rc<Watched>) {
+        let mut last = None;
         while !watched.stopped.get() {
-            match self.dial(&Endpoint { node: None, addr }).await {
+            match self.dial_unless_linked(&Endpoint { node: None, addr }, last).await {
                 Ok(node) if node == self.roster.me.node => {
                     tracing::info!(%addr, "this address is this node's own");
                     return;
                 }
                 Ok(node) => {
+                    last = Some(node);
                     let since = Instant::now();
                     self.until_lost(node, &watched).await;
                     if since.elapsed() >= self.roster.config.settings().retry_most {
@@ -181,6 +187,27 @@ impl Dialer {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Dials, and stops when this node is linked, unless the two have dialled each other at the same time.
+    ///
+    /// One that comes back dials as well. Were the link of a dial whose first packet found nobody kept in the place of
+    /// its own, a second later, what is on the way there would be lost.
+    async fn dial_unless_linked(&mut self, to: &Endpoint, node: Option<NodeId>) -> Result<NodeId, ()> {
+        let Some(node) = node else { return self.dial(to).await };
+        let roster = Rc::clone(&self.roster);
+        let answered = Instant::now() + CROSSING;
+        let linked = async {
+            while roster.peer(node).is_none() {
+                roster.is_linked(node).await;
+                sleep_until(answered).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            found = self.dial(to) => found,
+            () = linked => Ok(node),
         }
     }
 

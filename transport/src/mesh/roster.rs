@@ -33,6 +33,8 @@ pub(super) struct Roster {
     newcomers: mpsc::Sender<Newcomer>,
     events: mpsc::Sender<MeshEvent>,
     stopped: watch::Sender<bool>,
+    /// Whenever a node gets a link.
+    linked: watch::Sender<()>,
 }
 
 impl fmt::Debug for Roster {
@@ -58,6 +60,7 @@ impl Roster {
             newcomers,
             events,
             stopped: watch::Sender::new(false),
+            linked: watch::Sender::new(()),
         });
         roster.spawn(Rc::clone(&roster).take_on_all(waiting));
         roster.spawn(Rc::clone(&roster).accept_all());
@@ -104,6 +107,12 @@ impl Roster {
     /// Tells whoever listens. Returns false if nobody does.
     pub(super) async fn report(&self, event: MeshEvent) -> bool {
         self.events.send(event).await.is_ok()
+    }
+
+    /// Waits until a node is linked.
+    pub(super) async fn is_linked(&self, node: NodeId) {
+        let mut linked = self.linked.subscribe();
+        while self.peer(node).is_none() && linked.changed().await.is_ok() {}
     }
 
     /// Takes a link on, unless another is kept instead. Returns once that is settled.
@@ -153,6 +162,7 @@ impl Roster {
         }
         let peer = Rc::new(Peer::new(link, self.config));
         self.nodes.borrow_mut().insert(node, Rc::clone(&peer));
+        self.linked.send_replace(());
         self.take_on(peer).await;
     }
 
