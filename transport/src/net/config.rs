@@ -40,7 +40,7 @@ impl Default for ConnectionSettings {
             handshake_timeout_ms: 5_000,
             handshakes_max: 128,
             lanes_max: 512,
-            lane_window_bytes: 6_250_000,
+            lane_window_bytes: 25_000_000,
             congestion: Congestion::Bbr,
             datagram_queue_bytes: 256 << 10,
             clients_welcome: true,
@@ -104,9 +104,9 @@ impl ConnectionConfig {
         self.settings.lanes_max
     }
 
-    /// Bytes of a lane that may be on the way or wait for its reader. Default 6.25 MB: two round
-    /// trips of 25 ms at 1 Gbit/s, so that a lost packet, which takes one to come again, stops
-    /// nothing behind it. Raise it for longer or faster ways; how much of it a link makes use of is
+    /// Bytes of a lane that may be on the way or wait for its reader. Default 25 MB: eight round
+    /// trips of 25 ms at 1 Gbit/s. Two of them may be on the way at one time, and what was lost
+    /// takes that long to come again, with everything behind it waiting; if it is lost again, twice. Raise it for longer or faster ways; how much of it a link makes use of is
     /// left to congestion control, which puts no more than 1.25 MB onto a way of 1 ms. A higher
     /// value lets a peer make this node hold more. Between nodes on one machine it is 1.25 MB at most. At least
     /// 16 KiB.

@@ -12,7 +12,7 @@ use std::{
 use quinn::congestion::{BbrConfig, Controller, ControllerFactory, CubicConfig, NewRenoConfig};
 use quinn_proto::RttEstimator;
 
-use super::endpoint::UDP_PAYLOAD_BYTES_MAX;
+use super::{carried::Carried, endpoint::UDP_PAYLOAD_BYTES_MAX};
 use crate::Congestion;
 
 /// Ten packets, as RFC 9002 recommends, but of the size that may be found out later. With the usual
@@ -72,8 +72,8 @@ impl ControllerFactory for Control {
         };
         Box::new(Bounded {
             chosen,
-            grows_until_loss: self.congestion != Congestion::Bbr,
             bounds: Bounds { mtu: current_mtu.into(), shortest: None },
+            carried: (self.congestion == Congestion::Bbr).then(Carried::default),
             closing: self.closing.clone(),
         })
     }
@@ -104,21 +104,40 @@ impl Bounds {
 /// A congestion control of quinn within bounds, until the signal is given.
 struct Bounded {
     chosen: Box<dyn Controller>,
-    grows_until_loss: bool,
     bounds: Bounds,
+    /// Of BBR alone. The others let the window grow until there is a loss.
+    carried: Option<Carried>,
     closing: CloseSignal,
+}
+
+impl Bounded {
+    /// So much quinn's BBR may have on the way, however much it takes the way for: twice what that has carried lately,
+    /// which is what BBR wants (section 4.2.3.2 of the draft).
+    ///
+    /// It takes a rate from each packet and the one before, keeps the largest, and forgets it never. Where
+    /// acknowledgements come in bunches, or a way becomes narrower, about half of what it sent would be lost.
+    fn most_of_bbr(&self) -> u64 {
+        let carried = self.carried.as_ref().and_then(Carried::in_a_round_trip);
+        carried.map_or(u64::MAX, |bytes| bytes.saturating_mul(2).max(INITIAL_WINDOW_BYTES))
+    }
 }
 
 impl Controller for Bounded {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.chosen.on_sent(now, bytes, last_packet_number);
+        if let Some(carried) = &mut self.carried {
+            carried.on_sent(now);
+        }
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
         self.bounds.shortest = Some(rtt.min());
+        if let Some(carried) = &mut self.carried {
+            carried.on_ack(now, sent, bytes, !app_limited);
+        }
         // To one that says that it has no more to send the window does not grow.
         // Else the window grows on behind its bound, and a loss would take nothing of what is on the way.
-        let bounded = self.grows_until_loss && self.chosen.window() >= self.bounds.most();
+        let bounded = self.carried.is_none() && self.chosen.window() >= self.bounds.most();
         self.chosen.on_ack(now, sent, bytes, app_limited || bounded, rtt);
     }
 
@@ -128,6 +147,9 @@ impl Controller for Bounded {
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost_bytes: u64) {
         self.chosen.on_congestion_event(now, sent, persistent, lost_bytes);
+        if let Some(carried) = &mut self.carried {
+            carried.on_loss();
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -139,12 +161,12 @@ impl Controller for Bounded {
         if self.closing.0.load(Ordering::Acquire) {
             return u64::MAX;
         }
-        self.chosen.window().clamp(self.bounds.least(), self.bounds.most())
+        self.chosen.window().min(self.most_of_bbr()).clamp(self.bounds.least(), self.bounds.most())
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
         let chosen = self.chosen.clone_box();
-        Box::new(Self { chosen, closing: self.closing.clone(), ..*self })
+        Box::new(Self { chosen, closing: self.closing.clone(), carried: self.carried.clone(), ..*self })
     }
 
     fn initial_window(&self) -> u64 {

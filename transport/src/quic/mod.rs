@@ -7,6 +7,7 @@
 //! nobody else. Datagrams go ahead of all streams.
 
 mod accept;
+mod carried;
 mod congestion;
 mod departures;
 mod dial;
@@ -39,6 +40,8 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod way;
 
 /// How long a transport that is closed waits for what was sent before to arrive, and then for the
 /// peers of its links to learn of the end.
