@@ -325,6 +325,7 @@ impl Group {
         }
         self.consider(out);
         self.drain_loopback(out);
+        self.fetch_hole(out);
         self.deliver(out);
         self.send_frames(out);
         self.send_row(out);

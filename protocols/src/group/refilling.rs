@@ -82,6 +82,8 @@ pub(super) struct Refills {
     answers: u32,
     /// Answers that were missed.
     missed: usize,
+    /// Whose frame has come directly and shows that one before it was lost.
+    hole: Option<usize>,
 }
 
 impl Refills {
@@ -152,9 +154,15 @@ impl Refills {
         self.chases.remove(&rank);
     }
 
+    /// A frame of the sender with this rank has come from itself, and an earlier one has not.
+    pub(super) fn note_hole(&mut self, rank: usize) {
+        self.hole = Some(rank);
+    }
+
     /// A view begins, with other ranks.
     pub(super) fn clear(&mut self) {
         self.chases.clear();
+        self.hole = None;
     }
 }
 
@@ -188,6 +196,15 @@ impl Group {
         self.refills.note(self.now, rank, (from, donor), spans);
         let last = Seq::new(from.get().saturating_add(frames - 1));
         self.fetch_now(donor, rank, (from, last.min(through)), out);
+    }
+
+    /// Asks for what was lost before a frame that has just come, and for no more: what follows it is on its way. Of
+    /// several senders one is asked, and the others at their next frame or at the next tick.
+    pub(super) fn fetch_hole(&mut self, out: &mut Effects) {
+        let Some(rank) = self.refills.hole.take().filter(|_| self.may_acknowledge()) else { return };
+        if let Some((from, through)) = self.stream.as_ref().and_then(|stream| stream.hole(rank)) {
+            self.fetch_gap(rank, Lacking { from, through, lost: true }, out);
+        }
     }
 
     pub(super) fn note_refill(&mut self, rank: usize, frames: &[Frame]) {

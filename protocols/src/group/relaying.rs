@@ -186,6 +186,10 @@ impl Group {
             Taken::Complete(frame) => {
                 let Some(stream) = &mut self.stream else { return Ok(()) };
                 self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
+                // From member to member one may overtake another where the row changes.
+                if way == Way::Direct && stream.has_hole(rank) {
+                    self.refills.note_hole(rank);
+                }
                 Ok(())
             }
         }

@@ -117,6 +117,9 @@ impl Group {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
         self.row_due |= stream.on_frame(rank, row, frame).map_err(faulty(from))?;
+        if stream.has_hole(rank) {
+            self.refills.note_hole(rank);
+        }
         Ok(())
     }
 
@@ -148,7 +151,8 @@ impl Group {
         let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
         self.row_due |= news;
         if let Some((_, first)) = next.filter(|_| news && self.may_acknowledge()) {
-            self.fetch_gap(rank, (first, true), out); // an answer is as long as one message may be
+            let lacking = Lacking { from: first, through: Seq::new(u64::MAX), lost: true };
+            self.fetch_gap(rank, lacking, out); // an answer is as long as one message may be
         }
         self.go_on_holding(out);
         Ok(())
@@ -271,7 +275,7 @@ impl Group {
         let (row, gaps) = (stream.row(), stream.gaps());
         let gaps: Vec<_> = gaps.into_iter().map(|(rank, from)| (rank, from, stream.has_hole(rank))).collect();
         for (rank, from, lost) in gaps {
-            self.fetch_gap(rank, (from, lost), out);
+            self.fetch_gap(rank, Lacking { from, through: Seq::new(u64::MAX), lost }, out);
         }
         if self.is_learner() {
             return self.tell_progress(out);
@@ -281,17 +285,18 @@ impl Group {
     }
 
     /// Asks the sender itself, or whoever is known to have the frame if the sender is out of reach.
-    fn fetch_gap(&mut self, rank: usize, (from, lost): (Seq, bool), out: &mut Effects) {
+    pub(super) fn fetch_gap(&mut self, rank: usize, lacking: Lacking, out: &mut Effects) {
         let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return };
         let has = |other: &usize| {
-            *other == rank || stream.row_of(*other).received.get(rank).is_some_and(|seq| *seq >= from)
+            let received = stream.row_of(*other).received.get(rank);
+            *other == rank || received.is_some_and(|seq| *seq >= lacking.from)
         };
         let reach = |other: &usize| self.reachable.contains(&view.members[*other].node);
         let ranks = std::iter::once(rank).chain(0..view.members.len());
         let Some(donor) = ranks.filter(has).find(reach) else { return };
-        let lost = lost || donor != rank; // its sender's frames do not get here
+        let lost = lacking.lost || donor != rank; // its sender's frames do not get here
         let donor = view.members[donor].node;
-        self.fetch(donor, rank, Lacking { from, through: Seq::new(u64::MAX), lost }, out);
+        self.fetch(donor, rank, Lacking { lost, ..lacking }, out);
     }
 
     /// All others that receive messages.
@@ -309,7 +314,7 @@ impl Group {
         Some((rank, self.takes_in()))
     }
 
-    fn may_acknowledge(&self) -> bool {
+    pub(super) fn may_acknowledge(&self) -> bool {
         self.takes_in() && self.doubt.is_none()
     }
 

@@ -58,6 +58,12 @@ impl SenderLog {
         !self.ahead.is_empty()
     }
 
+    /// The first and the last frame that are missing before the first one that has come ahead.
+    pub(crate) fn hole(&self) -> Option<(Seq, Seq)> {
+        let (ahead, _) = self.ahead.first_key_value()?;
+        Some((self.received.next(), ahead.previous()))
+    }
+
     /// Takes in a frame; false if so much lies ahead of a hole already that it is dropped.
     pub(crate) fn insert(&mut self, frame: Frame) -> bool {
         if frame.seq > self.received.next() {

@@ -347,6 +347,11 @@ impl Stream {
         self.logs[rank].has_hole()
     }
 
+    /// What is missing before the first frame of the sender with this rank that has come ahead: the first and the last.
+    pub(crate) fn hole(&self, rank: usize) -> Option<(Seq, Seq)> {
+        self.logs[rank].hole()
+    }
+
     /// The view is closed: only what is below its cut may still be asked for.
     pub(crate) fn close(&mut self) {
         self.logs.iter_mut().for_each(SenderLog::drop_ahead);

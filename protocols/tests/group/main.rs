@@ -7,6 +7,7 @@ mod fates;
 mod founding;
 mod heads;
 mod letters;
+mod questions;
 mod refills;
 mod rejoining;
 mod relaying;

@@ -26,8 +26,8 @@ fn counting(world: &mut World, losing: bool) -> Again {
     again
 }
 
-/// A learner that misses `frames` frames of 20 kB, of which a later one tells it.
-fn behind(frames: u64) -> (World, Again) {
+/// A learner that misses `frames` frames of 20 kB, of which a later one tells it when the network is as it is to be.
+fn behind(frames: u64, change: impl FnOnce(&mut World)) -> (World, Again) {
     let mut world = World::founded(3, |config| config.state_transfer = true);
     world.start(4);
     world.run(400);
@@ -40,6 +40,7 @@ fn behind(frames: u64) -> (World, Again) {
     };
     (1..=frames).for_each(|ticket| send(&mut world, ticket));
     let again = counting(&mut world, false);
+    change(&mut world);
     send(&mut world, frames + 1);
     (world, again)
 }
@@ -50,8 +51,7 @@ fn frames_held(world: &World) -> u64 {
 
 #[test]
 fn a_learner_on_a_slow_link_is_not_sent_again_what_is_on_its_way() {
-    let (mut world, again) = behind(60);
-    world.throttle(4, 100);
+    let (mut world, again) = behind(60, |world| world.throttle(4, 100));
     let mut took = 0;
     while frames_held(&world) < 61 {
         world.run(100);
@@ -64,7 +64,7 @@ fn a_learner_on_a_slow_link_is_not_sent_again_what_is_on_its_way() {
 
 #[test]
 fn a_learner_on_a_fast_link_catches_up_as_fast_as_answers_come() {
-    let (mut world, again) = behind(100);
+    let (mut world, again) = behind(100, |_| {});
     world.run(100);
     assert_eq!(frames_held(&world), 101, "2 MB in eight answers, and not one at each tick");
     assert!(again.borrow().values().all(|times| *times == 1), "{again:?}");
@@ -91,8 +91,9 @@ fn a_tail_that_is_only_slow_is_waited_for() {
 
 #[test]
 fn a_lost_answer_is_asked_for_again() {
-    let (mut world, _) = behind(10);
-    world.lose(|_, to, body| to == n(4) && matches!(body, Body::Refill { .. }));
+    let (mut world, _) = behind(10, |world| {
+        world.lose(|_, to, body| to == n(4) && matches!(body, Body::Refill { .. }));
+    });
     world.run(300);
     assert_eq!(frames_held(&world), 0);
     world.lose(|_, _, _| false);
