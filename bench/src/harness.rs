@@ -54,6 +54,12 @@ impl<'a> Harness<'a> {
         Ok(Self { schedule, observer, done: 0, steps: cases * schedule.steps(), records: Vec::new() })
     }
 
+    /// So many cases have one more side beside their baseline.
+    pub(crate) const fn with_more_sides(mut self, sides: usize) -> Self {
+        self.steps += sides * self.schedule.steps_of_side();
+        self
+    }
+
     /// Warms both sides up and measures them in turns.
     pub(crate) async fn compare(
         &mut self,
@@ -61,26 +67,48 @@ impl<'a> Harness<'a> {
         ours: &mut dyn Side,
         baseline: &mut dyn Side,
     ) -> Result<(), BenchError> {
-        self.step(case, baseline, self.schedule.warm_up).await?;
-        self.step(case, ours, self.schedule.warm_up).await?;
-        let (mut our_rounds, mut base_rounds) = (Rounds::default(), Rounds::default());
-        for _ in 0..self.schedule.rounds {
-            base_rounds.push(self.step(case, baseline, self.schedule.round).await?);
-            our_rounds.push(self.step(case, ours, self.schedule.round).await?);
+        self.compare_all(&mut [(case, ours)], baseline).await
+    }
+
+    /// The same with several sides, each a case of its own beside the same rounds of the baseline.
+    pub(crate) async fn compare_all(
+        &mut self,
+        sides: &mut [(&Case, &mut dyn Side)],
+        baseline: &mut dyn Side,
+    ) -> Result<(), BenchError> {
+        let Some(&(first, _)) = sides.first() else { return Ok(()) };
+        self.step(first, baseline, self.schedule.warm_up).await?;
+        for (case, side) in sides.iter_mut() {
+            self.step(case, *side, self.schedule.warm_up).await?;
         }
+        let mut base_rounds = Rounds::default();
+        let mut side_rounds: Vec<Rounds> = sides.iter().map(|_| Rounds::default()).collect();
+        for _ in 0..self.schedule.rounds {
+            base_rounds.push(self.step(first, baseline, self.schedule.round).await?);
+            for ((case, side), rounds) in sides.iter_mut().zip(&mut side_rounds) {
+                rounds.push(self.step(case, *side, self.schedule.round).await?);
+            }
+        }
+        for ((case, _), rounds) in sides.iter().zip(&side_rounds) {
+            self.keep(case, rounds, &base_rounds);
+        }
+        Ok(())
+    }
+
+    /// Keeps the figures of a case.
+    fn keep(&mut self, case: &Case, our_rounds: &Rounds, base_rounds: &Rounds) {
         let series = case.readings.first().map(|&(first, _)| {
-            Arc::new(Series::new((case.bench, &case.name), first, &our_rounds, &base_rounds))
+            Arc::new(Series::new((case.bench, &case.name), first, our_rounds, base_rounds))
         });
         for &(reading, wanted) in &case.readings {
             let label =
                 Label { bench: case.bench, case: &case.name, baseline_is: case.baseline_is, reading, wanted };
-            if let Some(mut record) = Record::compare(label, &our_rounds, &base_rounds) {
+            if let Some(mut record) = Record::compare(label, our_rounds, base_rounds) {
                 record.series.clone_from(&series);
                 (self.observer)(Progress::Measured(record.clone()));
                 self.records.push(record);
             }
         }
-        Ok(())
     }
 
     /// The figures of all cases so far.
@@ -172,6 +200,32 @@ mod tests {
             .collect();
         assert_eq!(steps, [0, 1, 2, 3, 4, 5]);
         assert!(matches!(seen.last(), Some(Progress::Measured(record)) if *record == records[0]));
+    }
+
+    #[tokio::test]
+    async fn several_sides_take_turns_beside_the_same_rounds_of_the_baseline() {
+        let turns = Arc::default();
+        let side = |name, messages| Scripted { name, messages, turns: Arc::clone(&turns) };
+        let mut steps = Vec::new();
+        let mut observer = |progress| {
+            if let Progress::Step { done, steps: all, .. } = progress {
+                steps.push((done, all));
+            }
+        };
+        let harness = Harness::new(schedule(), 1, &mut observer).expect("a schedule that fits");
+        let mut harness = harness.with_more_sides(1);
+        let (ours, other) = (case(), Case { name: "bare 1 B".into(), ..case() });
+        let (mut a, mut c) = (side("A", 4), side("C", 10));
+        let mut sides: [(&Case, &mut dyn Side); 2] = [(&ours, &mut a), (&other, &mut c)];
+        harness.compare_all(&mut sides, &mut side("B", 5)).await.expect("scripted sides");
+        let records = harness.into_records();
+
+        assert_eq!(*turns.lock().expect("one thread"), ["B", "A", "C", "B", "A", "C", "B", "A", "C"]);
+        assert_eq!(steps, (0..9).map(|done| (done, 9)).collect::<Vec<_>>());
+        let found = records.iter().map(|record| (&*record.case, record.ratio)).collect::<Vec<_>>();
+        assert_eq!(found, [("memory 1 B throughput", 0.8), ("bare 1 B throughput", 2.0)]);
+        let base = |record: &Record| record.series.as_ref().expect("its rounds").baseline.clone();
+        assert_eq!(base(&records[0]), base(&records[1]));
     }
 
     #[tokio::test(start_paused = true)]

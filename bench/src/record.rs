@@ -19,6 +19,9 @@ pub enum Unit {
     /// Bytes of payload per second.
     #[serde(rename = "bytes/s")]
     BytesPerSecond,
+    /// Seconds.
+    #[serde(rename = "s")]
+    Seconds,
     /// Microseconds.
     #[serde(rename = "us")]
     Microseconds,
@@ -74,6 +77,8 @@ impl fmt::Display for Bound {
 }
 
 /// One figure beside its baseline, as it is printed with `--json`: one object per line.
+///
+/// Where a case says that it has no figures, none of them is a number, which is `null` in JSON; nothing is asked then.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
     /// The benchmark: `transport`, `multicast`, `bus`, and so on.
@@ -244,6 +249,32 @@ impl Record {
         })
     }
 
+    /// In place of a figure that cannot be had: its case says why.
+    pub(crate) fn without_figures(named: Named, why: &str) -> Self {
+        let none = (f64::NAN, f64::NAN);
+        Self {
+            bench: named.bench,
+            case: format!("{}: {why}", named.case),
+            value: f64::NAN,
+            unit: named.unit,
+            baseline: f64::NAN,
+            ratio: f64::NAN,
+            wanted: None,
+            holds: None,
+            range: none,
+            baseline_range: none,
+            ratio_range: none,
+            cores_used: None,
+            baseline_cores_used: None,
+            cpu_seconds: None,
+            baseline_cpu_seconds: None,
+            peak_resident_bytes: None,
+            baseline_peak_resident_bytes: None,
+            baseline_is: named.baseline_is,
+            series: None,
+        }
+    }
+
     /// The record as one line of JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and texts always serialise")
@@ -328,6 +359,24 @@ mod tests {
     fn sides_without_the_figure_give_no_record() {
         let label = Label { reading: Reading::Quantile(0.5), ..label(Bound::AtMost(1.3)) };
         assert_eq!(Record::compare(label, &rounds([1, 1, 1]), &rounds([1, 1, 1])), None);
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_null_and_says_why() {
+        let named = Named {
+            bench: "soak",
+            case: "throughput".into(),
+            unit: Unit::MessagesPerSecond,
+            worst: false,
+            wanted: Some(Bound::AtLeast(0.9)),
+            baseline_is: "a number",
+        };
+        let line = Record::without_figures(named, "too few seconds").to_json();
+        let json: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        assert_eq!(json["case"], "throughput: too few seconds");
+        for key in ["value", "baseline", "ratio", "wanted", "holds"] {
+            assert!(json[key].is_null(), "{key}: {line}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Report {
     }
 }
 
-/// A figure in a unit that reads well.
+/// A figure in a unit that reads well; a dash for what is none.
 pub(crate) fn show(value: f64, unit: Unit) -> String {
     let scaled = |suffix: &str| match value {
         v if v >= 1e9 => format!("{:.2} G{suffix}", v / 1e9),
@@ -47,8 +47,10 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
         v => format!("{v:.0} {suffix}"),
     };
     match unit {
+        _ if value.is_nan() => NONE.into(),
         Unit::MessagesPerSecond => scaled("/s"),
         Unit::BytesPerSecond => scaled("B/s"),
+        Unit::Seconds => format!("{value:.1} s"),
         Unit::Microseconds if value >= 1e4 => format!("{:.1} ms", value / 1e3),
         Unit::Microseconds => format!("{value:.1} us"),
         Unit::Bytes => scaled("B"),
@@ -61,11 +63,19 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
 
 /// The lowest and the highest figure, with their unit once where it is the same.
 pub(crate) fn show_range((low, high): (f64, f64), unit: Unit) -> String {
+    if low.is_nan() && high.is_nan() {
+        return NONE.into();
+    }
     let (low, high) = (show(low, unit), show(high, unit));
     match (low.split_once(' '), high.split_once(' ')) {
         (Some((low, below)), Some((_, above))) if below == above => format!("{low}-{high}"),
         _ => format!("{low} - {high}"),
     }
+}
+
+/// A ratio; a dash for what is none.
+pub(crate) fn show_ratio(ratio: f64) -> String {
+    if ratio.is_nan() { NONE.into() } else { format!("{ratio:.2}") }
 }
 
 /// What is wanted of a figure, with the unit of what is not a ratio; empty if nothing is.
@@ -98,12 +108,14 @@ fn row(record: &Record) -> [String; COLUMNS] {
         both(record.peak_resident_bytes, record.baseline_peak_resident_bytes, |peak| {
             format!("{}", peak >> 20)
         }),
-        format!("{:.2}", record.ratio),
+        show_ratio(record.ratio),
         show_wanted(record),
         record.holds.map(|holds| if holds { "yes" } else { "NO" }.to_owned()).unwrap_or_default(),
     ]
 }
 
+/// Where there is no figure.
+const NONE: &str = "-";
 const COLUMNS: usize = 10;
 const HEAD: [&str; COLUMNS] =
     ["case", "ours", "min - max", "baseline", "min - max", "cpu s", "MiB", "ratio", "wanted", "holds"];
@@ -215,6 +227,17 @@ mod tests {
         let record = &mut report.records[0];
         (record.cpu_seconds, record.baseline_cpu_seconds) = (None, None);
         assert!(!report.to_string().contains("cpu s"), "{report}");
+    }
+
+    #[test]
+    fn where_there_is_no_figure_there_is_a_dash() {
+        let mut report = report();
+        let record = &mut report.records[0];
+        (record.value, record.ratio, record.range) = (f64::NAN, f64::NAN, (f64::NAN, f64::NAN));
+        let text = report.to_string();
+        let cells: Vec<&str> = text.lines().last().expect("a line").split_whitespace().collect();
+        assert_eq!(cells[..5], ["quic", "64", "KiB", "throughput", "-"], "{text}");
+        assert!(!text.contains("NaN"), "{text}");
     }
 
     #[test]

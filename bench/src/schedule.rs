@@ -32,7 +32,12 @@ impl Schedule {
 
     /// Steps of one case: a warm-up and the rounds of two sides.
     pub(crate) const fn steps(&self) -> usize {
-        2 * (1 + self.rounds)
+        2 * self.steps_of_side()
+    }
+
+    /// Steps of one side of a case.
+    pub(crate) const fn steps_of_side(&self) -> usize {
+        1 + self.rounds
     }
 
     /// Refuses what measures nothing.

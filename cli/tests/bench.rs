@@ -360,8 +360,7 @@ fn a_system_on_which_no_hosts_can_be_made_is_told_what_it_lacks() {
 #[test]
 fn groups_are_measured_beside_corosync_where_it_is_installed() {
     let place = Place::new();
-    let ended = place
-        .run("bench corosync --mtus 9000 --sizes 1024,65536 --senders all --rounds 1 --round 100ms --json");
+    let ended = place.run("bench corosync --mtus 9000 --sizes 1024,65536 --rounds 1 --round 100ms --json");
     let lacks = ["install corosync", "install gcc", "install libcpg-dev", "need root", "install iproute2"];
     if ended.code == 1 && lacks.iter().any(|what| ended.err.contains(what)) {
         assert!(std::env::var_os(REQUIRED_COROSYNC).is_none(), "{ended:?}");
@@ -370,9 +369,14 @@ fn groups_are_measured_beside_corosync_where_it_is_installed() {
     }
     assert_eq!(ended.code, 0, "{ended:?}");
     let case = |what: &str| format!("MTU 9000, uniform, {what}");
+    let bare = |what: &str| format!("MTU 9000, bare quinn, {what}");
     assert_eq!(
         cases(&ended.out, "nothing"),
         [
+            case("one sending, 1 KiB throughput"),
+            bare("one sending, 1 KiB throughput"),
+            case("one sending, 64 KiB throughput"),
+            bare("one sending, 64 KiB throughput"),
             case("all sending, 1 KiB throughput"),
             case("all sending, 64 KiB throughput"),
             case("all sending beside one, 64 KiB throughput"),

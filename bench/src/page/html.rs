@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Record, Report, Schedule,
-    report::{show, show_range, show_wanted},
+    report::{show, show_range, show_ratio, show_wanted},
 };
 
 /// By this a page is known for a report's.
@@ -140,7 +140,7 @@ fn row(record: &Record, costs: bool) -> String {
         Escaped(&record.case),
         cell(&show(record.value, unit), &show_range(record.range, unit)),
         cell(&show(record.baseline, unit), &show_range(record.baseline_range, unit)),
-        cell(&format!("{:.2}", record.ratio), &format!("{low:.2} - {high:.2}")),
+        cell(&show_ratio(record.ratio), &format!("{} - {}", show_ratio(low), show_ratio(high))),
         Escaped(show_wanted(record)),
     );
     if costs {

@@ -11,8 +11,10 @@ mod tuning;
 pub(crate) use cipher::Cipher;
 pub(crate) use connect::{RawConnect, Resumption};
 pub(crate) use echo::{RawEcho, RawEnds, ask_until};
-pub(crate) use net::{NAME, RawNet, client_config, endpoint, server_config};
-pub(crate) use spread::{RawSpread, count, write_all};
+pub(crate) use net::{
+    RawNet, accept, accept_stream, client_config, dial, endpoint, open_stream, server_config,
+};
+pub(crate) use spread::{RawSpread, count, send_until};
 pub(crate) use tuning::{Other, Tuning};
 
 /// What the baseline is, for people.

@@ -21,7 +21,7 @@ use super::{Tuning, certificates::Certificates};
 use crate::{BenchError, stage::Stage};
 
 /// What every certificate of the baseline is made out to.
-pub(crate) const NAME: &str = "bench.invalid";
+pub(super) const NAME: &str = "bench.invalid";
 
 /// Nodes that are joined by bare quinn.
 #[derive(Debug)]
@@ -77,14 +77,8 @@ impl RawNet {
     ) -> Result<(Connection, Connection), BenchError> {
         let (dialer, listener) = (self.endpoints[from].clone(), self.endpoints[to].clone());
         let addr = listener.local_addr()?;
-        let accepted = self.stage.at(to, async move {
-            let incoming = listener.accept().await.ok_or_else(|| BenchError::Baseline("closed".into()))?;
-            incoming.await.map_err(BenchError::baseline)
-        });
-        let dialed = self.stage.at(from, async move {
-            let connecting = dialer.connect(addr, NAME).map_err(BenchError::baseline)?;
-            connecting.await.map_err(BenchError::baseline)
-        });
+        let accepted = self.stage.at(to, async move { accept(&listener).await });
+        let dialed = self.stage.at(from, async move { dial(&dialer, addr).await });
         try_join(dialed, accepted).await
     }
 
@@ -95,19 +89,37 @@ impl RawNet {
         (to, receiver): (usize, &Connection),
     ) -> Result<(SendStream, RecvStream), BenchError> {
         let (sender, receiver) = (sender.clone(), receiver.clone());
-        let opened = self.stage.at(from, async move {
-            let mut send = sender.open_uni().await.map_err(BenchError::baseline)?;
-            // The peer learns of a stream by its first byte.
-            send.write_all(&[0]).await.map_err(BenchError::baseline)?;
-            Ok(send)
-        });
-        let accepted = self.stage.at(to, async move {
-            let mut recv = receiver.accept_uni().await.map_err(BenchError::baseline)?;
-            recv.read_exact(&mut [0]).await.map_err(BenchError::baseline)?;
-            Ok(recv)
-        });
+        let opened = self.stage.at(from, async move { open_stream(&sender).await });
+        let accepted = self.stage.at(to, async move { accept_stream(&receiver).await });
         try_join(opened, accepted).await
     }
+}
+
+/// Opens a connection to who listens there.
+pub(crate) async fn dial(endpoint: &Endpoint, addr: SocketAddr) -> Result<Connection, BenchError> {
+    let connecting = endpoint.connect(addr, NAME).map_err(BenchError::baseline)?;
+    connecting.await.map_err(BenchError::baseline)
+}
+
+/// The next connection that somebody opens.
+pub(crate) async fn accept(endpoint: &Endpoint) -> Result<Connection, BenchError> {
+    let incoming = endpoint.accept().await.ok_or_else(|| BenchError::Baseline("closed".into()))?;
+    incoming.await.map_err(BenchError::baseline)
+}
+
+/// A stream to the other end, which takes it with [`accept_stream`].
+pub(crate) async fn open_stream(connection: &Connection) -> Result<SendStream, BenchError> {
+    let mut send = connection.open_uni().await.map_err(BenchError::baseline)?;
+    // The peer learns of a stream by its first byte.
+    send.write_all(&[0]).await.map_err(BenchError::baseline)?;
+    Ok(send)
+}
+
+/// The next stream that the other end opens.
+pub(crate) async fn accept_stream(connection: &Connection) -> Result<RecvStream, BenchError> {
+    let mut recv = connection.accept_uni().await.map_err(BenchError::baseline)?;
+    recv.read_exact(&mut [0]).await.map_err(BenchError::baseline)?;
+    Ok(recv)
 }
 
 /// A socket with large buffers, and quinn on it; within the runtime that shall drive it.

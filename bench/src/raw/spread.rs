@@ -101,7 +101,7 @@ impl RawSpread {
         let stage = &self.net.stage;
         let sending = mem::take(&mut self.senders)
             .into_iter()
-            .map(|sender| stage.at(sender.node, send_until(sender, self.load.clone(), started + length)));
+            .map(|sender| stage.at(sender.node, send(sender, self.load.clone(), started + length)));
         let receiving = mem::take(&mut self.receivers)
             .into_iter()
             .map(|receiver| stage.at(receiver.node, receive(receiver)));
@@ -129,22 +129,31 @@ impl Side for RawSpread {
     }
 }
 
-/// Sends batches to all receivers until the time is over; returns how many messages each got.
-async fn send_until(mut sender: Sender, load: Load, deadline: Instant) -> Result<(Sender, u64), BenchError> {
+async fn send(mut sender: Sender, load: Load, deadline: Instant) -> Result<(Sender, u64), BenchError> {
+    let count = send_until(&mut sender.streams, &load, deadline).await?;
+    Ok((sender, count))
+}
+
+/// Sends batches on all streams until the time is over; returns how many messages went on each.
+pub(crate) async fn send_until(
+    streams: &mut [SendStream],
+    load: &Load,
+    deadline: Instant,
+) -> Result<u64, BenchError> {
     let (mut pieces, mut count) = (Vec::new(), 0);
     loop {
         let ends = Instant::now() >= deadline;
-        frame_batch(&load, ends, &mut pieces);
+        frame_batch(load, ends, &mut pieces);
         count += load.per_batch() as u64;
-        write_all(&mut sender.streams, &mut pieces).await?;
+        write_all(streams, &mut pieces).await?;
         if ends {
-            return Ok((sender, count));
+            return Ok(count);
         }
     }
 }
 
 /// Writes the same pieces on all streams.
-pub(crate) async fn write_all(streams: &mut [SendStream], pieces: &mut [Bytes]) -> Result<(), BenchError> {
+async fn write_all(streams: &mut [SendStream], pieces: &mut [Bytes]) -> Result<(), BenchError> {
     match streams {
         [only] => write(only, pieces).await,
         all => {

@@ -9,6 +9,11 @@ use quinn::{
 
 use super::Cipher;
 
+/// Bytes of a packet that IPv4 and UDP need.
+const UDP_HEADERS: u16 = 28;
+/// A third of how long a connection may be silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// How bare quinn is set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
@@ -92,11 +97,18 @@ impl Tuning {
         }
     }
 
+    /// The same on a link that carries packets of so many bytes: nothing longer is tried there.
+    pub(crate) fn for_link(mtu: u16) -> Self {
+        Self { mtu_bytes: Self::CHOSEN.mtu_bytes.min(mtu.saturating_sub(UDP_HEADERS)), ..Self::CHOSEN }
+    }
+
     pub(super) fn transport(self) -> TransportConfig {
         let mut discovery = MtuDiscoveryConfig::default();
         discovery.upper_bound(self.mtu_bytes);
         let mut transport = TransportConfig::default();
         transport.mtu_discovery_config(Some(discovery));
+        // While others have their turns a side is silent, maybe for longer than quinn bears with.
+        transport.keep_alive_interval(Some(KEEP_ALIVE));
         match self.other {
             None | Some(Other::Mtu(_) | Other::SystemBuffers) => {}
             Some(Other::NoSegmentation) => drop(transport.enable_segmentation_offload(false)),
@@ -119,5 +131,15 @@ impl Tuning {
             }
         }
         transport
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_packet_is_longer_than_the_link_carries_or_segments_of_a_call_may_be() {
+        assert_eq!([1500, u16::MAX].map(|mtu| Tuning::for_link(mtu).mtu_bytes), [1472, 6500]);
     }
 }

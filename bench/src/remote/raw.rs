@@ -18,8 +18,8 @@ use crate::{
     BenchError,
     harness::Side,
     limits::MESSAGE_BYTES_MAX,
-    load::{Load, frame_batch},
-    raw::{NAME, RawEnds, Tuning, ask_until, client_config, count, endpoint, server_config, write_all},
+    load::Load,
+    raw::{RawEnds, Tuning, ask_until, client_config, count, dial, endpoint, send_until, server_config},
     sample::Sample,
     stage::Stage,
 };
@@ -103,8 +103,7 @@ impl RawNear {
             let anywhere = SocketAddr::new(super::link::unspecified(addr), 0);
             let mut dialing = endpoint(Tuning::CHOSEN, anywhere, None)?;
             dialing.set_default_client_config(config);
-            let connecting = dialing.connect(SocketAddr::new(addr.ip(), at.port), NAME);
-            let connection = connecting.map_err(BenchError::baseline)?.await.map_err(BenchError::baseline)?;
+            let connection = dial(&dialing, SocketAddr::new(addr.ip(), at.port)).await?;
             Ok((dialing, connection, at.token))
         };
         let (endpoint, connection, token) = stage.at(0, connecting).await?;
@@ -156,16 +155,7 @@ impl RawFarSpread {
         let (mut sends, mut recvs) = self.streams.take().ok_or_else(gone)?;
         let (load, started) = (self.load.clone(), Instant::now());
         let running = async move {
-            let (mut pieces, mut sent) = (Vec::new(), 0);
-            loop {
-                let ends = started.elapsed() >= length;
-                frame_batch(&load, ends, &mut pieces);
-                sent += load.per_batch() as u64;
-                write_all(&mut sends, &mut pieces).await?;
-                if ends {
-                    break;
-                }
-            }
+            let sent = send_until(&mut sends, &load, started + length).await?;
             for recv in &mut recvs {
                 let mut said = [0; 8];
                 recv.read_exact(&mut said).await.map_err(BenchError::baseline)?;

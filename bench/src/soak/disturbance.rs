@@ -29,6 +29,11 @@ impl Disturbance {
         Self::Churn,
     ];
 
+    /// Whether members leave, return, or are set aside, as they are meant to.
+    pub(super) const fn changes_views(self) -> bool {
+        matches!(self, Self::Churn | Self::Slow(SlowPolicy::Demote | SlowPolicy::Evict))
+    }
+
     /// What a case is called.
     pub(super) fn case(self) -> String {
         match self {

@@ -1,21 +1,21 @@
 //! Long runs: whether what a group does and takes stays the same while it works at full load.
 
 mod disturbance;
+mod figures;
 mod run;
+mod tally;
 
-use std::{num::NonZeroU64, time::Duration};
+use std::{num::NonZeroU64, ops::Range, time::Duration};
 
 use quorate::{GroupSettings, protocols::Order};
 
 pub use self::disturbance::{Disturbance, NotADisturbance};
-use self::run::{LOST_PERCENT, Plan, Run, Window};
+use self::{figures::figures, run::Plan};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Unit,
+    BenchError, Machine, Progress, Report,
     limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::{Load, STAMPED_BYTES_MIN},
     place::GROUP,
-    record::Named,
-    sample::{Latencies, Reading},
     size::Size,
     stage::in_system,
 };
@@ -59,18 +59,10 @@ impl Default for SoakArgs {
 /// Pieces of a run. The first is a warm-up; the last third is compared with the third after that.
 const PIECES: usize = 31;
 const PIECES_COMPARED: usize = (PIECES - 1) / 3;
+/// The pieces that are compared.
+const THIRDS: [Range<usize>; 2] = [1..1 + PIECES_COMPARED, PIECES - PIECES_COMPARED..PIECES];
 const LENGTH_MAX: Duration = Duration::from_hours(24 * 30);
 const LENGTH_MIN: Duration = Duration::from_millis(PIECES as u64 * 10);
-const BASELINE_IS: &str = "the first third of the same run";
-
-/// What still counts as flat: how much the last third may differ from the first. Memory is what one run
-/// of an allocator differs from the next.
-const THROUGHPUT_KEPT: Bound = Bound::AtLeast(0.9);
-const LATENCY_KEPT: Bound = Bound::AtMost(1.2);
-const MEMORY_KEPT: Bound = Bound::AtMost(1.1);
-/// Of the packets that are lost a good part is sent again: all but those that only acknowledge.
-const LOSS_SEEN: Bound = Bound::AtLeast(0.25);
-const LOSS_IS: &str = "packets that are lost";
 
 impl SoakArgs {
     fn check(&self) -> Result<(), BenchError> {
@@ -119,7 +111,6 @@ impl SoakArgs {
             load: Load::new(self.message_bytes),
             slow_bytes_per_s: self.slow_bytes_per_s,
             window: self.length / PIECES as u32,
-            windows: PIECES,
             churn_every: self.churn_every,
         }
     }
@@ -127,7 +118,9 @@ impl SoakArgs {
 
 /// Lets a group work at full load for long, all members in this process and each on a thread of its own, and
 /// compares the last third of the run with the first: throughput, latency, memory; and counts live members that
-/// were taken for dead. All that was sent must be delivered at all members that stay, once. Blocks the calling
+/// were taken for dead. Where members leave, return, or are set aside, throughput and latency are those of seconds
+/// with the same members in the view throughout: those that were in it for the longest time in both thirds. Of too
+/// few such seconds there are no figures, and the record says so. All that was sent must be delivered at all members that stay, once. Blocks the calling
 /// thread until all runs are over.
 ///
 /// # Errors
@@ -158,68 +151,10 @@ pub fn soak(args: &SoakArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Res
     Ok(Report { machine, schedule: None, settings, records })
 }
 
-/// The last third beside the first.
-fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
-    let first = 1..1 + PIECES_COMPARED;
-    let last = PIECES - PIECES_COMPARED..PIECES;
-    let record = |what: String, unit: Unit, wanted: Option<Bound>, figures: [Vec<f64>; 2]| {
-        let case = format!("{case} {what}");
-        let named = Named { bench: "soak", case, unit, worst: false, wanted, baseline_is: BASELINE_IS };
-        let [ours, baseline] = figures;
-        Record::beside(&named, ours, baseline)
-    };
-    let members = |range: &std::ops::Range<usize>, of: &dyn Fn(&Window) -> f64| -> Vec<f64> {
-        run.windows.iter().flat_map(|windows| windows[range.clone()].iter().map(of)).collect()
-    };
-    let both = |of: &dyn Fn(&Window) -> f64| [members(&last, of), members(&first, of)];
-    let seconds = plan.window.as_secs_f64();
-    let mut records = vec![record(
-        "throughput".into(),
-        Unit::MessagesPerSecond,
-        Some(THROUGHPUT_KEPT),
-        both(&|window| window.messages as f64 / seconds),
-    )];
-    for (share, wanted) in [(0.5, Some(LATENCY_KEPT)), (0.99, None)] {
-        let reading = Reading::Quantile(share);
-        let merged = |range: &std::ops::Range<usize>| -> Vec<f64> {
-            let mut all = Latencies::new();
-            run.windows.iter().flat_map(|it| &it[range.clone()]).for_each(|it| all.add(&it.latencies));
-            all.into_sample().read(reading).into_iter().collect()
-        };
-        records.push(record(reading.name(), Unit::Microseconds, wanted, [merged(&last), merged(&first)]));
-    }
-    let resident = |range: std::ops::Range<usize>| -> Vec<f64> {
-        run.resident.get(range).unwrap_or_default().iter().map(|bytes| *bytes as f64).collect()
-    };
-    records.push(record(
-        "resident".into(),
-        Unit::Bytes,
-        Some(MEMORY_KEPT),
-        [resident(last.clone()), resident(first.clone())],
-    ));
-    let counted = |what: &str, count: u64, wanted| {
-        record(what.into(), Unit::Count, wanted, [vec![count as f64], vec![0.0]])
-    };
-    records.push(counted("members that left or were set aside", run.departures, None));
-    records.push(counted("live members taken for dead", run.suspicions, Some(Bound::ValueBelow(1.0))));
-    if plan.disturbance == Disturbance::Loss {
-        let case = format!("{case} packets sent again");
-        let named = Named {
-            bench: "soak",
-            case,
-            unit: Unit::Percent,
-            worst: false,
-            wanted: Some(LOSS_SEEN),
-            baseline_is: LOSS_IS,
-        };
-        records.push(Record::beside(&named, vec![run.lost_percent], vec![LOST_PERCENT.into()]));
-    }
-    records.into_iter().flatten().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Record;
 
     fn tiny() -> SoakArgs {
         SoakArgs {
@@ -242,12 +177,17 @@ mod tests {
             }
         };
         let report = soak(&tiny(), &mut observer).expect("a group works");
-        assert_eq!(measured, report.records);
-        assert_eq!(report.records.len(), 6 * Disturbance::ALL.len() + 1);
+        let lines = |records: &[Record]| records.iter().map(Record::to_json).collect::<Vec<_>>();
+        assert_eq!(lines(&measured), lines(&report.records));
+        // What was lost, and for how long the view was alike where it changes.
+        assert_eq!(report.records.len(), 6 * Disturbance::ALL.len() + 1 + 3);
         assert_eq!(report.records[0].case, "uniform, 1 KiB, undisturbed throughput");
         for record in &report.records {
-            let asked = !record.case.ends_with("p99") && !record.case.ends_with("set aside");
+            let asked = ["p99", "set aside", "voting", "learning", "compared"];
+            let asked = !record.value.is_nan() && !asked.iter().any(|what| record.case.ends_with(what));
             assert_eq!(record.holds.is_some(), asked, "{record:?}");
+            let changes = ["joins", "demote", "evict"].iter().any(|how| record.case.contains(how));
+            assert!(changes || !record.value.is_nan(), "{record:?}");
             let goes = ["joins", "demote", "evict"]
                 .iter()
                 .any(|how| record.case.ends_with(&format!("{how} members that left or were set aside")));

@@ -11,14 +11,15 @@ use futures_util::future::{try_join, try_join_all};
 use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings,
     membership::{Change, NodeId, View},
-    protocols::{Event, SlowPolicy},
+    protocols::Event,
     transport::faults::{FaultTiming, Faults, Rule},
 };
 
-use super::Disturbance;
-use crate::{
-    BenchError, cluster::Cluster, load::Load, machine::resident_bytes, place::Trouble, sample::Latencies,
+use super::{
+    Disturbance, PIECES,
+    tally::{Present, Slices, Tally, Thirds},
 };
+use crate::{BenchError, cluster::Cluster, load::Load, machine::resident_bytes, place::Trouble};
 
 /// Of a hundred packets so many are lost.
 pub(super) const LOST_PERCENT: u8 = 1;
@@ -26,18 +27,11 @@ pub(super) const LOST_PERCENT: u8 = 1;
 const BATCHES: usize = 4;
 const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
 
-/// What a piece of a run gave, at one member.
-#[derive(Debug)]
-pub(super) struct Window {
-    pub(super) messages: u64,
-    pub(super) latencies: Latencies,
-}
-
 /// What a run gave.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// At the members that stay, each piece by piece.
-    pub(super) windows: Vec<Vec<Window>>,
+    /// What came at each of the members that stay.
+    pub(super) thirds: Vec<Thirds>,
     /// The resident memory of the process at the end of each piece, where the system tells.
     pub(super) resident: Vec<u64>,
     /// How often a member was taken for dead.
@@ -58,7 +52,6 @@ pub(super) struct Plan {
     /// What a slow member gets in a second, of all that is sent.
     pub(super) slow_bytes_per_s: NonZeroU64,
     pub(super) window: Duration,
-    pub(super) windows: usize,
     /// From one change to the next, where a member leaves and joins.
     pub(super) churn_every: Duration,
 }
@@ -88,16 +81,15 @@ pub(super) async fn run(plan: &Plan, tick: impl FnMut(usize)) -> Result<Run, Ben
 
 async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) -> Result<Run, BenchError> {
     let epoch = Instant::now();
-    let (length, load) = (plan.window * plan.windows as u32, plan.load.clone());
+    let (length, load) = (plan.window * PIECES as u32, plan.load.clone());
     let sending = cluster.at(0, move |group| send_until(group, load, epoch, length));
-    let staying = match plan.disturbance {
-        Disturbance::Nothing | Disturbance::Loss | Disturbance::Slow(SlowPolicy::Block) => plan.members,
-        _ => plan.members - 1,
-    };
+    let changes = plan.disturbance.changes_views();
+    let staying = plan.members - usize::from(changes);
     let readers = try_join_all((0..staying).map(|index| cluster.events(index))).await?;
-    let (window, windows) = (plan.window, plan.windows);
+    let (slices, whole) = (Slices::of(plan.window), Present::all(plan.members));
     let receiving = readers.into_iter().enumerate().map(|(index, events)| {
-        cluster.at(index, move |_| receive(events, NodeId::new(index as u64 + 1), epoch, window, windows))
+        let tally = Tally::new(slices, whole.clone());
+        cluster.at(index, move |_| receive(events, NodeId::new(index as u64 + 1), epoch, (tally, changes)))
     });
     let beside = async {
         let churning = async {
@@ -113,12 +105,12 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
     let (sent, (received, resident)) = try_join(sending, try_join(try_join_all(receiving), beside)).await?;
     let traffic = cluster.traffic();
     let lost_percent = 100.0 * traffic.lost as f64 / traffic.packets.max(1) as f64;
-    let mut run = Run { windows: Vec::new(), resident, suspicions: 0, departures: 0, lost_percent };
+    let mut run = Run { thirds: Vec::new(), resident, suspicions: 0, departures: 0, lost_percent };
     for received in received {
         BenchError::unless_all_came(sent, received.messages)?;
         run.suspicions = run.suspicions.max(received.suspicions);
         run.departures = run.departures.max(received.departures);
-        run.windows.push(received.windows);
+        run.thirds.push(received.thirds);
     }
     Ok(run)
 }
@@ -126,7 +118,7 @@ async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) ->
 /// Notes the memory at the end of each piece.
 async fn watch(plan: &Plan, epoch: Instant, mut tick: impl FnMut(usize)) -> Result<Vec<u64>, BenchError> {
     let mut resident = Vec::new();
-    for number in 0..plan.windows {
+    for number in 0..PIECES {
         tick(number);
         sleep_until((epoch + plan.window * (number as u32 + 1)).into()).await;
         resident.extend(resident_bytes("self"));
@@ -181,44 +173,30 @@ async fn send_until(group: Group, load: Load, epoch: Instant, length: Duration) 
 
 /// What one member has received.
 struct Received {
-    windows: Vec<Window>,
+    thirds: Thirds,
     messages: u64,
     suspicions: u64,
     departures: u64,
 }
 
-/// Counts messages until the last, piece by piece, and times those that are stamped.
+/// Counts messages until the last, and times those that are stamped.
 async fn receive(
     mut events: GroupEvents,
     node: NodeId,
     epoch: Instant,
-    window: Duration,
-    windows: usize,
+    (mut tally, changes_views): (Tally, bool),
 ) -> Result<Received, BenchError> {
-    let empty = || Window { messages: 0, latencies: Latencies::new() };
-    let mut received = Received {
-        windows: (0..windows).map(|_| empty()).collect(),
-        messages: 0,
-        suspicions: 0,
-        departures: 0,
-    };
+    let (mut messages, mut suspicions, mut departures) = (0, 0, 0);
     loop {
         match events.next().await {
             Some(GroupEvent::Event(Event::Message { payload, .. })) => {
-                received.messages += 1;
-                if Load::ends(&payload) {
-                    return Ok(received);
-                }
+                messages += 1;
                 let now = epoch.elapsed();
-                let number = (now.as_nanos() / window.as_nanos()) as usize;
                 // Those that are not stamped seem to be from a distant future.
                 let stamp = Load::stamp(&payload).filter(|stamp| *stamp <= now);
-                // What arrives after the time counts for nothing but the sum.
-                if let Some(window) = received.windows.get_mut(number) {
-                    window.messages += 1;
-                    if let Some(stamp) = stamp {
-                        window.latencies.record(now.saturating_sub(stamp));
-                    }
+                tally.on_message(now, stamp.map(|stamp| now.saturating_sub(stamp)));
+                if Load::ends(&payload) {
+                    return Ok(Received { thirds: tally.into_thirds(), messages, suspicions, departures });
                 }
             }
             // It misses what follows, maybe the last message.
@@ -228,8 +206,12 @@ async fn receive(
                 )));
             }
             Some(GroupEvent::Event(Event::View(view))) => {
-                received.suspicions += changes(&view, &[Change::Unreachable]);
-                received.departures += changes(&view, &[Change::Left, Change::TooSlow]);
+                // A view that nobody has asked for belongs to what is measured.
+                if changes_views {
+                    tally.on_view(epoch.elapsed(), Present::of(&view));
+                }
+                suspicions += changes(&view, &[Change::Unreachable]);
+                departures += changes(&view, &[Change::Left, Change::TooSlow]);
             }
             Some(GroupEvent::Missed(count)) => {
                 return Err(BenchError::ours(format!("a reader missed {count} events")));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    bare::Bare,
     daemon, ours,
     words::{Answer, Order, Whose},
 };
@@ -18,7 +19,7 @@ use crate::{
 /// # Errors
 /// [`BenchError`] of the output; all others are answers.
 pub fn corosync_host(credentials: &Path) -> Result<(), BenchError> {
-    let mut host = Host { credentials: credentials.to_owned(), ours: None, theirs: None };
+    let mut host = Host { credentials: credentials.to_owned(), ours: None, theirs: None, bare: None };
     in_system(|| serve(Answer::Done, async move |order| host.carry_out(order).await))
 }
 
@@ -26,6 +27,7 @@ struct Host {
     credentials: PathBuf,
     ours: Option<ours::Member>,
     theirs: Option<daemon::Member>,
+    bare: Option<Bare>,
 }
 
 impl Host {
@@ -53,6 +55,12 @@ impl Host {
             Order::Enter { folder, member } => {
                 self.theirs = Some(daemon::Member::enter(&folder, &member).await?);
             }
+            Order::Listen { at, mtu } => {
+                let (bare, listens) = Bare::listen(at, mtu)?;
+                self.bare = Some(bare);
+                return Ok(Answer::Listens(listens));
+            }
+            Order::Reach { all, mtu } => self.bare = Some(Bare::reach(all, mtu).await?),
             Order::Round { whose, work, sends, length } => {
                 let absent = || BenchError::ours("a host has no member");
                 let part = match whose {
@@ -60,6 +68,7 @@ impl Host {
                     Whose::Corosync => {
                         self.theirs.as_mut().ok_or_else(absent)?.round(work, sends, length).await?
                     }
+                    Whose::Quinn => self.bare.as_mut().ok_or_else(absent)?.round(work, length).await?,
                 };
                 return Ok(Answer::Part(part));
             }

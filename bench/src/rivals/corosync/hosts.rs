@@ -89,6 +89,18 @@ impl Hosts {
         self.ask_all(|_| Order::Leave, PATIENCE).await.map(drop)
     }
 
+    /// Has bare quinn reach all others from the first, on a link of this MTU.
+    pub(super) async fn reach(&mut self, mtu: u16) -> Result<(), BenchError> {
+        let mut all = Vec::new();
+        for (host, node) in self.all.iter_mut().zip(1..).skip(1) {
+            match host.ask(&Order::Listen { at: address(node), mtu }, PATIENCE).await? {
+                Answer::Listens(listens) => all.push(listens),
+                _ => return Err(BenchError::baseline("a host did not say where it listens")),
+            }
+        }
+        self.all[0].ask(&Order::Reach { all, mtu }, PATIENCE).await.map(drop)
+    }
+
     /// Has all members work for so long.
     pub(super) async fn round(
         &mut self,
@@ -100,7 +112,7 @@ impl Hosts {
         let answers = self.ask_all(round, length + PATIENCE).await?;
         let parts = answers.into_iter().map(|answer| match answer {
             Answer::Part(part) => Ok(part),
-            Answer::Done => Err(BenchError::ours("a host did not say what it did")),
+            _ => Err(BenchError::ours("a host did not say what it did")),
         });
         parts.collect()
     }
@@ -110,7 +122,7 @@ impl Hosts {
         // `unshare` has started the host, which has started Corosync and its member.
         let hosts = self.all.iter().flat_map(|host| children(&host.process().to_string()));
         match whose {
-            Whose::Ours => hosts.collect(),
+            Whose::Ours | Whose::Quinn => hosts.collect(),
             Whose::Corosync => hosts.flat_map(|host| children(&host)).collect(),
         }
     }

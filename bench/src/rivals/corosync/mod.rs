@@ -1,5 +1,7 @@
 //! Closed process groups of Corosync beside our groups, on the same hosts and the same link.
 
+mod bare;
+mod cases;
 mod daemon;
 mod host;
 mod hosts;
@@ -14,16 +16,15 @@ use tokio::sync::Mutex as AsyncMutex;
 
 pub use self::host::corosync_host;
 use self::{
+    cases::{Comparison, comparisons},
     hosts::Hosts,
     side::Spread,
-    words::{Pace, Whose, Work},
+    words::Whose,
 };
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule, Senders,
-    harness::{Case, Harness},
+    BenchError, Machine, Progress, Record, Report, Schedule, Senders,
+    harness::{Case, Harness, Side},
     limits::{check_latency_sizes, check_mtus, check_pace, check_sizes},
-    sample::Reading,
-    size::Size,
     stage::on_own_thread,
 };
 
@@ -72,33 +73,19 @@ impl CorosyncArgs {
         check_latency_sizes(&self.latency_sizes, MESSAGE_BYTES_MAX)?;
         check_pace(self.batches, self.pace)
     }
-
-    fn cases(&self) -> usize {
-        let together = self.collapses().count();
-        let each = self.senders.len() * self.sizes.len() + together + self.latency_sizes.len();
-        self.mtus.len() * self.orders.len() * each
-    }
-
-    /// The sizes of messages with which Corosync collapses when all send.
-    fn collapses(&self) -> impl Iterator<Item = usize> {
-        let all = self.senders.contains(&Senders::All);
-        self.sizes.iter().copied().filter(move |bytes| all && *bytes >= LONG_MESSAGES)
-    }
 }
 
 /// Hosts, and members of the group.
 const MEMBERS: usize = 3;
-/// Packets from here on are jumbo.
-const JUMBO: u16 = 8_000;
 /// What Corosync carries in one message, less what it puts before it.
 const MESSAGE_BYTES_MAX: usize = 512 << 10;
-const LONG_MESSAGES: usize = 64 << 10;
 
-const COROSYNC: &str = "Corosync's closed process groups, agreed order, knet with AES-256 and SHA-256";
-const ONE_SENDING: &str = "our group with one member sending";
+const BARE: &str = "bare quinn, in the processes of ours and a thread each: the longest packets of the link up to 6500 \
+                    bytes, 4 MiB socket buffers, AES-128-GCM, one stream per receiver";
 
 /// Measures a group of ours beside a closed process group of Corosync: three members, each on a host of its own, that
-/// are joined by a bridge. Blocks the calling thread until all is measured.
+/// are joined by a bridge. What the link carries of one sender's bytes at most is measured with bare quinn, to each of
+/// the others, in the same turns and beside Corosync, too. Blocks the calling thread until all is measured.
 ///
 /// # Errors
 /// [`BenchError`]: what was measured before it is known to the observer. [`BenchError::Missing`] where Corosync or
@@ -109,11 +96,14 @@ pub fn corosync(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let harness = Harness::new(args.schedule, args.cases(), observer)?;
+    let of_link = |&mtu| args.orders.iter().flat_map(move |&order| comparisons(args, mtu, order));
+    let all: Vec<Comparison> = args.mtus.iter().flat_map(of_link).collect();
+    let beside_bare = all.iter().filter(|each| each.bare.is_some()).count();
+    let harness = Harness::new(args.schedule, all.len(), observer)?.with_more_sides(beside_bare);
     let records = on_own_thread(|| measure(args, harness))?;
     let settings = format!(
         "three hosts on a bridge; of ours a process each, which links the library, {} batches handed over at a time; \
-         of Corosync a daemon and a client each; latency with a message every {:?}",
+         of Corosync a daemon and a client each; latency with a message every {:?}; {BARE}",
         args.batches, args.pace
     );
     Ok(Report { machine, schedule: Some(args.schedule), settings, records })
@@ -137,81 +127,26 @@ async fn measure_group(
     hosts: &Arc<AsyncMutex<Hosts>>,
     harness: &mut Harness<'_>,
 ) -> Result<(), BenchError> {
-    let full = |bytes, senders: Senders| Work {
-        message_bytes: bytes,
-        senders: senders.among(MEMBERS),
-        pace: Pace::Full { batches: args.batches },
-    };
-    let mut cases = Vec::new();
-    for &senders in &args.senders {
-        for &bytes in &args.sizes {
-            let case = throughput_case(mtu, order, senders, bytes);
-            cases.push((case, full(bytes, senders), (Whose::Corosync, full(bytes, senders))));
-        }
-    }
-    for bytes in args.collapses() {
-        let case = together_case(mtu, order, bytes);
-        cases.push((case, full(bytes, Senders::All), (Whose::Ours, full(bytes, Senders::One))));
-    }
-    for &bytes in &args.latency_sizes {
-        let work = Work { message_bytes: bytes, senders: 1, pace: Pace::Every(args.pace) };
-        cases.push((latency_case(mtu, order, bytes), work, (Whose::Corosync, work)));
-    }
-    for (case, work, (whose, beside)) in cases {
+    for Comparison { case, work, beside: (whose, its_work), bare } in comparisons(args, mtu, order) {
         let mut ours = Spread::new(hosts, Whose::Ours, work).await;
-        let mut baseline = Spread::new(hosts, whose, beside).await;
-        let measured = harness.compare(&case, &mut ours, &mut baseline).await;
-        measured.map_err(|error| error.in_case(&case.name))?;
+        let mut baseline = Spread::new(hosts, whose, its_work).await;
+        let measured = async {
+            let Some(bare_case) = &bare else {
+                return harness.compare(&case, &mut ours, &mut baseline).await;
+            };
+            hosts.lock().await.reach(mtu).await?;
+            let mut bare = Spread::new(hosts, Whose::Quinn, work).await;
+            let mut sides: [(&Case, &mut dyn Side); 2] = [(&case, &mut ours), (bare_case, &mut bare)];
+            harness.compare_all(&mut sides, &mut baseline).await
+        };
+        measured.await.map_err(|error| error.in_case(&case.name))?;
     }
     Ok(())
-}
-
-fn throughput_case(mtu: u16, order: Order, senders: Senders, bytes: usize) -> Case {
-    let long = bytes >= LONG_MESSAGES;
-    let wanted = match (long, mtu >= JUMBO) {
-        (false, _) => (bytes <= 1 << 10).then_some(Bound::AtLeast(20.0)),
-        (true, false) => Some(Bound::AtLeast(6.0)),
-        (true, true) => Some(Bound::AtLeast(3.0)),
-    };
-    Case {
-        bench: "corosync",
-        name: format!("MTU {mtu}, {order}, {senders} sending, {}", Size(bytes)),
-        baseline_is: COROSYNC,
-        readings: vec![(if long { Reading::Bytes } else { Reading::Messages }, wanted)],
-    }
-}
-
-/// That nothing collapses when all send.
-fn together_case(mtu: u16, order: Order, bytes: usize) -> Case {
-    Case {
-        bench: "corosync",
-        name: format!("MTU {mtu}, {order}, all sending beside one, {}", Size(bytes)),
-        baseline_is: ONE_SENDING,
-        readings: vec![(Reading::Bytes, Some(Bound::AtLeast(0.5)))],
-    }
-}
-
-fn latency_case(mtu: u16, order: Order, bytes: usize) -> Case {
-    Case {
-        bench: "corosync",
-        name: format!("MTU {mtu}, {order}, {} latency", Size(bytes)),
-        baseline_is: COROSYNC,
-        readings: vec![(Reading::Quantile(0.5), Some(Bound::AtMost(1.0))), (Reading::Quantile(0.99), None)],
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_wanted_depends_on_the_message_and_on_the_link() {
-        let wanted = |mtu, bytes| throughput_case(mtu, Order::Uniform, Senders::One, bytes).readings[0].1;
-        assert_eq!(wanted(1500, 64), Some(Bound::AtLeast(20.0)));
-        assert_eq!(wanted(1500, 64 << 10), Some(Bound::AtLeast(6.0)));
-        assert_eq!(wanted(9000, 64 << 10), Some(Bound::AtLeast(3.0)));
-        assert_eq!(wanted(1500, 16 << 10), None);
-    }
 
     #[test]
     fn what_is_not_measured_is_refused() {

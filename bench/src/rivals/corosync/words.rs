@@ -1,15 +1,21 @@
 //! What the benchmark and its hosts tell each other: a line of JSON each.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use quorate::protocols::Order as Delivery;
 use serde::{Deserialize, Serialize};
 
-/// Who multicasts the messages.
+/// Who carries the messages to all.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Whose {
     Ours,
     Corosync,
+    /// Bare quinn, from the first host to each of the others.
+    Quinn,
 }
 
 /// What the members of a group do in a round.
@@ -45,6 +51,10 @@ pub(super) enum Order {
     Leave,
     /// Run Corosync as it is configured in this folder, and enter a closed process group.
     Enter { folder: PathBuf, member: PathBuf },
+    /// Listen here with bare quinn, at the best settings for packets of so many bytes.
+    Listen { at: Ipv4Addr, mtu: u16 },
+    /// Reach all of these with bare quinn.
+    Reach { all: Vec<Listens>, mtu: u16 },
     /// Work for so long.
     Round { whose: Whose, work: Work, sends: bool, length: Duration },
 }
@@ -54,8 +64,17 @@ pub(super) enum Order {
 pub(super) enum Answer {
     /// It is done.
     Done,
+    /// It listens.
+    Listens(Listens),
     /// A round is over.
     Part(Part),
+}
+
+/// Where bare quinn listens, and the certificate that it shows.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Listens {
+    pub(super) addr: SocketAddr,
+    pub(super) certificate: Vec<u8>,
 }
 
 /// What a member did in a round. Times are the system's monotonic clock, which all its processes share.

@@ -11,6 +11,9 @@ use crate::Failure;
 
 /// Measure a group beside a closed process group of Corosync: three members each, on the same hosts and link.
 ///
+/// Where one member sends, bare quinn sends the same to both others in the same turns, and is shown beside Corosync,
+/// too: about that much can be reached on this link.
+///
 /// The hosts are processes with networks of their own, which needs root, the commands `ip` and `unshare`, and Debian's
 /// packages corosync and libcpg-dev. The client of Corosync is compiled with `cc`.
 #[derive(Debug, clap::Args)]

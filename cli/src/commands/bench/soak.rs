@@ -11,7 +11,9 @@ use crate::{Failure, span};
 /// Let a group work at full load for long, and compare the last third of the run with the first.
 ///
 /// All that is sent must be delivered, once, at all members that stay; throughput, latency and memory must stay
-/// the same, and no live member be taken for dead.
+/// the same, and no live member be taken for dead. Beside demote, evict and churn, throughput and latency are compared
+/// over those seconds of both thirds in which the view had the same members throughout: those that it had for the
+/// longest time in both. The figures say for how long that was; of too few such seconds there are none.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: quorate bench soak --orders uniform --beside nothing,churn,demote --length 2m"
