@@ -250,7 +250,7 @@ impl Record {
     }
 
     /// In place of a figure that cannot be had: its case says why.
-    pub(crate) fn without_figures(named: Named, why: &str) -> Self {
+    pub(crate) fn without_figures(named: &Named, why: &str) -> Self {
         let none = (f64::NAN, f64::NAN);
         Self {
             bench: named.bench,
@@ -371,7 +371,7 @@ mod tests {
             wanted: Some(Bound::AtLeast(0.9)),
             baseline_is: "a number",
         };
-        let line = Record::without_figures(named, "too few seconds").to_json();
+        let line = Record::without_figures(&named, "too few seconds").to_json();
         let json: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
         assert_eq!(json["case"], "throughput: too few seconds");
         for key in ["value", "baseline", "ratio", "wanted", "holds"] {
