@@ -15,10 +15,10 @@ pub use self::senders::{NotSenders, Senders};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
-    harness::{Case, Harness},
+    harness::{Case, Harness, Side},
     limits::{MESSAGE_BYTES_MAX, check_latency_sizes, check_pace, check_sizes},
     load::Load,
-    raw::{RAW_QUINN, RawEcho, RawSpread},
+    raw::{RAW_QUINN, RawEcho, RawExchange, RawSpread},
     sample::Reading,
     size::Size,
     stage::{Stage, in_system},
@@ -82,6 +82,12 @@ impl MulticastArgs {
             * self.orders.len()
             * (self.senders.len() * self.sizes.len() + self.latency_sizes.len())
     }
+
+    /// Cases of latency beside which bare quinn exchanges as many messages.
+    fn exchanges(&self) -> usize {
+        let orders = self.orders.iter().filter(|order| is_total(**order)).count();
+        self.members.len() * orders * self.latency_sizes.len()
+    }
 }
 
 /// Measures groups over QUIC, all members in this process and each on a thread of its own, beside
@@ -96,7 +102,7 @@ pub fn multicast(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let harness = Harness::new(args.schedule, args.cases(), observer)?;
+    let harness = Harness::new(args.schedule, args.cases(), observer)?.with_more_sides(args.exchanges());
     let stages: Vec<Arc<Stage>> = args
         .members
         .iter()
@@ -147,12 +153,18 @@ async fn measure_group(
         }
     }
     for &bytes in &args.latency_sizes {
-        let case = latency_case(members, order, bytes);
+        let (case, bare) = (latency_case(members, order, bytes), exchange_case(members, order, bytes));
         let load = Load::new(bytes);
         let measured = async {
             let mut raw = RawEcho::new(stage, load.clone(), Some(args.pace)).await?;
-            let mut ours = GroupLatency::new(cluster, load, args.pace).await?;
-            harness.compare(&case, &mut ours, &mut raw).await
+            let mut ours = GroupLatency::new(cluster, load.clone(), args.pace).await?;
+            let mut sides: Vec<(&Case, &mut dyn Side)> = vec![(&case, &mut ours)];
+            let mut exchange;
+            if let Some(bare) = &bare {
+                exchange = RawExchange::new(stage, members, load, args.pace).await?;
+                sides.push((bare, &mut exchange));
+            }
+            harness.compare_all(&mut sides, &mut raw).await
         };
         measured.await.map_err(|error| error.in_case(&case.name))?;
     }
@@ -186,6 +198,23 @@ pub(crate) fn latency_case(members: usize, order: Order, bytes: usize) -> Case {
     }
 }
 
+const fn is_total(order: Order) -> bool {
+    matches!(order, Order::Total | Order::Uniform)
+}
+
+/// That bare quinn exchanges as many messages as a group in a total order has to.
+fn exchange_case(members: usize, order: Order, bytes: usize) -> Option<Case> {
+    is_total(order).then(|| Case {
+        bench: "multicast",
+        name: format!(
+            "{members} members, bare quinn exchanging as in {order} order, {} latency",
+            Size(bytes)
+        ),
+        baseline_is: RAW_QUINN,
+        readings: vec![(Reading::Quantile(0.5), None), (Reading::Quantile(0.99), None)],
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,10 +242,12 @@ mod tests {
         };
         let report = multicast(&tiny(&[Order::Uniform]), &mut observer).expect("a group works");
         assert_eq!(measured, report.records);
-        // Two sizes from one and from all, and two quantiles of the latency.
-        assert_eq!(report.records.len(), 6);
+        // Two sizes from one and from all, and two quantiles of the latency, of a group and of bare quinn.
+        assert_eq!(report.records.len(), 8);
         assert_eq!(report.records[0].case, "3 members, uniform, one sending, 64 B throughput");
         assert_eq!(report.records[5].case, "3 members, uniform, 64 B latency p99");
+        let bare = "3 members, bare quinn exchanging as in uniform order, 64 B latency p99";
+        assert_eq!(report.records[7].case, bare);
         for record in &report.records {
             assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
             serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");

@@ -4,6 +4,7 @@ mod certificates;
 mod cipher;
 mod connect;
 mod echo;
+mod exchange;
 mod net;
 mod spread;
 mod tuning;
@@ -11,6 +12,7 @@ mod tuning;
 pub(crate) use cipher::Cipher;
 pub(crate) use connect::{RawConnect, Resumption};
 pub(crate) use echo::{RawEcho, RawEnds, ask_until};
+pub(crate) use exchange::RawExchange;
 pub(crate) use net::{
     RawNet, accept, accept_stream, client_config, dial, endpoint, open_stream, server_config,
 };
