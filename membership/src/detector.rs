@@ -42,7 +42,8 @@ pub enum DetectorEffect {
         /// The peer in its present life.
         member: Member,
     },
-    /// The peer is silent, does not hear this node, or was never heard within the detection time.
+    /// The peer is silent, does not hear this node, or was never heard within the detection time, nor
+    /// within one since it was linked.
     Unreachable {
         /// The peer.
         node: NodeId,
@@ -86,7 +87,9 @@ pub enum DetectorEffect {
 ///   which the shell is woken once more;
 /// - a peer that is heard and echoes what is older than two heartbeats is asked whether it hears this
 ///   node, and accused only when its echoes become older than the detection time, and no answer came
-///   within [`Timing::answer`];
+///   within [`Timing::answer`]; one that was not reachable before has a detection time from when it was
+///   heard first, however long it was watched;
+/// - a peer never heard has a detection time from when its link stood ([`Self::on_linked`]);
 /// - frames from a peer are a sign of life, too ([`Self::on_frames`]), for as long as [`Timing::mute`].
 ///
 /// Bounds: a process that is on time finds silence within the detection time, and that a peer which
@@ -148,6 +151,15 @@ impl Detector {
         }
         self.peers.insert(node, Peer::new(now + self.timing.detect()));
         self.beat(now, node, Asking::No, out);
+        self.ask_again(now, out);
+    }
+
+    /// A link to `node` stands. What was sent before went nowhere: if it is watched and was never
+    /// heard, it gets a fresh detection time.
+    pub fn on_linked(&mut self, now: Time, node: NodeId, out: &mut Vec<DetectorEffect>) {
+        self.check(now, out);
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.life.is_none()) else { return };
+        peer.silent.put_off(now + self.timing.detect());
         self.ask_again(now, out);
     }
 
@@ -214,7 +226,7 @@ impl Detector {
                 out.push(DetectorEffect::Reachable { member: from });
             }
         }
-        if peer.standing == Standing::Reachable {
+        if peer.standing != Standing::Unreachable {
             self.doubt(now, from.node, beat.echo, age, out);
         }
         self.ask_again(now, out);
@@ -237,7 +249,7 @@ impl Detector {
         }
     }
 
-    /// A reachable peer was heard, and what it echoed is so old; `None`: nobody knows how old.
+    /// A peer was heard that is not lost, and what it echoed is so old; `None`: nobody knows how old.
     fn doubt(
         &mut self,
         now: Time,
@@ -249,13 +261,17 @@ impl Detector {
         let (timing, lenient) = (self.timing, self.lenient_until);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let outdated = age.is_none_or(|age| age > timing.detect());
-        if outdated && self.breach == Some(Breach::OldEchoAccuses) && now >= lenient {
+        let is_met = peer.standing == Standing::Reachable;
+        if outdated && is_met && self.breach == Some(Breach::OldEchoAccuses) && now >= lenient {
             peer.lose();
             out.push(DetectorEffect::Unreachable { node });
             return;
         }
+        // Whoever has not been met gets as much time as when the watch began: it may just have heard us.
+        let (silence, answer) =
+            if is_met { (timing.silence(), timing.answer()) } else { (timing.detect(), timing.detect()) };
         // Heard it is; whether it hears us is judged by itself.
-        peer.silent = Deadline::new(now + timing.silence());
+        peer.silent = Deadline::new(now + silence);
         let is_answer = age.is_some() && peer.doubt.is_some_and(|doubt| doubt.is_answered(echo));
         if is_answer || age.is_some_and(|age| age <= timing.heartbeat() * 2) {
             peer.doubt = None;
@@ -269,7 +285,7 @@ impl Detector {
         }
         let Some(asked) = self.beat(now, node, Asking::Doubting, out) else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let answer_by = lenient.max(now + timing.answer());
+        let answer_by = lenient.max(now + answer);
         peer.doubt.get_or_insert_with(|| Doubt::new(now, asked, answer_by)).asked_at = now;
     }
 

@@ -136,6 +136,7 @@ impl Presence {
         }
         self.linked.insert(member.node, (member, listens));
         self.watch(now, member.node, out);
+        self.detect(now, out, |detector, effects| detector.on_linked(now, member.node, effects));
         out.push(PresenceEffect::Tell(Input::Contacts(vec![member.node])));
     }
 

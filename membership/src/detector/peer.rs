@@ -37,7 +37,7 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// Unless it stands as unreachable already, the peer does so once this has passed.
     pub(super) silent: Deadline,
-    /// A reachable peer was asked whether it hears this node, and has not shown it since.
+    /// A peer that is heard was asked whether it hears this node, and has not shown it since.
     pub(super) doubt: Option<Doubt>,
     /// Our own heartbeats to it within the last detection time, oldest first.
     pub(super) sent: VecDeque<Sent>,

@@ -7,6 +7,7 @@ use crate::Incarnation;
 
 mod frames;
 mod late;
+mod meeting;
 
 const A: usize = 0;
 const B: usize = 1;
@@ -36,13 +37,19 @@ struct Pair {
 impl Pair {
     /// Two nodes that have met.
     fn met() -> Self {
+        let mut pair = Self::unmet();
+        pair.run(1000, |_, _| true);
+        pair.assert_reports(&[(A, B_MET), (B, A_MET)]);
+        pair
+    }
+
+    /// Two nodes that have just begun to watch each other.
+    fn unmet() -> Self {
         let nodes = [A, B].map(|index| Detector::new(member(index, 1), Timing::DEFAULT));
         let wakes = [ms(0); 2];
         let mut pair = Self { nodes, awake: [true; 2], wakes, flying: vec![], reports: vec![], now: 0 };
         pair.restart(A, 1);
         pair.restart(B, 1);
-        pair.run(1000, |_, _| true);
-        pair.assert_reports(&[(B, A_MET), (A, B_MET)]);
         pair
     }
 

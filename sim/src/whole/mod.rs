@@ -132,11 +132,13 @@ impl World {
 
     fn run_until(&mut self, until: Time) {
         while self.violation().is_none() {
-            let Some((at, what)) = self.queue.pop(until) else { break };
+            let Some((at, what)) = self.queue.pop(until) else {
+                self.now = self.now.max(until);
+                return;
+            };
             self.now = at;
             self.happen(what);
         }
-        self.now = self.now.max(until);
     }
 
     fn note(&mut self, value: u64) {

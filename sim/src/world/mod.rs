@@ -182,11 +182,13 @@ impl World {
     /// Runs until this moment, or until a property is broken.
     pub fn run_until(&mut self, until: Time) {
         while self.checker.violation().is_none() {
-            let Some((at, what)) = self.queue.pop(until) else { break };
+            let Some((at, what)) = self.queue.pop(until) else {
+                self.now = self.now.max(until);
+                return;
+            };
             self.now = at;
             self.happen(what);
         }
-        self.now = self.now.max(until);
     }
 
     /// Why the healed cluster has not finished its work; `None` if it has.

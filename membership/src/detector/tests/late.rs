@@ -13,13 +13,22 @@ struct Busy {
     turns: [u64; 2],
     gaps: [Vec<u64>; 2],
     taken: [usize; 2],
+    linked_at: u64,
+    /// Who has noticed the link; others' heartbeats go nowhere.
+    linked: [bool; 2],
 }
 
 impl Busy {
     /// Two nodes that have met; `gaps` are the times between the turns of each, over and over.
     fn met(gaps: [Vec<u64>; 2]) -> Self {
         let pair = Pair::met();
-        Self { turns: [pair.now; 2], pair, gaps, taken: [0; 2] }
+        Self { turns: [pair.now; 2], pair, gaps, taken: [0; 2], linked_at: 0, linked: [true; 2] }
+    }
+
+    /// Two nodes that begin, and are linked at `linked_at`.
+    fn unmet(gaps: [Vec<u64>; 2], linked_at: u64) -> Self {
+        let pair = Pair { flying: vec![], ..Pair::unmet() };
+        Self { turns: [0; 2], pair, gaps, taken: [0; 2], linked_at, linked: [false; 2] }
     }
 
     /// Runs so many milliseconds; `passes` says to whom heartbeats arrive.
@@ -44,6 +53,10 @@ impl Busy {
         if self.pair.wakes[index] <= ms(self.pair.now) {
             self.pair.step(index, Detector::on_wake);
         }
+        self.pair.flying.retain(|(to, ..)| self.linked[1 - to]);
+        if self.linked_at <= self.pair.now && !std::mem::replace(&mut self.linked[index], true) {
+            self.pair.step(index, |it, now, out| it.on_linked(now, member(1 - index, 0).node, out));
+        }
         for (_, from, beat) in here.into_iter().filter(|_| passes(index)) {
             self.pair.step(index, |it, now, out| it.on_beat(now, from, beat, out));
         }
@@ -63,12 +76,29 @@ fn lateness() -> impl Strategy<Value = [Vec<u64>; 2]> {
     [vec(1..=LATE_MAX, 1..40), vec(1..=LATE_MAX, 1..40)]
 }
 
+/// One may be late by far more than the other.
+fn unequal_lateness() -> impl Strategy<Value = [Vec<u64>; 2]> {
+    let gaps = || (1..=LATE_MAX).prop_flat_map(|most| vec(most.div_ceil(2)..=most, 1..40));
+    [gaps(), gaps()]
+}
+
 proptest! {
     #[test]
     fn a_live_peer_that_answers_is_never_accused_however_late_both_are(gaps in lateness()) {
         let mut busy = Busy::met(gaps);
         busy.run(20_000, |_| true);
         busy.pair.assert_reports(&[]);
+    }
+
+    #[test]
+    fn two_that_are_linked_late_meet_and_are_never_accused_however_late_both_are(
+        gaps in unequal_lateness(),
+        linked_at in 0..400_u64,
+    ) {
+        let mut busy = Busy::unmet(gaps, linked_at);
+        busy.run(20_000, |_| true);
+        busy.pair.reports.sort_by_key(|(index, _)| *index);
+        busy.pair.assert_reports(&[(A, B_MET), (B, A_MET)]);
     }
 
     #[test]
