@@ -71,7 +71,9 @@ impl Group {
 
     pub(super) fn on_join(&mut self, from: Member, floor: ViewId, hears: Vec<NodeId>, out: &mut Effects) {
         self.knows(from, floor);
-        let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else { return };
+        let Some(view) = self.view.as_ref().filter(|view| !view.id.is_genesis()) else {
+            return self.tell_known(from, floor, out);
+        };
         let filled = view.learners.contains(&from) || self.config.state_transfer && view.rank(from).is_some();
         if filled && !is_fresh(view, from, floor) {
             // It has fallen behind for good: it gives up its place and comes as a newcomer.
@@ -136,12 +138,7 @@ impl Group {
         if self.is_new(view.id) && !elsewhere {
             self.given_up.retain(|lineage| *lineage != view.id.lineage); // it may have gone on
         }
-        let Some(present) = &self.view else {
-            self.contacts.add(view.acceptors().map(|m| m.node));
-            self.known = Some(view.clone());
-            self.give_up_dead_lineage(out);
-            return;
-        };
+        let Some(present) = &self.view else { return self.learn_of(view, out) };
         let newer = view.id.lineage == mine.lineage && view.id.epoch > mine.epoch;
         if !(newer || present.id.is_genesis()) || self.installing.is_some() {
             return;
@@ -167,10 +164,10 @@ impl Group {
     pub(super) fn go_outside(&mut self, next: &View, out: &mut Effects) {
         let was_member = !self.view_id().is_genesis();
         self.step_outside(next, out);
+        self.known = Some(next.clone());
         if self.wants_out {
             return self.leave_now(out);
         }
-        self.known = Some(next.clone());
         if was_member {
             let mine = next.changes.iter().find(|(member, _)| *member == self.me);
             let reason = mine.map(|(_, change)| *change);

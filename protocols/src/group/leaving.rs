@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use quorate_membership::{Member, NodeId, Time, ViewId, agreement::Breach};
+use quorate_membership::{Member, NodeId, Time, View, ViewId, agreement::Breach};
 
 use super::{Body, Effect, Effects, Event, Fate, Group, GroupConfig};
 
@@ -19,6 +19,8 @@ pub struct Legacy {
     floor: ViewId,
     former_floors: VecDeque<ViewId>,
     given_up: VecDeque<u64>,
+    /// The view that let it go.
+    known: Option<View>,
 }
 
 impl Group {
@@ -31,6 +33,7 @@ impl Group {
             floor: self.floor,
             former_floors: self.former_floors.clone(),
             given_up: self.given_up.clone(),
+            known: self.known.clone(),
         })
     }
 
@@ -43,7 +46,7 @@ impl Group {
         // A lineage is named after its coordinator and the round, so rounds must not begin anew.
         group.highest_round = legacy.highest_round;
         (group.floor, group.former_floors) = (legacy.floor, legacy.former_floors);
-        group.given_up = legacy.given_up;
+        (group.given_up, group.known) = (legacy.given_up, legacy.known);
         group
     }
 

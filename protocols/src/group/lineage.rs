@@ -72,6 +72,25 @@ impl Group {
         decided.or(self.view.as_ref()).or(self.known.as_ref())
     }
 
+    /// While outside: a view goes on without this member. One that is behind may tell of an earlier one.
+    pub(super) fn learn_of(&mut self, view: &View, out: &mut Effects) {
+        self.contacts.add(view.acceptors().map(|m| m.node));
+        let later = |known: &View| known.id.lineage == view.id.lineage && known.id > view.id;
+        if !self.known.as_ref().is_some_and(later) {
+            self.known = Some(view.clone());
+            self.give_up_dead_lineage(out);
+        }
+    }
+
+    /// Somebody asks to be admitted who may know only the view in which this member was last, and then waits
+    /// for its word before it gives the lineage up. It has left, or is outside, too: it tells how that view ended.
+    pub(super) fn tell_known(&mut self, to: Member, floor: ViewId, out: &mut Effects) {
+        let later = |known: &View| known.id.lineage == floor.lineage && known.id > floor;
+        if let Some(known) = self.known.clone().filter(later) {
+            self.post(to.node, known.id, Body::Current(known), out);
+        }
+    }
+
     /// Whether this decree founds a lineage that this member was in before. A vote on it that is
     /// still under way, or comes late, is no part of the present founding: it was decided, whoever
     /// can enter it is told so, and here it leads nowhere.

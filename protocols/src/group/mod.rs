@@ -167,7 +167,7 @@ pub struct Group {
     floor: ViewId,
     /// The same of other lineages, the latest last: what repeats of theirs say is old, too.
     former_floors: VecDeque<ViewId>,
-    /// While outside: the latest view known to have gone on without this member.
+    /// While outside, and after having left: the latest view known to have gone on without this member.
     known: Option<View>,
     /// The lineages that this member has given up, the latest last.
     given_up: VecDeque<u64>,

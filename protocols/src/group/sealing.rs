@@ -158,6 +158,8 @@ impl Group {
         let Some(view) = &self.view else {
             if self.may_enter_from_outside(&decree.view) {
                 self.enter(decree.view.clone(), Some(decree), out);
+            } else if self.known.as_ref().is_some_and(|known| known.id.lineage == decree.view.id.lineage) {
+                self.learn_of(&decree.view, out);
             }
             return;
         };
@@ -280,6 +282,7 @@ impl Group {
         let next = decree.view.clone();
         self.remember(decree);
         if self.wants_out {
+            self.known = Some(next);
             self.leave_now(out);
         } else {
             self.go_outside(&next, out);
@@ -377,6 +380,7 @@ impl Group {
             _ if message.body == Body::Where || message.body.waits_in_its_view() => {
                 self.answer_where(from.node, message.view, out);
             }
+            Body::Join { .. } => self.tell_known(from, message.view, out),
             Body::Fetch(gap) => self.on_fetch(from, message.view, gap, out),
             Body::Decided(ref decree) if !decree.view.has_node(self.me.node) => {
                 self.post(from.node, decree.view.id, Body::Gone, out); // or it would be told again
