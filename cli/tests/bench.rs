@@ -21,6 +21,8 @@ fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
             "2 members, total, all sending, 64 B throughput",
             "2 members, total, 64 B latency p50",
             "2 members, total, 64 B latency p99",
+            "2 members, bare quinn exchanging as in total order, 64 B latency p50",
+            "2 members, bare quinn exchanging as in total order, 64 B latency p99",
         ]
     );
     for case in &cases {
@@ -86,7 +88,7 @@ fn of_several_runs_the_medians_are_shown() {
     let figures = place.ok(&format!("{run} --json"));
     let named = cases(&figures, "nothing");
     assert_eq!(named[0], "2 members, uniform, one sending, 64 B throughput");
-    assert_eq!(named.len(), 3, "each figure once: {figures}");
+    assert_eq!(named.len(), 5, "each figure once: {figures}");
     assert!(place.ok(run).contains("medians of 2 runs; "));
     assert!(place.fails("bench multicast --runs 0", 2).contains("--runs"));
 }
