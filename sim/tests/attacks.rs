@@ -198,7 +198,7 @@ fn attack_10_sealing_races_with_acknowledging() {
     let play = play().fault(3000, 4500, Fault::Crash(n(5))).fault(3000, 6000, Fault::Loss(10));
     play.hold(1..=3, |run| assert!(run.outcome.tally.views >= 2));
     play.notices(Breach::SealLeaks, 1..=2);
-    play.notices(Breach::SealedSends, 1..=2);
+    play.notices(Breach::SealedSends, 1..=4);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Groups on a perfect network with virtual time, one behaviour per test.
 
+mod busy;
 mod charter;
 mod departed;
 mod empty;
