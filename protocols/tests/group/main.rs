@@ -7,6 +7,7 @@ mod empty;
 mod fates;
 mod founding;
 mod heads;
+mod late;
 mod letters;
 mod questions;
 mod refills;
