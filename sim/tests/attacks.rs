@@ -198,7 +198,13 @@ fn attack_10_sealing_races_with_acknowledging() {
     let play = play().fault(3000, 4500, Fault::Crash(n(5))).fault(3000, 6000, Fault::Loss(10));
     play.hold(1..=3, |run| assert!(run.outcome.tally.views >= 2));
     play.notices(Breach::SealLeaks, 1..=2);
-    play.notices(Breach::SealedSends, 1..=2);
+    // Their coordinator is lost in the middle, so that they are sealed until they notice; and n5 is back so soon that they
+    // have room for more frames, as they have not waited for it before.
+    let lost = Aim::at(Step::Accept, Strike::CutOff).by(n(1));
+    let stuck = common::play().fault(3000, 3050, Fault::Crash(n(5)));
+    let stuck = stuck.fault(3000, 6000, Fault::Aimed(vec![lost]));
+    stuck.hold(1..=3, |run| assert_eq!(run.outcome.tally.strikes, 1));
+    stuck.notices(Breach::SealedSends, 1..=1);
 }
 
 #[test]

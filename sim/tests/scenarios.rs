@@ -168,6 +168,26 @@ fn s9_a_node_that_was_stopped_serves_nothing_stale_and_comes_back() {
     play.notices(Breach::ServeAfterStall, 1..=5);
 }
 
+/// n2 is not told of the view without n4, though it gets what is sent there, and is then cut off while the others go on
+/// without it. With n1 in reach it has no majority of the view that it comes from, but one of that which it enters late.
+#[test]
+fn a_member_that_was_cut_off_serves_nothing_in_a_view_that_it_enters_late() {
+    let untold = Aim::at(Step::Decided, Strike::Lose).reaching([n(1), n(3)]);
+    let play = play()
+        .nodes(4)
+        .order(Order::Fifo)
+        .fault(3000, 12_000, Fault::Crash(n(4)))
+        .fault(3000, 3900, Fault::Aimed(vec![untold.clone(); 100]))
+        .fault(8000, 8300, Fault::Aimed(vec![untold; 100]))
+        .fault(3900, 8000, Fault::Partition(vec![n(2)]))
+        .fault(3900, 8500, Fault::Cut(n(2), n(3)));
+    play.hold(1..=3, |run| {
+        assert!(run.entered(1, 3).is_some_and(|at| at < ms(5000)), "seed {}", run.seed);
+        assert!(run.entered(2, 2).is_some_and(|at| at > ms(8000)), "seed {}", run.seed);
+    });
+    play.notices(Breach::EnterUnasked, 1..=5);
+}
+
 #[test]
 fn a_whole_cluster_that_stood_still_goes_on_in_its_view() {
     let all = (1..=5).fold(play(), |play, node| play.fault(3000, 6000, Fault::Pause(n(node))));

@@ -49,6 +49,8 @@ pub enum Breach {
     TransitionalTooLarge,
     /// A member that stood still goes on without asking whether its view is still current.
     ServeAfterStall,
+    /// A member that was alone serves the next view that it enters without asking whether that is still current.
+    EnterUnasked,
     /// A view is announced before the rest of the one before is delivered.
     ViewOvertakes,
     /// A member leaves out of a view that it enters whom it does not hear.

@@ -95,6 +95,13 @@ impl Group {
         }
     }
 
+    /// All founders are in reach, and a majority may not go on without the rest yet. One that has not answered may not
+    /// have begun, or be busy with thousands of other groups: a view without it would only be followed by another.
+    fn expects_all_founders(&self) -> bool {
+        let genesis = self.view.as_ref().filter(|view| view.id.is_genesis());
+        self.is_patient() && genesis.is_some_and(|view| view.acceptors().all(|m| self.reaches(m)))
+    }
+
     /// Asks the present phase's question of everybody who has not answered it.
     pub(super) fn ask(&mut self, out: &mut Effects) {
         let Some(attempt) = &self.attempt else { return };
@@ -299,10 +306,12 @@ impl Group {
             self.attempt = None; // a coordinator that no majority reaches stops
             return;
         }
-        if self.now < attempt.deadline {
+        let is_over = self.now >= attempt.deadline;
+        if !is_over || self.expects_all_founders() {
             self.ask(out);
             return;
         }
+        let Some(attempt) = &self.attempt else { return };
         if matches!(attempt.coordinator.phase(), Phase::Gathering { .. }) && self.go_on_without_offers(out) {
             return;
         }

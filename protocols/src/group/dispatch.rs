@@ -208,7 +208,8 @@ impl Group {
                 self.promise_unactivated(from, message.view, ballot, out);
             }
             self.keep_early(from, message);
-            if !asked {
+            // One that has promised is about to be told, and asks at its next tick if it is not.
+            if !asked && !self.is_sealed() {
                 self.post(from.node, mine, Body::Where, out);
             }
         } else if let Body::Fetch(gap) = message.body {

@@ -2,8 +2,8 @@
 //! that the view still stands.
 //!
 //! A process that stood still may wake up in a view that the others have closed, with a queue full
-//! of its messages; one that was cut off may come back to such a view. So it asks the members whether
-//! they have promised to close the view. Each answer names the question, because an answer without it
+//! of its messages; one that was cut off may come back to such a view, or be told to enter one. So it
+//! asks the members whether they have promised to close the view. Each answer names the question, because an answer without it
 //! could have been sent before the stall.
 //! Once a majority has said no, no later view had been decided when the question was asked.
 //!

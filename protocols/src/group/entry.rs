@@ -44,9 +44,13 @@ impl Group {
     /// Founded once all declared nodes are here, or a majority of them has waited long enough.
     pub(super) fn may_found(&self, view: &View) -> bool {
         let count = view.acceptors().filter(|m| self.reaches(*m)).count();
-        let patient = self.now < self.born + self.config.timing.founding()
-            && self.config.breach != Some(Breach::FoundAtOnce);
-        count == view.acceptors().count() || !patient && count >= view.agreement_quorum()
+        count == view.acceptors().count() || !self.is_patient() && count >= view.agreement_quorum()
+    }
+
+    /// Whether the founders still wait for all that were declared.
+    pub(super) fn is_patient(&self) -> bool {
+        self.now < self.born + self.config.timing.founding()
+            && self.config.breach != Some(Breach::FoundAtOnce)
     }
 
     /// A node comes into reach while the group is being founded: whoever leads the founding asks it, and a junior one
@@ -223,9 +227,7 @@ impl Group {
         if self.view.is_none() && !(once && self.now > self.born + self.config.timing.round()) {
             self.ask_to_join(out);
         } else if mine.is_genesis() {
-            // Whoever has gone on already says so.
-            let contacts = self.contacts.nodes();
-            self.post_all(contacts, mine, Body::Where, out);
+            self.ask_who_founds(out);
         } else if let Some((from, _)) = self.early.first() {
             let ahead = from.node;
             self.post(ahead, mine, Body::Where, out);
@@ -238,6 +240,15 @@ impl Group {
             self.ask_to_leave(out);
         }
         self.remind_unseen(out);
+    }
+
+    /// Whoever has gone on already says so. While the founders wait for all, one that leads the founding asks by itself, and
+    /// the others ask that one.
+    fn ask_who_founds(&mut self, out: &mut Effects) {
+        let leads = self.coordinator().filter(|_| self.is_patient()).map(|member| member.node);
+        let asked = leads.map_or_else(|| self.contacts.nodes(), |leads| vec![leads]);
+        let asked = asked.into_iter().filter(|node| *node != self.me.node);
+        self.post_all(asked.collect::<Vec<_>>(), self.genesis, Body::Where, out);
     }
 
     /// The senior member makes sure that everybody in the view knows of it.

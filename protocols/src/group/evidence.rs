@@ -33,7 +33,12 @@ impl Group {
         if !self.is_stranger(member.node) && self.lost_since.remove(&member.node).is_some() {
             // Either of us may have been removed meanwhile, and in a quiet group nothing else says so.
             self.seen.remove(&member.node);
-            self.tell_opinion(out); // the others must not go on believing the former one
+            if self.said_lost.contains(&member.node) {
+                self.tell_opinion(out); // the others must not go on believing the former one
+            }
+            if self.lost_since.is_empty() && self.view_id().is_genesis() {
+                self.next_tick = None; // founders that are all in reach ask at once, and then wait for longer
+            }
         }
         self.greet_founder(member.node, out);
         self.watch_majority(out);
@@ -82,6 +87,7 @@ impl Group {
     pub(super) fn reset_evidence(&mut self) {
         self.opinions.clear();
         self.lost_since.clear();
+        self.said_lost.clear();
         let waited = std::mem::take(&mut self.unheard);
         let Some(view) = &self.view else { return };
         let careless = view.id.is_genesis() || self.config.breach == Some(Breach::UnheardIsLost);
@@ -125,6 +131,7 @@ impl Group {
     fn tell_opinion(&mut self, out: &mut Effects) {
         let Some(view) = self.view.as_ref().filter(|view| view.is_acceptor(self.me)) else { return };
         let peers: Vec<NodeId> = view.acceptors().map(|m| m.node).filter(|n| *n != self.me.node).collect();
+        self.said_lost = self.lost_since.keys().copied().collect();
         let body =
             Body::Opinion { lost: self.lost_since.keys().copied().collect(), sealed: self.is_sealed() };
         self.post_all(peers, self.view_id(), body, out);

@@ -153,6 +153,8 @@ pub struct Group {
     lives: Lives,
     reachable: BTreeSet<NodeId>,
     lost_since: BTreeMap<NodeId, Time>,
+    /// Whom the others take for lost by this member, as it has said in this view.
+    said_lost: BTreeSet<NodeId>,
     /// Nodes that were reported out of reach and not heard since.
     silent: BTreeSet<NodeId>,
     /// Participants of the view of which neither was reported, and from when on they count as lost.
@@ -233,6 +235,7 @@ impl Group {
             lives: Lives::default(),
             reachable: BTreeSet::new(),
             lost_since: BTreeMap::new(),
+            said_lost: BTreeSet::new(),
             silent: BTreeSet::new(),
             unheard: BTreeMap::new(),
             opinions: BTreeMap::new(),

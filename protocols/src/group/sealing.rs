@@ -326,7 +326,6 @@ impl Group {
         self.relaying.clear();
         self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;
-        self.alone = false;
         self.row_due = true;
         self.gone.retain(|_, gone| gone.lineage == view.id.lineage && *gone >= view.id);
         self.given_up.retain(|lineage| *lineage != view.id.lineage);
@@ -343,8 +342,13 @@ impl Group {
         }
         self.strike_absent(&view, out);
         self.reopen_directs(closed, &view, out);
+        // Whoever was alone in the view before may enter this one long after the others have left it, and is in doubt.
+        self.alone &= breach != Some(Breach::EnterUnasked);
+        let asked = self.doubts;
         self.watch_majority(out);
-        self.doubt_anew(out);
+        if self.doubts == asked {
+            self.doubt_anew(out);
+        }
         self.replay_early(out);
     }
 

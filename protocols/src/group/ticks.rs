@@ -40,17 +40,19 @@ impl Group {
     pub(super) fn pause(&self) -> Duration {
         let timing = self.config.timing;
         let (least, most) = (timing.resend().max(self.late * 2).min(timing.round() / 2), timing.round() / 2);
+        // After a detection time, and then every two.
+        let seldom = |since: Time| self.now.since(since).clamp(timing.round(), timing.round() * 2);
         if self.view.as_ref().is_some_and(|view| view.id.is_genesis()) {
-            let lasts = self.now.since(self.born);
-            if !self.lost_since.is_empty() {
-                return (lasts / 2).clamp(least, most);
-            }
-            // All founders are in reach. Those that begin, or come into reach, are asked and ask at once.
-            let seldom = lasts.clamp(timing.round(), timing.round() * 2);
+            // Founders that begin, or come into reach, are asked and ask at once. Of one that is out of reach the others
+            // have to be told before they forget it.
+            let pace = if self.lost_since.is_empty() { seldom(self.born) } else { most };
             // When a majority may go on without the rest, and when another attempt may be made, it looks.
             let looks = [self.born + timing.founding(), self.not_before].into_iter();
             let looks = looks.filter(|at| *at > self.now).map(|at| at.since(self.now));
-            return looks.chain([seldom]).min().unwrap_or(seldom);
+            return looks.chain([pace]).min().unwrap_or(pace);
+        }
+        if !self.is_busy() && self.unseen().next().is_some() {
+            return seldom(self.entered); // all that is missing is that others enter the view
         }
         let has_data = self.is_learner()
             || self.installing.is_some()
@@ -60,17 +62,19 @@ impl Group {
     }
 
     /// Since when a view is on its way: to be closed, for a loss or because it is sealed, or to be entered by all or
-    /// by this member.
+    /// by this member. Each question renews the seal, so the earliest of them counts.
     fn under_way_since(&self) -> Option<Time> {
         let lost = self.lost_since.values().copied().max();
         let entering = (self.view.is_none() || self.unseen().next().is_some()).then_some(self.entered);
-        [lost, self.sealed_at, entering].into_iter().flatten().max()
+        lost.into_iter().chain(self.sealed_at).min().or(entering)
     }
 
     pub(super) fn needs_tick(&self) -> bool {
-        if self.left {
-            return false;
-        }
+        !self.left && (self.is_busy() || self.unseen().next().is_some())
+    }
+
+    /// Whether there is more to do at ticks than to see that all have entered the view.
+    fn is_busy(&self) -> bool {
         let Some(view) = &self.view else { return true };
         view.id.is_genesis()
             || self.is_sealed()
@@ -84,7 +88,6 @@ impl Group {
             || !self.leaving.is_empty()
             || self.wants_out
             || !self.early.is_empty()
-            || self.unseen().next().is_some()
             || self.directs.is_waiting()
             || !view.learners.is_empty()
             || self.outside().next().is_some()
@@ -125,7 +128,7 @@ mod tests {
         let timing = config.timing;
         let mut now = Time::ZERO;
         // Nobody else is there, or their nodes are and do not answer.
-        let absent = (timing.resend(), timing.round() / 2);
+        let absent = (timing.round() / 2, timing.round() / 2);
         let silent = (timing.round(), timing.round() * 2);
         for (reached, paces) in [(None, absent), (Some([2, 3]), silent)] {
             let (mut group, mut wakes) = (Group::new(config.clone(), me, now), Vec::new());

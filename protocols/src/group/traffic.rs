@@ -267,9 +267,12 @@ impl Group {
 
     /// Asks for what is missing, and for the rows of those that others wait for.
     pub(super) fn tick_traffic(&mut self, out: &mut Effects) {
-        let unseen = self.unseen().next().is_some();
         let Some(stream) = &self.stream else { return };
-        if !self.may_acknowledge() || !(stream.is_waiting() || unseen || self.is_learner()) {
+        let mut peers = self.peers();
+        if !stream.is_waiting() {
+            peers.retain(|node| !self.seen.contains(node)); // whoever was heard in this view is in it
+        }
+        if !self.may_acknowledge() || peers.is_empty() && !self.is_learner() {
             return;
         }
         let (row, gaps) = (stream.row(), stream.gaps());
@@ -280,7 +283,6 @@ impl Group {
         if self.is_learner() {
             return self.tell_progress(out);
         }
-        let peers = self.peers();
         self.post_all(peers, self.view_id(), Body::Status { row, probe: true }, out);
     }
 

@@ -186,6 +186,7 @@ fn founders_that_have_not_heard_each_other_yet_are_not_taken_for_lost() {
     for breach in [None, Some(Breach::UnheardIsLost)] {
         let mut world = founded_by_strangers_to_each_other(breach);
         let founded = world.view(1);
+        world.run(100); // whom they take for lost they say at their first tick
         for (a, b) in [(2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (4, 5)] {
             world.reachable(a, b);
         }

@@ -1,4 +1,4 @@
-//! A few groups, a clock and a network that takes a millisecond and loses only what it is told to.
+//! A few groups, a clock and a network that takes a millisecond, unless told otherwise, and loses only what it is told to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +21,8 @@ pub(crate) struct World {
     /// By when it arrives, in the order sent.
     flying: BTreeMap<(Time, u64), (Member, NodeId, Message)>,
     sent: u64,
+    /// How long a message takes.
+    takes: Duration,
     /// The links to this node carry so many bytes of data per millisecond; `None`: what each node sends.
     throttled: Option<(Option<NodeId>, usize)>,
     /// When the last data on such a link arrives.
@@ -51,6 +53,7 @@ impl World {
             groups: BTreeMap::new(),
             flying: BTreeMap::new(),
             sent: 0,
+            takes: Duration::from_millis(1),
             throttled: None,
             busy: BTreeMap::new(),
             wakes: BTreeSet::new(),
@@ -244,13 +247,23 @@ impl World {
 
     /// When a message arrives: data after the data before it, what is urgent at once.
     fn arrival(&mut self, from: NodeId, to: NodeId, message: &Message) -> Time {
-        let soon = self.now + Duration::from_millis(1);
+        let soon = self.now + self.takes;
         let rate = self.throttled.filter(|(node, _)| node.is_none_or(|it| it == to) && !message.is_urgent());
         let Some((_, rate)) = rate else { return soon };
         let takes = Duration::from_millis((message.body.weight() / rate) as u64);
         let free = self.busy.entry(from).or_default();
         *free = soon.max(*free) + takes;
         *free
+    }
+
+    /// From now on each message takes so long, as between nodes that are busy with other groups.
+    pub(crate) const fn delay(&mut self, millis: u64) {
+        self.takes = Duration::from_millis(millis);
+    }
+
+    /// Messages sent so far.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// From now on the links to a node carry so many bytes of data per millisecond.
