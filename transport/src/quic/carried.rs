@@ -14,6 +14,10 @@ const ROUNDS: u32 = 10;
 /// The shortest round trip is forgotten after as long to twice as long: BBR empties the way every ten seconds to see it.
 const SHORTEST_FOR: Duration = Duration::from_secs(10);
 
+/// A round trip counts for at least as long: a node at an end of the way that has other work waits so long for a turn, and
+/// what is on the way to it meanwhile does not wait for the network.
+const SHORTEST_LEAST: Duration = Duration::from_millis(2);
+
 /// What a way has carried lately, at most.
 ///
 /// How much arrived is counted from when a packet was sent to when it was acknowledged (delivery rate samples, draft-cheng-
@@ -62,9 +66,10 @@ impl Carried {
         self.lost = true;
     }
 
-    /// Bytes that the way has carried in the time of its shortest round trip; `None` while nothing is known.
+    /// Bytes that the way has carried in the time of its shortest round trip, or in 2 ms if that is shorter; `None` while
+    /// nothing is known.
     pub(super) fn in_a_round_trip(&self) -> Option<u64> {
-        let shortest = self.shortest.iter().flatten().min()?;
+        let shortest = self.shortest.iter().flatten().min()?.max(&SHORTEST_LEAST);
         let rate = self.rates.into_iter().max().filter(|rate| *rate > 0)?;
         (u128::from(rate) * shortest.as_nanos() / NANOS).try_into().ok()
     }
@@ -122,6 +127,14 @@ mod tests {
         let mut carried = Carried::default();
         run(&mut carried, Instant::now(), 5, true);
         assert_eq!(carried.in_a_round_trip(), Some(10_000));
+    }
+
+    #[test]
+    fn a_short_way_counts_as_long_as_a_node_waits_for_its_turn() {
+        let (mut carried, now) = (Carried::default(), Instant::now());
+        carried.on_sent(now);
+        carried.on_ack(now + MS / 10, now, 1000, true);
+        assert_eq!(carried.in_a_round_trip(), Some(20_000));
     }
 
     #[test]
