@@ -227,10 +227,8 @@ impl Record {
         let value = if named.worst { ours.high } else { ours.median };
         let ratio = divide(value, base.median);
         Some(Self {
-            bench: named.bench,
             case: named.case.clone(),
             value,
-            unit: named.unit,
             baseline: base.median,
             ratio,
             wanted: named.wanted,
@@ -238,14 +236,7 @@ impl Record {
             range: (ours.low, ours.high),
             baseline_range: (base.low, base.high),
             ratio_range: (divide(ours.low, base.median), divide(ours.high, base.median)),
-            cores_used: None,
-            baseline_cores_used: None,
-            cpu_seconds: None,
-            baseline_cpu_seconds: None,
-            peak_resident_bytes: None,
-            baseline_peak_resident_bytes: None,
-            baseline_is: named.baseline_is,
-            series: None,
+            ..Self::without_figures(named, "")
         })
     }
 

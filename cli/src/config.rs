@@ -21,7 +21,7 @@ seeds = ["127.0.0.1:4611"]     # some other nodes; the rest is found through the
 data = "data/n1"               # what must outlive the process
 metrics = "127.0.0.1:9100"     # a page for browsers, and figures for Prometheus at /metrics
 detect_within = "500ms"        # so long a silence is suspicious; derives all time-outs
-lane_window_bytes = 16000000   # so much of a group may be on a link: more for long and fast ways
+lane_window_bytes = 50000000   # so much of a group may be on a link: more for long and fast ways
 lanes_max = 1024               # so many groups may use a link, and the bus and clients with them
 congestion = "cubic"           # or new-reno, which leave more to others, or bbr, which fills long ways
 
@@ -188,7 +188,7 @@ mod tests {
         let file = parse(EXAMPLE).unwrap();
         assert_eq!(file.credentials, Path::new("etc/certs/n1"));
         assert_eq!(file.timing, Timing::DEFAULT);
-        assert_eq!((file.connection.lane_window_bytes(), file.connection.lanes_max()), (16_000_000, 1024));
+        assert_eq!((file.connection.lane_window_bytes(), file.connection.lanes_max()), (50_000_000, 1024));
         assert_eq!(file.connection.congestion(), Congestion::Cubic);
         let spec = file.groups[0].spec.config();
         assert_eq!((spec.founders.len(), spec.slow), (3, SlowPolicy::Demote));
