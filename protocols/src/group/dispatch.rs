@@ -40,8 +40,8 @@ impl Group {
                 self.on_join(from, message.view, hears, out);
                 return Ok(());
             }
-            Body::Current(view) => {
-                self.on_current(from, &view, out);
+            Body::Current { view, asked } => {
+                self.on_current(from, &view, asked, out);
                 return Ok(());
             }
             Body::WantState { snapshot, offset, credit } => {
@@ -179,7 +179,7 @@ impl Group {
             Body::Charter(_)
             | Body::Join { .. }
             | Body::Gone
-            | Body::Current(_)
+            | Body::Current { .. }
             | Body::Where
             | Body::Decided(_)
             | Body::WantState { .. }

@@ -105,7 +105,7 @@ impl Group {
             let oldest = oldest.min_by_key(|(_, joiner)| joiner.at).map(|(node, _)| *node);
             oldest.and_then(|node| self.joiners.remove(&node));
         }
-        self.post(from.node, view.id, Body::Current(view), out);
+        self.post(from.node, view.id, Body::Current { view, asked: floor }, out);
     }
 
     /// Newcomers that every member of the view and they hear mutually: admitting one that some
@@ -126,7 +126,7 @@ impl Group {
         member.node == self.me.node || self.reachable.contains(&member.node)
     }
 
-    pub(super) fn on_current(&mut self, from: Member, view: &View, out: &mut Effects) {
+    pub(super) fn on_current(&mut self, from: Member, view: &View, asked: ViewId, out: &mut Effects) {
         let mine = self.view_id();
         if view.id.is_genesis() {
             return;
@@ -147,8 +147,12 @@ impl Group {
         if !(newer || present.id.is_genesis()) || self.installing.is_some() {
             return;
         }
-        // Too far behind to be told step by step.
         let founding = present.id.is_genesis();
+        if !founding && asked != mine {
+            // An answer of long ago: from where this member is now it may be told step by step.
+            return self.post(from.node, mine, Body::Where, out);
+        }
+        // Too far behind to be told step by step.
         self.forget_unsettled(Fate::Unknown, out);
         if founding && view.is_acceptor(self.me) && view.id.epoch == 1 && self.is_new(view.id) {
             self.enter(view.clone(), None, out);

@@ -87,7 +87,7 @@ impl Group {
     pub(super) fn tell_known(&mut self, to: Member, floor: ViewId, out: &mut Effects) {
         let later = |known: &View| known.id.lineage == floor.lineage && known.id > floor;
         if let Some(known) = self.known.clone().filter(later) {
-            self.post(to.node, known.id, Body::Current(known), out);
+            self.post(to.node, known.id, Body::Current { view: known, asked: floor }, out);
         }
     }
 
@@ -103,7 +103,7 @@ impl Group {
     /// very view that was given up, and be told so by nothing else.
     pub(super) fn say_gone(&mut self, to: Member, message: &Message, out: &mut Effects) {
         let news = match &message.body {
-            Body::Current(view) => self.is_new(view.id),
+            Body::Current { view, .. } => self.is_new(view.id),
             Body::Decided(decree) => self.is_new(decree.view.id),
             Body::Gone => true,
             _ => false,

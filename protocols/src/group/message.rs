@@ -192,7 +192,12 @@ pub enum Body {
     /// Asks how it went on after the message's view.
     Where,
     /// The sender's view, for those who cannot be told every step.
-    Current(View),
+    Current {
+        /// The sender's view.
+        view: View,
+        /// The last view of the one that is told, as the sender knew it.
+        asked: ViewId,
+    },
     /// The sender has given up the lineage of the message's view: a majority of it is lost for good.
     Gone,
     /// Asks to be admitted.

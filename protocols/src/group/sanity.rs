@@ -31,7 +31,7 @@ impl Group {
                 .and_then(|(ballot, decree)| check_ballot(*ballot).or_else(|| self.check_decree(decree))),
             Body::Decided(decree) => self.check_decree(decree),
             Body::State { batch, .. } => (batch.len() > 1).then_some("two chunks of a snapshot at a time"),
-            Body::Current(view) | Body::Side { view, .. } => self.check_view(view),
+            Body::Current { view, .. } | Body::Side { view, .. } => self.check_view(view),
             Body::Offer { offer, .. } => check_ballot(offer.ballot),
             Body::Join { hears: nodes } | Body::Opinion { lost: nodes, .. } => {
                 (nodes.len() > HEARS_MAX).then_some("more nodes than a cluster has")

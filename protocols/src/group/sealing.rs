@@ -371,7 +371,9 @@ impl Group {
         let pending = self.installing.as_ref().map(|(decree, _)| decree.clone()).filter(closes);
         let (view, body) = match (next.or(pending), &self.view) {
             (Some(decree), _) => (have, Body::Decided(decree)),
-            (None, Some(view)) if !view.id.is_genesis() => (view.id, Body::Current(view.clone())),
+            (None, Some(view)) if !view.id.is_genesis() => {
+                (view.id, Body::Current { view: view.clone(), asked: have })
+            }
             _ => return,
         };
         self.post(to, view, body, out);

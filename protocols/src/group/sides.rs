@@ -68,7 +68,9 @@ impl Group {
         let mine = self.view_id();
         let here = message.view == mine;
         match message.body {
-            Body::Current(view) | Body::Decided(Decree { view, .. }) => self.on_told_view(from, &view, out),
+            Body::Current { view, .. } | Body::Decided(Decree { view, .. }) => {
+                self.on_told_view(from, &view, out);
+            }
             Body::Side { view, reach, .. } => self.on_side(from, view, reach, out),
             Body::Hears { nodes } if here => {
                 self.sides.hears.insert(from, (self.now, nodes.into_iter().collect()));

@@ -36,7 +36,7 @@ fn what_an_earlier_life_had_sent_is_refused_while_it_may_still_be_queued() {
     let answered = Rc::new(Cell::new(false));
     let answers = Rc::clone(&answered);
     world.lose(move |_, to, body| {
-        answers.set(answers.get() || to == n(9) && matches!(body, Body::Current(_)));
+        answers.set(answers.get() || to == n(9) && matches!(body, Body::Current { .. }));
         to == n(9)
     });
     passes_by(&mut world, Member::new(n(9), Incarnation::new(2)));

@@ -40,6 +40,26 @@ fn who_has_left_and_joins_again_is_not_led_back_into_a_view_that_it_was_in() {
     assert_eq!(world.view(4).members.len(), 4, "it comes back as a newcomer");
 }
 
+#[test]
+fn who_has_left_and_joins_again_still_tells_how_the_view_ended_that_it_was_in() {
+    let mut world = World::founded(3, |_| {});
+    let before = world.view(1).id;
+    world.input(3, Input::Leave).unwrap();
+    world.run(2000);
+    let told = Rc::new(RefCell::new(None));
+    let tells = Rc::clone(&told);
+    world.lose(move |from, to, body| {
+        if let (true, Body::Current { view, .. }) = (from == n(3) && to == n(9), body) {
+            tells.replace(Some(view.id));
+        }
+        true
+    });
+    world.rejoin(3);
+    let message = Message { view: before, body: Body::Join { hears: vec![n(3)] } };
+    world.input(3, Input::Received { from: member(9), message }).unwrap();
+    assert_eq!(told.take(), Some(world.view(1).id));
+}
+
 /// What becomes of the node of a member that has left.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum After {
@@ -65,7 +85,7 @@ fn nobody_waits_for_the_word_of_a_member_that_left_by_the_view_in_which_the_line
         // The one that goes on alone gives up before it is asked.
         let tells = move |from, body: &Body| match body {
             Body::Decided(decree) => decree.closes == before && !hears_of_it,
-            Body::Current(view) => view.id.lineage == before.lineage && from == n(1),
+            Body::Current { view, .. } => view.id.lineage == before.lineage && from == n(1),
             _ => false,
         };
         let early = move |from| from == n(3) && after == After::Rejoins;

@@ -227,8 +227,8 @@ impl<'a> Dice<'a> {
             20 => Body::Decided(self.decree(mine)),
             21 => Body::Where,
             22 => {
-                let id = self.view_id(mine);
-                Body::Current(self.view(id, mine))
+                let (id, asked) = (self.view_id(mine), self.view_id(mine));
+                Body::Current { view: self.view(id, mine), asked }
             }
             23 => {
                 if self.flip() {
@@ -283,7 +283,7 @@ impl<'a> Dice<'a> {
             | Body::Accept { .. }
             | Body::Accepted { .. }
             | Body::Decided(_)
-            | Body::Current(_)
+            | Body::Current { .. }
             | Body::Gone
             | Body::Confirmed { .. }
             | Body::Side { .. }
