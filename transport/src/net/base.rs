@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{ConnectionConfig, Greeter, Task, checked_greeter};
+use super::{ConnectionConfig, Greeter, Task, checked_greeter, heap::keep_what_is_free};
 use crate::{
     BindError, CloseReason, ConnectError, CredentialError, Credentials, Hello, Link, Serial, tls::Present,
 };
@@ -44,6 +44,7 @@ impl<L: Linked> Base<L> {
     ) -> Result<Self, BindError> {
         let greeter = checked_greeter(&credentials, hello, addr, &config)?;
         let tls = Present::new(credentials)?;
+        keep_what_is_free();
         let (links, closed) = (Mutex::default(), watch::Sender::new(false));
         Ok(Self { tls, greeter, config, runtime, addr, links, closed })
     }

@@ -6,6 +6,7 @@ mod config;
 mod congestion;
 mod greeting;
 mod handshakes;
+mod heap;
 mod log_budget;
 mod task;
 
