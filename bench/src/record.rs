@@ -76,6 +76,16 @@ impl fmt::Display for Bound {
     }
 }
 
+/// How the figures of several runs of a benchmark are taken together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfRuns {
+    /// The middle one counts.
+    Median,
+    /// The largest counts, as within each run: of what is worst, or of what later runs show too little.
+    Largest,
+}
+
 /// One figure beside its baseline, as it is printed with `--json`: one object per line.
 ///
 /// Where a case says that it has no figures, none of them is a number, which is `null` in JSON; nothing is asked then.
@@ -120,6 +130,8 @@ pub struct Record {
     pub baseline_peak_resident_bytes: Option<u64>,
     /// What the baseline is.
     pub baseline_is: &'static str,
+    /// Which of several runs counts.
+    pub of_runs: OfRuns,
     /// The rounds that the figure was summed up from, which all figures of a case share. Not a part of the
     /// line of JSON.
     #[serde(skip)]
@@ -180,7 +192,7 @@ pub(crate) struct Named {
 }
 
 /// A ratio; also of nothing to nothing.
-fn divide(ours: f64, baseline: f64) -> f64 {
+pub(crate) fn divide(ours: f64, baseline: f64) -> f64 {
     if ours.total_cmp(&baseline).is_eq() { 1.0 } else { ours / baseline }
 }
 
@@ -212,6 +224,7 @@ impl Record {
             peak_resident_bytes: ours.peak_resident_bytes(),
             baseline_peak_resident_bytes: baseline.peak_resident_bytes(),
             baseline_is: label.baseline_is,
+            of_runs: OfRuns::Median,
             series: None,
         })
     }
@@ -262,6 +275,7 @@ impl Record {
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
             baseline_is: named.baseline_is,
+            of_runs: OfRuns::Median,
             series: None,
         }
     }

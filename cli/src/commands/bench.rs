@@ -13,6 +13,7 @@ mod multicast;
 #[cfg(target_os = "linux")]
 mod network;
 mod options;
+mod runs;
 mod scale;
 mod serve;
 mod show;
@@ -32,6 +33,7 @@ use self::{
     large::Large,
     memory::Memory,
     multicast::Multicast,
+    runs::Runs,
     scale::Scale,
     serve::Serve,
     show::Show,
@@ -75,9 +77,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", global = true)]
     report: Option<PathBuf>,
     /// Run all of it so many times, each with everything set up anew, and show the median of each figure [default: 1].
+    ///
+    /// With more than one the figures come when all runs are over. If a run fails, those before it are shown, and the
+    /// exit code is 1.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..))]
     runs: Option<u8>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
+    /// Print the figures as JSON, one per line: each as soon as it is known, or all at the end of --runs.
     #[arg(long, global = true)]
     json: bool,
 }
@@ -119,9 +124,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
     let (count, show) = (args.runs.unwrap_or(1), if args.json { Show::Lines } else { Show::Table });
-    let runs = (0..count)
-        .filter_map(|_| benchmark(&args.what, if count == 1 { show } else { Show::Nothing }).transpose());
-    let report = Report::median_of(runs.collect::<Result<_, _>>()?);
+    let Runs { finished, failed } = Runs::carry_out(count, |number| {
+        let show = if count == 1 { show } else { Show::Run { number, of: count } };
+        benchmark(&args.what, show)
+    })?;
+    let report = Report::median_of(finished, count.into());
     if let Some(report) = report.as_ref().filter(|_| count > 1) {
         let mut output = Output::new();
         output.raw(if show == Show::Lines { report.to_json_lines() } else { format!("{report}\n") })?;
@@ -131,7 +138,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         page.write(&report).map_err(refused)?;
         say(&format!("the report is in {}", page.index().display()));
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn refused(error: PageError) -> Failure {

@@ -12,8 +12,13 @@ pub(super) enum Show {
     Table,
     /// As lines of JSON, each as soon as it is known.
     Lines,
-    /// Not at all: it is one of several runs.
-    Nothing,
+    /// Not at all: it is one of several runs, which are shown together.
+    Run {
+        /// Which one, from 1.
+        number: u8,
+        /// How many there are.
+        of: u8,
+    },
 }
 
 type Observer<'a> = &'a mut (dyn FnMut(Progress) + Send);
@@ -31,7 +36,10 @@ impl Show {
             Progress::Step { done, steps, case } => {
                 bar.set_length(steps as u64);
                 bar.set_position(done as u64);
-                bar.set_message(case);
+                bar.set_message(match self {
+                    Self::Run { number, of } => format!("run {number} of {of}: {case}"),
+                    Self::Table | Self::Lines => case,
+                });
             }
             Progress::Measured(record) if self == Self::Lines && written.is_ok() => {
                 written = output.line(record.to_json()).and_then(|()| output.flush());
