@@ -61,11 +61,12 @@ pub use network::{NetworkArgs, network, network_host};
 pub use page::{Page, PageError};
 pub use progress::Progress;
 pub use quic::{QuicArgs, quic};
-pub use record::{Bound, OfRuns, Record, Unit};
+pub use record::{Bound, Record, Unit};
 pub use remote::{Peers, ServeArgs, bus_to, multicast_to, serve, transport_to};
 pub use report::Report;
 #[cfg(target_os = "linux")]
 pub use rivals::corosync::{CorosyncArgs, corosync, corosync_host};
+pub use runs::{OfRuns, RunCount};
 pub use scale::{ScaleArgs, scale};
 pub use schedule::Schedule;
 pub use series::{Percentiles, Quantile, Round, Series, SideSeries, Timeline};

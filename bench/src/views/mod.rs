@@ -98,13 +98,14 @@ struct Round {
 pub fn views(args: &ViewsArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let records = in_system(|| measure(args, observer))?;
     let settings = format!(
         "a process per member, messages of {MESSAGE_BYTES} B published by a client, {ON_THE_WAY} of them on their \
          way; {} members that go in either way, one after the other",
         args.rounds
     );
-    Ok(Report { machine, schedule: None, settings, records })
+    let report = Report::begin(machine, None, settings, observer);
+    let records = in_system(|| measure(args, observer))?;
+    Ok(report.with(records))
 }
 
 async fn measure(
@@ -119,7 +120,7 @@ async fn measure(
         for round in 0..args.rounds {
             observer(Progress::Step { done, steps, case: name(args.members, going) });
             let (took, acknowledged_us) = go(args, &mut nodes, round % args.members, going).await?;
-            let timeline = Timeline { round: round + 1, what: going.what(), acknowledged_us };
+            let timeline = Timeline { run: 1, round: round + 1, what: going.what(), acknowledged_us };
             timelines.add(took.blocked, timeline);
             done += 1;
             rounds.push(took);
@@ -236,16 +237,14 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
 
 /// The rounds one by one, in microseconds. They have no other side.
 fn series(case: String, values: &[f64], cost: &Rounds, timelines: Vec<Timeline>) -> Arc<Series> {
-    let round = |(&value, &usage)| crate::Round { value: Some(value), usage: Some(usage), latencies: None };
+    let round =
+        |(&value, &usage)| crate::Round { run: 1, value: Some(value), usage: Some(usage), latencies: None };
     Arc::new(Series {
         bench: "views",
         case,
         unit: Unit::Microseconds,
         message_bytes: None,
-        ours: SideSeries {
-            rounds: values.iter().zip(&cost.usage).map(round).collect(),
-            quantiles: Vec::new(),
-        },
+        ours: SideSeries { rounds: values.iter().zip(&cost.usage).map(round).collect(), curves: Vec::new() },
         baseline: SideSeries::default(),
         timelines,
     })

@@ -83,6 +83,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..))]
     runs: Option<u8>,
     /// Print the figures as JSON, one per line: each as soon as it is known, or all at the end of --runs.
+    ///
+    /// The first line is an object with the machine and the settings; it alone has a `machine`, and no `case`.
     #[arg(long, global = true)]
     json: bool,
 }

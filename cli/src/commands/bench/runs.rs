@@ -38,12 +38,13 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use quorate_bench::Machine;
+    use quorate_bench::{Machine, RunCount};
 
     use super::*;
 
     fn report() -> Report {
-        Report { machine: Machine::here(), schedule: None, settings: String::new(), records: Vec::new() }
+        let (machine, settings) = (Machine::here(), String::new());
+        Report { machine, schedule: None, settings, runs: RunCount::ONE, records: Vec::new() }
     }
 
     #[test]
