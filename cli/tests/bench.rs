@@ -237,11 +237,6 @@ fn one_machine_serves_and_another_one_measures_its_links_to_it() {
             assert_eq!(*name, format!("{addr} {kind} {case}"));
         }
     }
-    let refused = place.fails("bench serve --listen 127.0.0.1:0 --credentials certs/n1 --report r", 2);
-    assert_eq!(
-        refused,
-        "quorate: what serves others has no report: give --report and --runs where it is measured"
-    );
     let nobody = place.fails(&format!("bench transport --peers 127.0.0.1:1 {common}"), 1);
     assert!(nobody.contains("nobody answered at 127.0.0.1:1"), "{nobody}");
     assert!(place.fails(&format!("bench transport --peers {addr}"), 2).contains("--credentials <DIR>"));
@@ -419,4 +414,61 @@ fn a_system_without_corosync_is_told_what_to_install() {
     );
     let refused = place.fails("bench corosync --mtus 1000", 2);
     assert_eq!(refused, "quorate: QUIC needs packets of 1280 bytes, not 1000");
+}
+
+#[test]
+fn what_serves_others_neither_lists_nor_takes_what_is_of_figures() {
+    let place = Place::new();
+    let (serve, multicast) = (place.ok("bench serve --help"), place.ok("bench multicast --help"));
+    for option in ["--report", "--runs", "--json", "--check"] {
+        assert!(multicast.contains(option), "{multicast}");
+        assert!(!serve.contains(option), "{serve}");
+        let value = if matches!(option, "--report" | "--runs") { " 3" } else { "" };
+        let rest = "serve --listen 127.0.0.1:0 --credentials certs/n1";
+        for line in [format!("bench {rest} {option}{value}"), format!("bench {option}{value} {rest}")] {
+            assert_eq!(
+                place.fails(&line, 2),
+                "quorate: what serves others has no figures: give --report, --runs, --json and --check where it is \
+                 measured"
+            );
+        }
+    }
+    assert!(!place.path().join("3").exists(), "no folder for a report is made");
+}
+
+#[test]
+fn a_round_says_its_own_default_only() {
+    let place = Place::new();
+    for (bench, round) in [
+        ("transport", "500ms"),
+        ("multicast", "500ms"),
+        ("bus", "500ms"),
+        ("crypto", "500ms"),
+        ("control", "5s"),
+        ("large", "2s"),
+        #[cfg(target_os = "linux")]
+        ("network", "3s"),
+        #[cfg(target_os = "linux")]
+        ("corosync", "1s"),
+    ] {
+        let help = place.ok(&format!("bench {bench} --help"));
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = format!("How long a round lasts, such as 100ms or 2s [default: {round}]");
+        assert!(words.contains(&said), "{bench}: {help}");
+    }
+}
+
+#[test]
+fn figures_that_are_not_as_wanted_fail_a_check_and_are_named() {
+    let place = Place::new();
+    let run = "bench transport --transports quic --sizes 64 --rounds 1 --round 10ms --json";
+    assert_eq!(place.run(run).code, 0, "nothing is asked without --check");
+    let ended = place.run(&format!("{run} --check"));
+    let figures = lines_of_figures(&ended.out);
+    let missed: Vec<_> = figures.iter().filter(|figure| figure["holds"] == false).collect();
+    assert_eq!(ended.code, i32::from(!missed.is_empty()), "{ended:?}");
+    assert_eq!(ended.err.lines().count(), usize::from(!missed.is_empty()), "{ended:?}");
+    for figure in missed {
+        assert!(ended.err.contains(figure["case"].as_str().expect("a name")), "{figure}: {ended:?}");
+    }
 }

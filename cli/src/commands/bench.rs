@@ -67,7 +67,8 @@ Examples:
   quorate bench scale
   quorate bench network
   quorate bench corosync
-  quorate bench multicast --report results")]
+  quorate bench multicast --report results
+  quorate bench multicast --runs 5 --check")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -87,6 +88,11 @@ pub(crate) struct Args {
     /// The first line is an object with the machine and the settings; it alone has a `machine`, and no `case`.
     #[arg(long, global = true)]
     json: bool,
+    /// End with exit code 1 if a figure of which something is wanted is not as wanted, and say which ones.
+    ///
+    /// Figures are shown as without it. One that cannot be had is not asked for.
+    #[arg(long, global = true)]
+    check: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,11 +123,8 @@ enum What {
 
 /// Carries out `quorate bench`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let serves = matches!(args.what, What::Serve(_));
-    if serves && (args.report.is_some() || args.runs.is_some()) {
-        return Err(Failure::Usage(
-            "what serves others has no report: give --report and --runs where it is measured".into(),
-        ));
+    if let What::Serve(serve) = &args.what {
+        serve.check()?;
     }
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
@@ -131,6 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         benchmark(&args.what, show)
     })?;
     let report = Report::median_of(finished, count.into());
+    let unmet = report.as_ref().filter(|_| args.check).and_then(Report::unmet).map(Failure::Failed);
     if let Some(report) = report.as_ref().filter(|_| count > 1) {
         let mut output = Output::new();
         output.raw(if show == Show::Lines { report.to_json_lines() } else { format!("{report}\n") })?;
@@ -140,7 +144,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         page.write(&report).map_err(refused)?;
         say(&format!("the report is in {}", page.index().display()));
     }
-    failed.map_or(Ok(()), Err)
+    // What did not come to its end weighs more.
+    failed.or(unmet).map_or(Ok(()), Err)
 }
 
 fn refused(error: PageError) -> Failure {
