@@ -42,11 +42,12 @@ pub fn crypto(args: &CryptoArgs, observer: &mut (dyn FnMut(Progress) + Send)) ->
     check_sizes(&args.sizes, 1..=MESSAGE_BYTES_MAX)?;
     let machine = Machine::here();
     let workers = machine.cores.max(2);
+    let settings = format!("ours: bare quinn with {}, {workers} threads for both nodes", Cipher::CHOSEN);
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let stage = Arc::new(Stage::shared(workers)?);
     let harness = Harness::new(args.schedule, args.sizes.len() * Cipher::OTHERS.len(), observer)?;
     let records = on_own_thread(|| measure(args, &stage, harness))?;
-    let settings = format!("ours: bare quinn with {}, {workers} threads for both nodes", Cipher::CHOSEN);
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

@@ -71,11 +71,12 @@ impl LargeArgs {
 pub fn large(args: &LargeArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let harness = Harness::new(args.schedule, args.sizes.len() * args.megabits.len(), observer)?;
-    let records = in_system(|| measure(args, harness))?;
     let settings =
         format!("a thread per member, one sends to {} others, a message at a time", args.receivers);
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
+    let harness = Harness::new(args.schedule, args.sizes.len() * args.megabits.len(), observer)?;
+    let records = in_system(|| measure(args, harness))?;
+    Ok(report.with(records))
 }
 
 async fn measure(args: &LargeArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {

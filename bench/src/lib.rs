@@ -66,6 +66,7 @@ pub use remote::{Peers, ServeArgs, bus_to, multicast_to, serve, transport_to};
 pub use report::Report;
 #[cfg(target_os = "linux")]
 pub use rivals::corosync::{CorosyncArgs, corosync, corosync_host};
+pub use runs::{OfRuns, RunCount};
 pub use scale::{ScaleArgs, scale};
 pub use schedule::Schedule;
 pub use series::{Percentiles, Quantile, Round, Series, SideSeries, Timeline};

@@ -106,13 +106,15 @@ impl Watched {
 pub fn memory(args: &MemoryArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let (records, per_second) = in_system(|| measure(args, observer))?;
     let settings = format!(
         "{NODES} nodes, a process each, idle for {:?}; then a client at each publishes messages of {} B, {ON_THE_WAY} \
-         of them on their way: {per_second:.0} per second were acknowledged; no other side",
+         of them on their way; no other side",
         args.idle, args.message_bytes
     );
-    Ok(Report { machine, schedule: None, settings, records })
+    let report = Report::begin(machine, None, settings, observer);
+    let (records, per_second) = in_system(|| measure(args, observer))?;
+    let settings = format!("{}; {per_second:.0} messages per second were acknowledged", report.settings);
+    Ok(Report { settings, records, ..report })
 }
 
 async fn measure(

@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    Series, Usage,
+    OfRuns, Series, Usage,
     sample::{Reading, Sample},
-    summary::Summary,
+    summary::{Summary, divide},
 };
 
 /// In what a figure is counted.
@@ -76,7 +76,8 @@ impl fmt::Display for Bound {
     }
 }
 
-/// One figure beside its baseline, as it is printed with `--json`: one object per line.
+/// One figure beside its baseline, as it is printed with `--json`: one object per line, after a first one with the
+/// machine and the settings ([`Report::head_to_json`](crate::Report::head_to_json)).
 ///
 /// Where a case says that it has no figures, none of them is a number, which is `null` in JSON; nothing is asked then.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,7 +86,7 @@ pub struct Record {
     pub bench: &'static str,
     /// What was measured, for instance `quic 64 KiB throughput`.
     pub case: String,
-    /// The median of our rounds.
+    /// The median of our rounds, and where there are several runs of those medians.
     pub value: f64,
     /// The unit of all figures but ratios.
     pub unit: Unit,
@@ -109,9 +110,10 @@ pub struct Record {
     pub cores_used: Option<f64>,
     /// Processor cores that were kept busy in the baseline's rounds, on average.
     pub baseline_cores_used: Option<f64>,
-    /// Processor time that was used in all our rounds together, in seconds.
+    /// Processor time that was used in all our rounds of a run together, in seconds; of several runs the median.
     pub cpu_seconds: Option<f64>,
-    /// Processor time that was used in all rounds of the baseline together, in seconds.
+    /// Processor time that was used in all rounds of the baseline in a run together, in seconds; of several runs the
+    /// median.
     pub baseline_cpu_seconds: Option<f64>,
     /// The most memory that a process had resident in any of our rounds, in bytes. Where both sides are in one
     /// process the other stays set up meanwhile.
@@ -120,6 +122,10 @@ pub struct Record {
     pub baseline_peak_resident_bytes: Option<u64>,
     /// What the baseline is.
     pub baseline_is: &'static str,
+    /// Which of several runs counts.
+    pub of_runs: OfRuns,
+    /// From how many runs the figure is; 0 where there is none.
+    pub runs: usize,
     /// The rounds that the figure was summed up from, which all figures of a case share. Not a part of the
     /// line of JSON.
     #[serde(skip)]
@@ -179,11 +185,6 @@ pub(crate) struct Named {
     pub(crate) baseline_is: &'static str,
 }
 
-/// A ratio; also of nothing to nothing.
-fn divide(ours: f64, baseline: f64) -> f64 {
-    if ours.total_cmp(&baseline).is_eq() { 1.0 } else { ours / baseline }
-}
-
 impl Record {
     /// Sums up the rounds of two sides; `None` if they have no such figure.
     pub(crate) fn compare(label: Label<'_>, ours: &Rounds, baseline: &Rounds) -> Option<Self> {
@@ -212,6 +213,8 @@ impl Record {
             peak_resident_bytes: ours.peak_resident_bytes(),
             baseline_peak_resident_bytes: baseline.peak_resident_bytes(),
             baseline_is: label.baseline_is,
+            of_runs: OfRuns::Median,
+            runs: 1,
             series: None,
         })
     }
@@ -236,6 +239,7 @@ impl Record {
             range: (ours.low, ours.high),
             baseline_range: (base.low, base.high),
             ratio_range: (divide(ours.low, base.median), divide(ours.high, base.median)),
+            runs: 1,
             ..Self::without_figures(named, "")
         })
     }
@@ -262,6 +266,8 @@ impl Record {
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
             baseline_is: named.baseline_is,
+            of_runs: OfRuns::Median,
+            runs: 0,
             series: None,
         }
     }
@@ -330,6 +336,7 @@ mod tests {
         assert_eq!(json["ratio"], 0.8);
         assert_eq!(json["wanted"]["at_least"], 0.9);
         assert_eq!(json["holds"], false);
+        assert_eq!((&json["runs"], &json["of_runs"]), (&1.into(), &"median".into()));
         assert_eq!(json["cores_used"], 1.5);
         assert_eq!(json["cpu_seconds"], 4.5);
         assert_eq!(

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Bound, Machine, Record, Schedule, Series, Unit};
+use serde::Serialize;
+
+use crate::{Bound, Machine, OfRuns, Progress, Record, RunCount, Schedule, Series, Unit};
 
 /// The result of a benchmark. Shown as a table under the machine and the settings.
 #[derive(Clone, Debug)]
@@ -13,19 +15,92 @@ pub struct Report {
     pub schedule: Option<Schedule>,
     /// Other settings that matter, for people.
     pub settings: String,
+    /// How often all of it was run.
+    pub runs: RunCount,
     /// The figures, in the order in which they were measured.
     pub records: Vec<Record>,
 }
 
 impl Report {
-    /// Whether every ratio of which something is wanted is as wanted.
-    pub fn holds(&self) -> bool {
-        self.records.iter().all(|record| record.holds != Some(false))
+    /// Begins a report without figures, and tells the observer of it.
+    pub(crate) fn begin(
+        machine: Machine,
+        schedule: Option<Schedule>,
+        settings: String,
+        observer: &mut (dyn FnMut(Progress) + Send),
+    ) -> Self {
+        let report = Self { machine, schedule, settings, runs: RunCount::ONE, records: Vec::new() };
+        observer(Progress::Begins(report.clone()));
+        report
     }
 
-    /// The figures as JSON, one object per line.
+    /// The report with its figures.
+    pub(crate) fn with(self, records: Vec<Record>) -> Self {
+        Self { records, ..self }
+    }
+
+    /// The figures that are not as wanted: ratios and values.
+    pub(crate) fn missed(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.holds == Some(false))
+    }
+
+    /// Which figures are not as wanted, and what is wanted of them, for people on one line; `None` if all are as
+    /// wanted. A figure that cannot be had is not missed.
+    pub fn unmet(&self) -> Option<String> {
+        let missed: Vec<String> = self.missed().map(beside_wish).collect();
+        let asked = self.records.iter().filter(|record| record.holds.is_some()).count();
+        let which = missed.join("; ");
+        (!missed.is_empty())
+            .then(|| format!("{} of {asked} figures are not as wanted: {which}", missed.len()))
+    }
+
+    /// On what and how it was measured, as one line of JSON: an object with `machine`, `quorate` (the version) and
+    /// `settings`. No figure has a `machine`.
+    pub fn head_to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            machine: &'a Machine,
+            quorate: &'static str,
+            settings: Settings<'a>,
+        }
+        #[derive(Serialize)]
+        struct Settings<'a> {
+            runs: usize,
+            runs_asked: usize,
+            rounds: Option<usize>,
+            round_seconds: Option<f64>,
+            warm_up_seconds: Option<f64>,
+            more: &'a str,
+        }
+        let settings = Settings {
+            runs: self.runs.finished,
+            runs_asked: self.runs.asked,
+            rounds: self.schedule.map(|schedule| schedule.rounds),
+            round_seconds: self.schedule.map(|schedule| schedule.round.as_secs_f64()),
+            warm_up_seconds: self.schedule.map(|schedule| schedule.warm_up.as_secs_f64()),
+            more: &self.settings,
+        };
+        let head = Head { machine: &self.machine, quorate: env!("CARGO_PKG_VERSION"), settings };
+        serde_json::to_string(&head).expect("numbers and texts always serialise")
+    }
+
+    /// The report as JSON, one object per line: first [`Self::head_to_json`], then each figure as
+    /// [`Record::to_json`] has it.
     pub fn to_json_lines(&self) -> String {
-        self.records.iter().map(|record| record.to_json() + "\n").collect()
+        let figures = self.records.iter().map(Record::to_json);
+        std::iter::once(self.head_to_json()).chain(figures).map(|line| line + "\n").collect()
+    }
+
+    /// How often it was run, if more than one run was asked for, and the settings that matter.
+    pub(crate) fn runs_and_settings(&self) -> String {
+        let RunCount { asked, finished } = self.runs;
+        if asked <= 1 {
+            return self.settings.clone();
+        }
+        let runs = if finished < asked { format!("{finished} of {asked}") } else { finished.to_string() };
+        let largest = self.records.iter().any(|record| record.of_runs == OfRuns::Largest);
+        let largest = if largest { ", of what is worst the largest figure" } else { "" };
+        format!("medians of {runs} runs{largest}; {}", self.settings)
     }
 
     /// The rounds of each case one by one, in the order in which they were measured.
@@ -87,6 +162,15 @@ pub(crate) fn show_wanted(record: &Record) -> String {
     }
 }
 
+/// The name of a figure, what it is and what is wanted of it.
+fn beside_wish(record: &Record) -> String {
+    let is = match record.wanted {
+        Some(Bound::ValueBelow(_)) => show(record.value, record.unit),
+        _ => format!("ratio {}", show_ratio(record.ratio)),
+    };
+    format!("{} is {is}, wanted {}", record.case, show_wanted(record))
+}
+
 /// Ours and the baseline's, as far as they are known; empty if neither is.
 fn both<T>(ours: Option<T>, baseline: Option<T>, show: impl Fn(T) -> String) -> String {
     if ours.is_none() && baseline.is_none() {
@@ -96,8 +180,13 @@ fn both<T>(ours: Option<T>, baseline: Option<T>, show: impl Fn(T) -> String) -> 
     format!("{ours}/{baseline}")
 }
 
-/// The cells of one line of the table.
-fn row(record: &Record) -> [String; COLUMNS] {
+/// From how many runs a figure is, where these are fewer than were asked for; empty otherwise.
+pub(crate) fn show_runs(record: &Record, asked: usize) -> String {
+    if asked > 1 && record.runs < asked { format!("{} of {asked}", record.runs) } else { String::new() }
+}
+
+/// The cells of one line of the table, where so many runs were asked for.
+fn row(record: &Record, asked: usize) -> [String; COLUMNS] {
     [
         record.case.clone(),
         show(record.value, record.unit),
@@ -108,6 +197,7 @@ fn row(record: &Record) -> [String; COLUMNS] {
         both(record.peak_resident_bytes, record.baseline_peak_resident_bytes, |peak| {
             format!("{}", peak >> 20)
         }),
+        show_runs(record, asked),
         show_ratio(record.ratio),
         show_wanted(record),
         record.holds.map(|holds| if holds { "yes" } else { "NO" }.to_owned()).unwrap_or_default(),
@@ -116,9 +206,20 @@ fn row(record: &Record) -> [String; COLUMNS] {
 
 /// Where there is no figure.
 const NONE: &str = "-";
-const COLUMNS: usize = 10;
-const HEAD: [&str; COLUMNS] =
-    ["case", "ours", "min - max", "baseline", "min - max", "cpu s", "MiB", "ratio", "wanted", "holds"];
+const COLUMNS: usize = 11;
+const HEAD: [&str; COLUMNS] = [
+    "case",
+    "ours",
+    "min - max",
+    "baseline",
+    "min - max",
+    "cpu s",
+    "MiB",
+    "runs",
+    "ratio",
+    "wanted",
+    "holds",
+];
 const COSTS: [usize; 2] = [5, 6];
 const HOLDS: usize = COLUMNS - 1;
 /// A table that were wider leaves out what figures cost.
@@ -130,7 +231,7 @@ impl fmt::Display for Report {
         if let Some(Schedule { rounds, round, warm_up }) = self.schedule {
             write!(f, "{rounds} rounds of {round:?} per side in turns after {warm_up:?} of warm-up; ")?;
         }
-        writeln!(f, "{}", self.settings)?;
+        writeln!(f, "{}", self.runs_and_settings())?;
         let mut baselines: Vec<&str> = Vec::new();
         for record in &self.records {
             if !baselines.contains(&record.baseline_is) {
@@ -138,8 +239,9 @@ impl fmt::Display for Report {
                 writeln!(f, "baseline: {}", record.baseline_is)?;
             }
         }
-        let rows: Vec<[String; COLUMNS]> =
-            std::iter::once(HEAD.map(str::to_owned)).chain(self.records.iter().map(row)).collect();
+        let rows: Vec<[String; COLUMNS]> = std::iter::once(HEAD.map(str::to_owned))
+            .chain(self.records.iter().map(|it| row(it, self.runs.asked)))
+            .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         // A column without anything in it is left out.
@@ -151,7 +253,7 @@ impl fmt::Display for Report {
         if columns.contains(&COSTS[0]) {
             writeln!(
                 f,
-                "cpu s, MiB: processor time of all rounds, and most memory of a process, ours/baseline"
+                "cpu s, MiB: processor time of all rounds of a run, and most memory of a process, ours/baseline"
             )?;
         }
         for cells in &rows {
@@ -198,6 +300,7 @@ mod tests {
             machine: Machine::here(),
             schedule: Some(Schedule::default()),
             settings: "2 workers".into(),
+            runs: RunCount::ONE,
             records: vec![record],
         }
     }
@@ -242,7 +345,49 @@ mod tests {
 
     #[test]
     fn a_missed_wish_shows_in_the_report() {
-        assert!(!report().holds());
-        assert_eq!(report().to_json_lines().lines().count(), 1);
+        let mut report = report();
+        let missed = "quic 64 KiB throughput is ratio 0.80, wanted >= 0.90";
+        assert_eq!(report.unmet(), Some(format!("1 of 1 figures are not as wanted: {missed}")));
+        let wanted = Some(Bound::ValueBelow(2e9));
+        report.records.push(Record { case: "a value".into(), wanted, ..report.records[0].clone() });
+        let both = format!(
+            "2 of 2 figures are not as wanted: {missed}; a value is 2.62 GB/s, wanted ours < 2.00 GB/s"
+        );
+        assert_eq!(report.unmet(), Some(both));
+        (report.records[0].holds, report.records[1].holds) = (Some(true), None);
+        assert_eq!(report.unmet(), None);
+    }
+
+    #[test]
+    fn the_first_line_of_json_has_the_machine_and_the_settings_and_the_others_a_figure() {
+        let report = Report { runs: RunCount { asked: 5, finished: 3 }, ..report() };
+        let lines = report.to_json_lines();
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("valid JSON")).collect();
+        let [head, figure] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(head["machine"]["cores"], report.machine.cores);
+        assert_eq!((&head["settings"]["runs"], &head["settings"]["runs_asked"]), (&3.into(), &5.into()));
+        assert_eq!(
+            (&head["settings"]["rounds"], &head["settings"]["round_seconds"]),
+            (&5.into(), &0.5.into())
+        );
+        assert_eq!(head["settings"]["more"], "2 workers");
+        assert!(head["case"].is_null() && head["value"].is_null(), "{head}");
+        assert!(figure["machine"].is_null() && figure["case"].is_string(), "{figure}");
+    }
+
+    #[test]
+    fn a_figure_from_fewer_runs_than_were_asked_for_says_so() {
+        let mut report = report();
+        assert!(!report.to_string().contains("runs"), "{report}");
+        report.runs = RunCount { asked: 5, finished: 5 };
+        report.records[0].runs = 5;
+        assert!(report.to_string().contains("medians of 5 runs; 2 workers"), "{report}");
+        assert!(!report.to_string().contains("5 of 5"), "{report}");
+        report.records[0].runs = 3;
+        let text = report.to_string();
+        assert!(text.lines().last().expect("a line").contains("  3 of 5   0.80  "), "{text}");
+        report.records[0].of_runs = OfRuns::Largest;
+        assert!(report.to_string().contains("5 runs, of what is worst the largest figure; 2 workers"));
     }
 }

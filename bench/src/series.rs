@@ -1,5 +1,7 @@
 //! The rounds of a case one by one.
 
+use std::sync::Arc;
+
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -35,13 +37,15 @@ pub struct Series {
 pub struct SideSeries {
     /// The rounds, in the order in which they were measured.
     pub rounds: Vec<Round>,
-    /// The latencies of all rounds together, from the fastest to the slowest; empty for other figures.
-    pub quantiles: Vec<Quantile>,
+    /// Of each run the latencies of all its rounds together, from the fastest to the slowest; none for other figures.
+    pub curves: Vec<Vec<Quantile>>,
 }
 
 /// One round of one side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Round {
+    /// The number of the run that it is of, from 1.
+    pub run: usize,
     /// The throughput, or the median of the latencies; `None` if nothing went through.
     pub value: Option<f64>,
     /// What it cost, where that was measured.
@@ -80,7 +84,9 @@ pub struct Quantile {
 /// What went on in a round in the middle of which something happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timeline {
-    /// The number of the round, from 1.
+    /// The number of the run that the round is of, from 1.
+    pub run: usize,
+    /// The number of the round in its run, from 1.
     pub round: usize,
     /// What happened to a member, for instance `was killed`.
     pub what: &'static str,
@@ -124,11 +130,51 @@ impl Series {
         words.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether these are rounds of the same case, perhaps in another run.
+    pub(crate) fn is_same_case(&self, other: &Self) -> bool {
+        (self.bench, &self.case) == (other.bench, &other.case)
+    }
+
+    /// The rounds of all runs together, case by case.
+    pub(crate) fn of_runs<'a>(runs: impl IntoIterator<Item = Vec<&'a Self>>) -> Vec<Arc<Self>> {
+        let mut all: Vec<Self> = Vec::new();
+        for (series, run) in runs.into_iter().zip(1..) {
+            for one in series {
+                let one = one.clone().of_run(run);
+                match all.iter_mut().find(|other| one.is_same_case(other)) {
+                    Some(same) => same.append(one),
+                    None => all.push(one),
+                }
+            }
+        }
+        all.into_iter().map(Arc::new).collect()
+    }
+
+    fn of_run(mut self, run: usize) -> Self {
+        for round in self.ours.rounds.iter_mut().chain(&mut self.baseline.rounds) {
+            round.run = run;
+        }
+        for timeline in &mut self.timelines {
+            timeline.run = run;
+        }
+        self
+    }
+
+    fn append(&mut self, other: Self) {
+        for (side, more) in [(&mut self.ours, other.ours), (&mut self.baseline, other.baseline)] {
+            side.rounds.extend(more.rounds);
+            side.curves.extend(more.curves);
+        }
+        self.timelines.extend(other.timelines);
+    }
+
     /// The rounds as JSON, one object per line: the baseline's first, then ours.
     pub fn to_json_lines(&self) -> String {
         let sides = [("baseline", &self.baseline), ("ours", &self.ours)];
         let lines = sides.iter().flat_map(|(side, series)| {
-            series.rounds.iter().zip(1..).map(move |(round, number)| self.line(side, number, round))
+            let runs = series.rounds.chunk_by(|one, next| one.run == next.run);
+            let numbered = runs.flat_map(|rounds| rounds.iter().zip(1..));
+            numbered.map(move |(round, number)| self.line(side, number, round))
         });
         lines.collect()
     }
@@ -152,6 +198,7 @@ impl Series {
             bench: &'static str,
             case: &'a str,
             side: &'a str,
+            run: usize,
             round: usize,
             value: Option<f64>,
             unit: Unit,
@@ -165,6 +212,7 @@ impl Series {
             bench: self.bench,
             case: &self.case,
             side,
+            run: round.run,
             round: number,
             value: round.value,
             unit: self.unit,
@@ -178,6 +226,7 @@ impl Series {
 impl SideSeries {
     fn new(reading: Reading, rounds: &Rounds) -> Self {
         let round = |(sample, usage): (&Sample, &Usage)| Round {
+            run: 1,
             value: sample.read(reading),
             usage: Some(*usage),
             latencies: sample.latencies().filter(|all| !all.is_empty()).map(Percentiles::of),
@@ -193,7 +242,7 @@ impl SideSeries {
         }
         Self {
             rounds: rounds.samples.iter().zip(&rounds.usage).map(round).collect(),
-            quantiles: merged.as_ref().map(quantiles).unwrap_or_default(),
+            curves: merged.as_ref().map(quantiles).into_iter().filter(|curve| !curve.is_empty()).collect(),
         }
     }
 }
@@ -270,6 +319,7 @@ mod tests {
         let of = |key: &str| lines.iter().map(|line| line[key].clone()).collect::<Vec<_>>();
         assert_eq!(of("side"), ["baseline", "baseline", "ours", "ours"]);
         assert_eq!(of("round"), [1, 2, 1, 2]);
+        assert_eq!(of("run"), [1, 1, 1, 1]);
         assert_eq!(of("value"), [7.0, 8.0, 5.0, 6.0]);
         assert_eq!(lines[0]["unit"], "messages/s");
         assert_eq!(lines[0]["cores"], 1.5);
@@ -287,12 +337,44 @@ mod tests {
         assert!(near(lines[1]["p99_us"].as_f64().expect("a figure"), 995.0), "{}", lines[1]);
         assert!(near(lines[1]["p99.9_us"].as_f64().expect("a figure"), 1000.0), "{}", lines[1]);
         // Half of both rounds together is where the first ends.
-        let curve = &series.ours.quantiles;
+        let curve = &series.ours.curves[0];
         let middle = curve.iter().rfind(|quantile| quantile.share <= 0.5).expect("a middle");
         assert!(near(middle.micros, 500.0), "{middle:?}");
         assert!(near(curve.last().expect("an end").micros, 1000.0));
         assert!(curve.is_sorted_by(|a, b| a.share < b.share && a.micros <= b.micros));
         assert_eq!(series.baseline, SideSeries::default());
+    }
+
+    #[test]
+    fn rounds_of_all_runs_are_kept_case_by_case_under_the_number_of_their_run() {
+        let timeline = |round| Timeline { run: 1, round, what: "was killed", acknowledged_us: vec![5] };
+        let with = |round| Series { timelines: vec![timeline(round)], ..flow("quic 64 B", 64) };
+        let (first, second, other) = (with(1), with(2), flow("tcp 64 B", 64));
+        let all = Series::of_runs([vec![&first], vec![&second, &other]]);
+        let [quic, tcp] = &all[..] else { panic!("{all:?}") };
+        let of = |series: &Series, key: &str| -> Vec<serde_json::Value> {
+            parsed(&series.to_json_lines()).iter().map(|line| line[key].clone()).collect()
+        };
+        assert_eq!(of(quic, "run"), [1, 1, 2, 2, 1, 1, 2, 2]);
+        assert_eq!(of(quic, "round"), [1, 2, 1, 2, 1, 2, 1, 2]);
+        assert_eq!(of(tcp, "run"), [2, 2, 2, 2]);
+        let timelines = parsed(&quic.timelines_to_json_lines());
+        let at = |line: &serde_json::Value| [line["run"].clone(), line["round"].clone()];
+        assert_eq!([at(&timelines[0]), at(&timelines[1])], [[1, 1], [2, 2]]);
+    }
+
+    #[test]
+    fn each_run_has_a_curve_of_its_latencies() {
+        let run = |micros: std::ops::RangeInclusive<u64>| {
+            let ours = rounds(vec![latencies(micros)]);
+            Series::new(("multicast", "latency"), Reading::Quantile(0.5), &ours, &Rounds::default())
+        };
+        let all = Series::of_runs([vec![&run(1..=500)], vec![&run(501..=1000)]]);
+        let ends = all[0].ours.curves.iter().map(|curve| curve.last().expect("an end").micros);
+        let ends: Vec<f64> = ends.collect();
+        let near = |end: f64, wanted: f64| (end / wanted - 1.0).abs() < 0.01;
+        assert!(ends.len() == 2 && near(ends[0], 500.0) && near(ends[1], 1000.0), "{ends:?}");
+        assert!(all[0].baseline.curves.is_empty());
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl Summary {
     }
 }
 
+/// A ratio; also of nothing to nothing.
+pub(crate) fn divide(ours: f64, baseline: f64) -> f64 {
+    if ours.total_cmp(&baseline).is_eq() { 1.0 } else { ours / baseline }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

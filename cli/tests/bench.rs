@@ -6,14 +6,29 @@ use std::fs;
 
 use support::{Place, Running};
 
+/// The lines of JSON that are figures: all but the first, which has the machine and the settings.
+fn lines_of_figures(json: &str) -> Vec<serde_json::Value> {
+    let mut lines = json.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
+    let head: serde_json::Value = lines.next().expect("a first line");
+    assert!(head["machine"]["cores"].as_u64() > Some(0) && head["settings"]["more"].is_string(), "{head}");
+    assert!(head["case"].is_null() && head["value"].is_null(), "{head}");
+    let figures: Vec<serde_json::Value> = lines.collect();
+    for figure in &figures {
+        for key in ["bench", "case", "value", "unit", "baseline", "ratio", "wanted", "holds", "runs"] {
+            assert!(figure.get(key).is_some(), "{key}: {figure}");
+        }
+        assert!(figure.get("machine").is_none(), "{figure}");
+    }
+    figures
+}
+
 #[test]
 fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
     let place = Place::new();
     let figures = place.ok(
         "bench multicast --members 2 --orders total --senders all --sizes 64 --rounds 1 --round 20ms --json",
     );
-    let cases: Vec<serde_json::Value> =
-        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let cases = lines_of_figures(&figures);
     let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
     assert_eq!(
         named,
@@ -34,8 +49,7 @@ fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
 fn heartbeats_are_measured_beside_data_and_idle() {
     let place = Place::new();
     let figures = place.ok("bench control --sizes 1024 --lost 1 --rounds 1 --round 50ms --json");
-    let cases: Vec<serde_json::Value> =
-        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let cases = lines_of_figures(&figures);
     let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
     let case = |reading| format!("heartbeat beside 1 KiB messages, 1 % lost {reading}");
     assert_eq!(named, ["p50", "p99", "p99.9", "max"].map(case));
@@ -46,8 +60,7 @@ fn heartbeats_are_measured_beside_data_and_idle() {
 fn publishers_are_measured_past_the_bus_actor_and_through_it() {
     let place = Place::new();
     let figures = place.ok("bench bus --publishers 1,2 --to nobody,group --rounds 1 --round 20ms --json");
-    let cases: Vec<serde_json::Value> =
-        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let cases = lines_of_figures(&figures);
     let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
     assert_eq!(
         named,
@@ -62,8 +75,7 @@ fn publishers_are_measured_past_the_bus_actor_and_through_it() {
 
 /// The names of the cases that a benchmark has measured, and whether each is above zero or may be none.
 fn cases(figures: &str, may_be_none: &str) -> Vec<String> {
-    let cases = figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
-    let named = cases.map(|case: serde_json::Value| {
+    let named = lines_of_figures(figures).into_iter().map(|case| {
         let name = case["case"].as_str().expect("a name").to_owned();
         assert!(case["value"].as_f64() > Some(0.0) || name.contains(may_be_none), "{case}");
         name
@@ -89,6 +101,8 @@ fn of_several_runs_the_medians_are_shown() {
     let named = cases(&figures, "nothing");
     assert_eq!(named[0], "2 members, uniform, one sending, 64 B throughput");
     assert_eq!(named.len(), 5, "each figure once: {figures}");
+    assert!(lines_of_figures(&figures).iter().all(|figure| figure["runs"] == 2), "{figures}");
+    assert!(figures.starts_with("{\"machine\":") && figures.contains("\"runs_asked\":2"), "{figures}");
     assert!(place.ok(run).contains("medians of 2 runs; "));
     assert!(place.fails("bench multicast --runs 0", 2).contains("--runs"));
 }
@@ -223,11 +237,6 @@ fn one_machine_serves_and_another_one_measures_its_links_to_it() {
             assert_eq!(*name, format!("{addr} {kind} {case}"));
         }
     }
-    let refused = place.fails("bench serve --listen 127.0.0.1:0 --credentials certs/n1 --report r", 2);
-    assert_eq!(
-        refused,
-        "quorate: what serves others has no report: give --report and --runs where it is measured"
-    );
     let nobody = place.fails(&format!("bench transport --peers 127.0.0.1:1 {common}"), 1);
     assert!(nobody.contains("nobody answered at 127.0.0.1:1"), "{nobody}");
     assert!(place.fails(&format!("bench transport --peers {addr}"), 2).contains("--credentials <DIR>"));
@@ -258,9 +267,12 @@ fn a_report_is_written_as_a_page_with_every_round_beside_it() {
     };
     let page = read("index.html");
     assert!(page.contains("<h1>quorate bench crypto</h1>") && page.contains("<svg "), "{page}");
-    assert_eq!(read("records.jsonl").lines().count(), 4);
+    assert_eq!(lines_of_figures(&read("records.jsonl")).len(), 4);
     assert_eq!(read("rounds.jsonl").lines().count(), 4 * 2 * 2);
-    place.ok(run);
+    place.ok(&format!("{run} --runs 2"));
+    assert_eq!(lines_of_figures(&read("records.jsonl")).len(), 4);
+    assert_eq!(read("rounds.jsonl").lines().count(), 2 * 4 * 2 * 2, "those of both runs");
+    assert!(read("rounds.jsonl").lines().any(|line| line.contains("\"run\":2")));
 
     place.write("results/index.html", "mine");
     let refused = place.fails("bench crypto --report results", 2);
@@ -276,8 +288,7 @@ fn a_report_is_written_as_a_page_with_every_round_beside_it() {
 fn view_changes_are_measured_with_members_that_are_killed_and_that_leave() {
     let place = Place::new();
     let figures = place.ok("bench views --rounds 1 --json");
-    let cases: Vec<serde_json::Value> =
-        figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let cases = lines_of_figures(&figures);
     assert_eq!(cases.len(), 8, "{figures}");
     for (going, cases) in ["one is killed", "one leaves"].iter().zip(cases.chunks(4)) {
         for case in cases {
@@ -314,8 +325,7 @@ fn links_between_hosts_are_measured_beside_bare_udp_and_groups_beside_one_stream
         return;
     }
     assert_eq!(ended.code, 0, "{ended:?}");
-    let cases: Vec<serde_json::Value> =
-        ended.out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let cases = lines_of_figures(&ended.out);
     for lost in [0, 5] {
         let figure = |what: &str| {
             let name = format!("quic, 20ms round trip, {lost} % lost{what}");
@@ -404,4 +414,61 @@ fn a_system_without_corosync_is_told_what_to_install() {
     );
     let refused = place.fails("bench corosync --mtus 1000", 2);
     assert_eq!(refused, "quorate: QUIC needs packets of 1280 bytes, not 1000");
+}
+
+#[test]
+fn what_serves_others_neither_lists_nor_takes_what_is_of_figures() {
+    let place = Place::new();
+    let (serve, multicast) = (place.ok("bench serve --help"), place.ok("bench multicast --help"));
+    for option in ["--report", "--runs", "--json", "--check"] {
+        assert!(multicast.contains(option), "{multicast}");
+        assert!(!serve.contains(option), "{serve}");
+        let value = if matches!(option, "--report" | "--runs") { " 3" } else { "" };
+        let rest = "serve --listen 127.0.0.1:0 --credentials certs/n1";
+        for line in [format!("bench {rest} {option}{value}"), format!("bench {option}{value} {rest}")] {
+            assert_eq!(
+                place.fails(&line, 2),
+                "quorate: what serves others has no figures: give --report, --runs, --json and --check where it is \
+                 measured"
+            );
+        }
+    }
+    assert!(!place.path().join("3").exists(), "no folder for a report is made");
+}
+
+#[test]
+fn a_round_says_its_own_default_only() {
+    let place = Place::new();
+    for (bench, round) in [
+        ("transport", "500ms"),
+        ("multicast", "500ms"),
+        ("bus", "500ms"),
+        ("crypto", "500ms"),
+        ("control", "5s"),
+        ("large", "2s"),
+        #[cfg(target_os = "linux")]
+        ("network", "3s"),
+        #[cfg(target_os = "linux")]
+        ("corosync", "1s"),
+    ] {
+        let help = place.ok(&format!("bench {bench} --help"));
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = format!("How long a round lasts, such as 100ms or 2s [default: {round}]");
+        assert!(words.contains(&said), "{bench}: {help}");
+    }
+}
+
+#[test]
+fn figures_that_are_not_as_wanted_fail_a_check_and_are_named() {
+    let place = Place::new();
+    let run = "bench transport --transports quic --sizes 64 --rounds 1 --round 10ms --json";
+    assert_eq!(place.run(run).code, 0, "nothing is asked without --check");
+    let ended = place.run(&format!("{run} --check"));
+    let figures = lines_of_figures(&ended.out);
+    let missed: Vec<_> = figures.iter().filter(|figure| figure["holds"] == false).collect();
+    assert_eq!(ended.code, i32::from(!missed.is_empty()), "{ended:?}");
+    assert_eq!(ended.err.lines().count(), usize::from(!missed.is_empty()), "{ended:?}");
+    for figure in missed {
+        assert!(ended.err.contains(figure["case"].as_str().expect("a name")), "{figure}: {ended:?}");
+    }
 }

@@ -72,6 +72,15 @@ fn shows(command: &mut Command, text: &str) -> Shown {
     shown
 }
 
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+    let started = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    started
+        .flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
 /// Lines enough that their acknowledgements take a moment.
 fn lines() -> String {
     "a line like the others\n".repeat(2_000)
@@ -106,4 +115,23 @@ fn a_benchmark_shows_which_case_it_measures() {
     measuring.succeeds();
     let ended = place.run(bench);
     assert_eq!((ended.code, ended.err.as_str()), (0, ""), "nothing is drawn");
+}
+
+#[test]
+fn runs_that_are_over_are_shown_where_a_later_one_fails() {
+    let place = Place::new();
+    let (screen, terminal) = Screen::new();
+    let mut command = place.command("bench memory --idle 2s --load 300ms --runs 3 --report r");
+    let child = command.stdout(Stdio::piped()).stderr(terminal).spawn().expect("it can be started");
+    command.stderr(Stdio::null());
+    let mut shown = Shown(child);
+    screen.wait_for("run 2 of 3: idle nodes");
+    let node = *children(shown.0.id()).first().expect("nodes are processes of their own");
+    support::signal(node, "KILL");
+    screen.wait_for("quorate: run 2 of 3 failed: ");
+    let mut figures = String::new();
+    shown.0.stdout.take().expect("a pipe").read_to_string(&mut figures).expect("text");
+    assert_eq!(shown.0.wait().expect("it ends").code(), Some(1));
+    assert!(figures.contains("medians of 1 of 3 runs; ") && figures.contains("idle, resident"), "{figures}");
+    assert!(place.path().join("r/index.html").exists());
 }

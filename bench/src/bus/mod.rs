@@ -105,16 +105,17 @@ impl BusArgs {
 pub fn bus(args: &BusArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
+    let settings = format!(
+        "a thread per node, publisher and subscriber, {} messages on their way per publisher",
+        args.callers
+    );
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let harness = Harness::new(args.schedule, args.cases(), observer)?;
     let stages = args.publishers.iter().map(|count| Ok(Arc::new(Stage::thread_each(count + 1)?)));
     let stages = stages.collect::<Result<Vec<_>, BenchError>>()?;
     let raw = Arc::new(Stage::thread_each(Target::Remote.nodes())?);
     let records = in_system(|| measure(args, &stages, &raw, harness))?;
-    let settings = format!(
-        "a thread per node, publisher and subscriber, {} messages on their way per publisher",
-        args.callers
-    );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

@@ -85,13 +85,14 @@ pub fn control(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let harness = Harness::new(args.schedule, args.lost_percent.len() * args.sizes.len(), observer)?;
-    let records = in_system(|| measure(args, harness))?;
     let settings = format!(
         "a thread per node, a heartbeat every {:?} each way, {} batches handed over at a time at each node",
         args.pace, args.batches
     );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
+    let harness = Harness::new(args.schedule, args.lost_percent.len() * args.sizes.len(), observer)?;
+    let records = in_system(|| measure(args, harness))?;
+    Ok(report.with(records))
 }
 
 async fn measure(args: &ControlArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {

@@ -102,6 +102,11 @@ pub fn multicast(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
+    let settings = format!(
+        "a thread per member, {} batches handed over at a time; latency with a message every {:?}",
+        args.batches, args.pace
+    );
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let harness = Harness::new(args.schedule, args.cases(), observer)?.with_more_sides(args.exchanges());
     let stages: Vec<Arc<Stage>> = args
         .members
@@ -109,11 +114,7 @@ pub fn multicast(
         .map(|&members| Stage::thread_each(members).map(Arc::new))
         .collect::<Result<_, _>>()?;
     let records = in_system(|| measure(args, &stages, harness))?;
-    let settings = format!(
-        "a thread per member, {} batches handed over at a time; latency with a message every {:?}",
-        args.batches, args.pace
-    );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

@@ -8,8 +8,6 @@ use std::{
 };
 
 use futures_util::future::try_join;
-use quorate_membership::NodeId;
-use quorate_transport::{ClusterCa, CredentialFiles, Validity};
 
 use super::{
     relay::{Device, Relay},
@@ -19,7 +17,7 @@ use super::{
 use crate::{
     BenchError,
     folder::Folder,
-    hosts::{Host, Own, PATIENCE, check_system, ip},
+    hosts::{Host, Issuer, Own, PATIENCE, check_system, ip},
     transport::CLUSTER,
 };
 
@@ -41,14 +39,12 @@ impl Hosts {
         static MADE: AtomicU32 = AtomicU32::new(0);
         check_system()?;
         let credentials = Folder::make()?;
-        let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
+        let issuer = Issuer::new(CLUSTER)?;
         let (made, mut hosts, mut devices) = (MADE.fetch_add(1, Ordering::Relaxed), Vec::new(), Vec::new());
         for (side, node) in [("a", 1), ("b", 2)] {
             let name = format!("qb{}{side}{made}", std::process::id());
             let folder = credentials.path().join(side);
-            std::fs::create_dir(&folder)?;
-            let issued = ca.issue_node(NodeId::new(node), Validity::days(1)).map_err(BenchError::ours)?;
-            issued.save(&CredentialFiles::of_node(&folder)).map_err(BenchError::ours)?;
+            issuer.issue(node, &folder)?;
             let shown = folder.to_string_lossy();
             let mut host = Host::start(program, &["bench", "network-host", &shown], Own::Network).await?;
             let device = Device::make(&name, mtu)?;

@@ -159,13 +159,10 @@ pub fn network(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let harness = Harness::new(args.schedule, args.cases(), observer)?;
-    let (records, Tally { arrived, lost, dropped }) = on_own_thread(|| measure(args, harness))?;
     let control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     let settings = format!(
         "a process per host, {} Mbit/s, packets of up to {} B, a queue of a round trip (at least {} KiB), TCP with \
-         {}; {} groups, each with a message of {} B every {:?}, which counts as held up from a round trip on; \
-         {arrived} packets arrived, {lost} were lost and for {dropped} there was no room",
+         {}; {} groups, each with a message of {} B every {:?}, which counts as held up from a round trip on",
         args.megabits,
         args.mtu,
         QUEUE_BYTES_LEAST >> 10,
@@ -174,7 +171,14 @@ pub fn network(
         groups::MESSAGE_BYTES,
         args.every
     );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
+    let harness = Harness::new(args.schedule, args.cases(), observer)?;
+    let (records, Tally { arrived, lost, dropped }) = on_own_thread(|| measure(args, harness))?;
+    let settings = format!(
+        "{}; {arrived} packets arrived, {lost} were lost and for {dropped} there was no room",
+        report.settings
+    );
+    Ok(Report { settings, records, ..report })
 }
 
 async fn measure(args: &NetworkArgs, mut harness: Harness<'_>) -> Result<(Vec<Record>, Tally), BenchError> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Record, Report, Schedule,
-    report::{show, show_range, show_ratio, show_wanted},
+    report::{show, show_range, show_ratio, show_runs, show_wanted},
 };
 
 /// By this a page is known for a report's.
@@ -25,12 +25,12 @@ pub(super) fn page(report: &Report) -> Result<String, PageError> {
     if let Some(plot) = ratios::plot(&report.records) {
         sections += &ratios_section(&plot)?;
     }
-    let lines = "Each point is the median of the rounds, with their range.";
+    let lines = "Each point is the median of the rounds of all runs, with their range.";
     sections += &section("Throughput by size", lines, &SIDES, "plots", &throughput::figures(&series))?;
-    let curves = "All rounds together. To the right are ever fewer messages, the slowest ones.";
+    let curves = "All rounds of a run together. To the right are ever fewer messages, the slowest ones.";
     sections += &section("Latencies", curves, &SIDES, "plots", &latency::figures(&series))?;
     let around = "Messages that were acknowledged to a client. The strong line is the round with the longest gap, the \
-                  others are the first rounds.";
+                  others are the first rounds of each run.";
     sections += &section("While a member goes", around, &[], "", &timeline::figures(&series))?;
     let timelines = series.iter().any(|series| !series.timelines.is_empty());
     Ok(format!(
@@ -40,7 +40,7 @@ pub(super) fn page(report: &Report) -> Result<String, PageError> {
         bench = Escaped(bench),
         style = include_str!("style.css"),
         top = top(report, bench),
-        table = table(&report.records),
+        table = table(report),
         footer = footer(timelines),
     ))
 }
@@ -83,12 +83,12 @@ fn top(report: &Report, bench: &str) -> String {
         ("quorate", format!("{}, {} build", env!("CARGO_PKG_VERSION"), machine.profile)),
         ("Written", now),
         ("Rounds", rounds),
-        ("Settings", report.settings.clone()),
+        ("Settings", report.runs_and_settings()),
         ("Baseline", baselines.join("; ")),
     ];
     let facts: String =
         facts.map(|(name, what)| format!("<dt>{name}</dt><dd>{}</dd>\n", Escaped(what))).concat();
-    let missed = report.records.iter().filter(|record| record.holds == Some(false)).count();
+    let missed = report.missed().count();
     let asked = report.records.iter().filter(|record| record.holds.is_some()).count();
     let verdict = match (asked, missed) {
         (0, _) => "Nothing is asked of these figures.".to_owned(),
@@ -105,7 +105,8 @@ fn top(report: &Report, bench: &str) -> String {
     format!("<h1>quorate bench {}</h1>\n<p>{verdict}</p>\n{debug}<dl>\n{facts}</dl>\n", Escaped(bench))
 }
 
-fn table(records: &[Record]) -> String {
+fn table(report: &Report) -> String {
+    let records = &report.records;
     let costs = records.iter().any(|record| record.cpu_seconds.or(record.baseline_cpu_seconds).is_some());
     let heads: &[&str] = if costs {
         &["case", "ours", "baseline", "ratio", "wanted", "holds", "cpu s", "cores", "peak MiB"]
@@ -113,9 +114,9 @@ fn table(records: &[Record]) -> String {
         &["case", "ours", "baseline", "ratio", "wanted", "holds"]
     };
     let heads = heads.join("</th><th scope=\"col\">");
-    let rows: String = records.iter().map(|record| row(record, costs)).collect();
+    let rows: String = records.iter().map(|record| row(record, costs, report.runs.asked)).collect();
     let explained = if costs {
-        " Processor time of all rounds, cores kept busy and the most memory of a process are those of our rounds and, \
+        " Processor time of all rounds of a run, cores kept busy and the most memory of a process are those of our rounds and, \
          below, of the baseline's. Where both sides share a process, the other's memory counts too."
     } else {
         ""
@@ -127,17 +128,22 @@ fn table(records: &[Record]) -> String {
     )
 }
 
-fn row(record: &Record, costs: bool) -> String {
+fn row(record: &Record, costs: bool, asked: usize) -> String {
     let unit = record.unit;
     let (low, high) = record.ratio_range;
+    let fewer = match show_runs(record, asked) {
+        runs if runs.is_empty() => runs,
+        runs => format!("<small>{runs} runs</small>"),
+    };
     let holds = match record.holds {
         Some(true) => "<td class=\"yes\">yes</td>",
         Some(false) => "<td class=\"no\">no</td>",
         None => "<td></td>",
     };
     let mut cells = format!(
-        "<td>{}</td>{}{}{}<td>{}</td>{holds}",
+        "<td>{}{}</td>{}{}{}<td>{}</td>{holds}",
         Escaped(&record.case),
+        fewer,
         cell(&show(record.value, unit), &show_range(record.range, unit)),
         cell(&show(record.baseline, unit), &show_range(record.baseline_range, unit)),
         cell(&show_ratio(record.ratio), &format!("{} - {}", show_ratio(low), show_ratio(high))),
@@ -203,8 +209,8 @@ fn footer(timelines: bool) -> String {
         String::new()
     };
     format!(
-        "<footer>Beside this page, a JSON object per line: {} has the figures, {} every round of each \
-         side{more}.</footer>\n",
+        "<footer>Beside this page, a JSON object per line: {} has the machine, the settings and the figures, {} every round \
+         of each side and run{more}.</footer>\n",
         link(RECORDS),
         link(ROUNDS)
     )

@@ -20,8 +20,8 @@ const SHARES: [(f64, &str); 7] = [
 ];
 
 fn figure(series: &Series) -> Option<Figure> {
-    let sides = [(&series.baseline.quantiles, Colour::Baseline), (&series.ours.quantiles, Colour::Ours)];
-    let all = || sides.iter().flat_map(|(quantiles, _)| quantiles.iter());
+    let sides = [(&series.baseline.curves, Colour::Baseline), (&series.ours.curves, Colour::Ours)];
+    let all = || sides.iter().flat_map(|(curves, _)| curves.iter().flatten());
     let positive = all().map(|quantile| quantile.micros).filter(|micros| *micros > 0.0);
     let y = Axis::log("latency", span(positive)?, show_micros);
     let (_, last) = span(all().map(|quantile| place(quantile.share)))?;
@@ -32,11 +32,14 @@ fn figure(series: &Series) -> Option<Figure> {
         ticks: ticks.filter(|(place, _)| *place <= last.max(1.0) * 1.02).collect(),
         name: "share of messages that took no longer".into(),
     };
-    let marks =
-        sides.into_iter().filter(|(quantiles, _)| !quantiles.is_empty()).map(|(quantiles, colour)| {
-            let points = quantiles.iter().filter(|quantile| quantile.micros > 0.0).map(point).collect();
-            Mark::Line { points, colour, width: 2, opacity: 1.0 }
-        });
+    let marks = sides.into_iter().flat_map(|(curves, colour)| {
+        // Those of several runs show what is behind them.
+        let opacity = if curves.len() > 1 { 0.6 } else { 1.0 };
+        curves.iter().map(move |curve| {
+            let points = curve.iter().filter(|quantile| quantile.micros > 0.0).map(point).collect();
+            Mark::Line { points, colour, width: 2, opacity }
+        })
+    });
     let (width, height) = HALF;
     let plot = Plot { width, height, labels: 76, x, y, marks: marks.collect() };
     Some(Figure { title: series.case.trim_end_matches(',').to_owned(), plot })

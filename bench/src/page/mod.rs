@@ -24,9 +24,9 @@ const TIMELINES: &str = "timelines.jsonl";
 
 /// A folder for a report: a page that needs nothing from elsewhere, and the raw data as lines of JSON.
 ///
-/// `index.html` shows the machine, the settings, the table and plots; `records.jsonl` has the figures as
-/// [`Record::to_json`](crate::Record::to_json) gives them, `rounds.jsonl` every round of each side, and
-/// `timelines.jsonl` when each acknowledgement came, where a benchmark keeps that.
+/// `index.html` shows the machine, the settings, the table and plots; `records.jsonl` has the machine, the
+/// settings and the figures as [`Report::to_json_lines`] gives them, `rounds.jsonl` every round of each side and run,
+/// and `timelines.jsonl` when each acknowledgement came, where a benchmark keeps that.
 #[derive(Clone, Debug)]
 pub struct Page {
     folder: PathBuf,

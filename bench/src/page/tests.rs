@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    Bound, Machine, Record, Schedule, Series, SideSeries, Timeline, Unit, Usage,
+    Bound, Machine, Record, RunCount, Schedule, Series, SideSeries, Timeline, Unit, Usage,
     record::{Label, Rounds},
     sample::{Latencies, Reading, Sample},
 };
@@ -52,7 +52,7 @@ fn going() -> Record {
         message_bytes: None,
         ours: SideSeries::default(),
         baseline: SideSeries::default(),
-        timelines: vec![Timeline { round: 1, what: "was killed", acknowledged_us }],
+        timelines: vec![Timeline { run: 1, round: 1, what: "was killed", acknowledged_us }],
     };
     Record { series: Some(series.into()), ..latency() }
 }
@@ -62,6 +62,7 @@ fn report(records: Vec<Record>) -> Report {
         machine: Machine::here(),
         schedule: Some(Schedule::default()),
         settings: "a & b".into(),
+        runs: RunCount::ONE,
         records,
     }
 }
@@ -108,7 +109,9 @@ fn every_round_and_every_figure_is_a_line_beside_the_page() {
         let all = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
         all.collect::<Vec<serde_json::Value>>()
     };
-    assert_eq!(lines(RECORDS).len(), 3);
+    let records = lines(RECORDS);
+    assert_eq!(records.len(), 1 + 3, "the machine and the settings, and the figures");
+    assert!(records[0]["machine"].is_object() && records[1]["case"].is_string());
     let rounds = lines(ROUNDS);
     assert_eq!(rounds.len(), 2 * 6, "three of each side of two cases");
     assert_eq!((&rounds[0]["side"], &rounds[0]["value"]), (&"baseline".into(), &1001.0.into()));
@@ -119,7 +122,38 @@ fn every_round_and_every_figure_is_a_line_beside_the_page() {
     // The next report has no timelines, and leaves none of the one before.
     page.write(&report(vec![flow(64)])).expect("a report");
     assert!(!folder.path().join(TIMELINES).exists());
-    assert_eq!(lines(RECORDS).len(), 1);
+    assert_eq!(lines(RECORDS).len(), 1 + 1);
+}
+
+#[test]
+fn rounds_of_all_runs_are_beside_the_page_and_in_its_plots() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = Page::prepare(folder.path()).expect("an empty folder");
+    let run = || report(vec![flow(64), latency(), going()]);
+    let (mut short, mut both) = (run(), vec![run(), run()]);
+    short.records.pop();
+    both.push(short);
+    page.write(&Report::median_of(both, 4).expect("three runs")).expect("a report");
+    let lines = |name| -> Vec<serde_json::Value> {
+        let text = read(folder.path(), name);
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    };
+    assert_eq!(lines(RECORDS)[0]["settings"]["runs"], 3);
+    let rounds = lines(ROUNDS);
+    assert_eq!(rounds.len(), 3 * 2 * 6, "three of each side of two cases in three runs");
+    let of_run = |run: usize| rounds.iter().filter(|line| line["run"] == run).count();
+    assert_eq!([1, 2, 3].map(of_run), [12, 12, 12]);
+    assert_eq!(lines(TIMELINES).iter().map(|line| line["run"].clone()).collect::<Vec<_>>(), [1, 2]);
+    let html = read(folder.path(), INDEX);
+    assert!(
+        html.contains("medians of 3 of 4 runs; ") && html.contains("<small>2 of 4 runs</small>"),
+        "{html}"
+    );
+    // A curve of each side for each run.
+    let curves = html.split("<figcaption>quic latency</figcaption>").nth(1).expect("a plot");
+    let curves = curves.split("</figure>").next().expect("its end");
+    let of = |colour: &str| curves.matches(&format!("stroke=\"{colour}\"")).count();
+    assert_eq!((of("#1F5FA8"), of("#C46A12")), (3, 3), "{curves}");
 }
 
 #[test]
@@ -164,7 +198,7 @@ fn what_has_no_place_on_a_scale_is_left_out_of_the_plots() {
     let strange = |ratio: f64| Record { ratio, ratio_range: (ratio, ratio), ..flow(64) };
     let one_moment = |record: Record| {
         let series = record.series.as_ref().expect("its rounds");
-        let timelines = vec![Timeline { round: 1, what: "was killed", acknowledged_us: vec![5] }];
+        let timelines = vec![Timeline { run: 1, round: 1, what: "was killed", acknowledged_us: vec![5] }];
         Record { series: Some(Series { timelines, ..(**series).clone() }.into()), ..record }
     };
     let folder = tempfile::tempdir().expect("a folder");

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn steps_without_an_acknowledgement_count_none() {
         let acknowledged_us = vec![-25_000, -15_000, -12_000, -1, 31_000, 33_000, 45_000];
-        let timeline = Timeline { round: 1, what: "was killed", acknowledged_us };
+        let timeline = Timeline { run: 1, round: 1, what: "was killed", acknowledged_us };
         let counts = counted(&timeline);
         assert_eq!(counts, [(-20.0, 2.0), (-10.0, 1.0), (0.0, 0.0), (10.0, 0.0), (20.0, 0.0), (30.0, 2.0)]);
         assert_eq!(longest_gap(&timeline), Some(31_001));

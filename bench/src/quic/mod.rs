@@ -44,12 +44,13 @@ pub fn quic(args: &QuicArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Res
     check_sizes(&args.sizes, 1..=MESSAGE_BYTES_MAX)?;
     let machine = Machine::here();
     let workers = machine.cores.max(2);
+    let settings = format!("ours: bare quinn as links are set, {workers} threads for both nodes");
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let stages = [Arc::new(Stage::shared(workers)?), Arc::new(Stage::thread_each(2)?)];
     let cases = args.sizes.len() * Other::ALL.len() + RESUMED.len();
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(args, &stages, harness))?;
-    let settings = format!("ours: bare quinn as links are set, {workers} threads for both nodes");
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

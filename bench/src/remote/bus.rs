@@ -42,13 +42,14 @@ pub fn bus_to(
         )));
     }
     let machine = Machine::here();
+    let settings = "a thread for the node here".into();
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let stage = Arc::new(Stage::shared(1)?);
     let of =
         |target: &Target| if *target == Target::Remote { args.remote_sizes.len() } else { args.sizes.len() };
     let harness = Harness::new(args.schedule, args.targets.iter().map(of).sum(), observer)?;
     let records = in_system(|| measure(peers, args, &stage, harness))?;
-    let settings = "a thread for the node here".into();
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

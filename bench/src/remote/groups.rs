@@ -32,16 +32,17 @@ pub fn multicast_to(
     args.check()?;
     peers.check()?;
     let machine = Machine::here();
-    let stage = Arc::new(Stage::shared(1)?);
-    let cases = args.orders.len() * (args.sizes.len() + args.latency_sizes.len());
-    let harness = Harness::new(args.schedule, cases, observer)?;
-    let records = in_system(|| measure(peers, args, &stage, harness))?;
     let settings = format!(
         "a thread for the node here, {} batches handed over at a time; latency with a message every {:?}, until it \
          is delivered here",
         args.batches, args.pace
     );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
+    let stage = Arc::new(Stage::shared(1)?);
+    let cases = args.orders.len() * (args.sizes.len() + args.latency_sizes.len());
+    let harness = Harness::new(args.schedule, cases, observer)?;
+    let records = in_system(|| measure(peers, args, &stage, harness))?;
+    Ok(report.with(records))
 }
 
 async fn measure(

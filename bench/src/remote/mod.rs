@@ -111,13 +111,14 @@ pub fn transport_to(
     }
     let machine = Machine::here();
     let workers = machine.cores.max(2);
+    let settings = format!("{workers} threads on this machine, batches of up to 64 KiB");
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let stage = Arc::new(Stage::shared(workers)?);
     let framed: usize = args.sizes.iter().map(|&bytes| framings(bytes).len()).sum();
     let cases = peers.addrs.len() * kinds.len() * (framed + args.round_trip_sizes.len());
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(peers, &kinds, args, &stage, harness))?;
-    let settings = format!("{workers} threads on this machine, batches of up to 64 KiB");
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

@@ -8,7 +8,7 @@ use super::{
     Run,
     mesh::{GROUP_MEMBERS, Mesh},
 };
-use crate::{BenchError, Bound, Record, Unit, busy::Busy, machine::resident_bytes, record::Named};
+use crate::{BenchError, Bound, OfRuns, Record, Unit, busy::Busy, machine::resident_bytes, record::Named};
 
 /// The nodes over which groups are spread, each on three that are neighbours.
 pub(super) const NODES: usize = 5;
@@ -115,10 +115,11 @@ async fn idle(mesh: &Mesh, span: Duration) -> Idle {
 fn figures(groups: usize, rounds: &[Round], founded: &[f64]) -> Vec<Record> {
     let figure = |what: &str, unit, ours: Vec<f64>, baseline: Vec<f64>, wanted, baseline_is| {
         let case = format!("{}: {what}", name(groups));
-        // Memory that an earlier round has given back is used again, so that the largest figure says most.
+        // Memory that an earlier round, or run, has given back is used again, so that the largest figure says most.
         let worst = unit == Unit::Bytes;
         let named = Named { bench: "scale", case, unit, worst, wanted, baseline_is };
-        Record::beside(&named, ours, baseline)
+        let of_runs = if worst { OfRuns::Largest } else { OfRuns::Median };
+        Record::beside(&named, ours, baseline).map(|record| Record { of_runs, ..record })
     };
     let each = |of: &dyn Fn(&Round) -> Option<f64>| rounds.iter().filter_map(of).collect::<Vec<f64>>();
     let per_member = |round: &Round| {
@@ -198,6 +199,12 @@ mod tests {
         let found = of(1_000);
         assert_eq!((found[0].value, found[0].ratio), (10_000.0, 10.0));
         assert_eq!((found[1].value, found[1].baseline), (20_000.0, 4e6));
+        let of_runs = found.iter().map(|record| record.of_runs == OfRuns::Largest).collect::<Vec<_>>();
+        assert_eq!(
+            of_runs,
+            [false, true, false, false, false],
+            "what is freed is used again by the next run"
+        );
         assert_eq!((found[4].value, found[4].holds), (2_100_000.0, Some(false)));
         assert_eq!(of(10_000)[4].holds, None);
         assert_eq!(of(1).len(), 4, "one group cannot be weighed");

@@ -98,8 +98,6 @@ impl Run<'_> {
 pub fn scale(args: &ScaleArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let run = Run { args, observer, done: 0, records: Vec::new() };
-    let records = in_system(|| measure(run))?;
     let settings = format!(
         "all nodes in this process, a thread each; groups over {} nodes; idle for {:?}; every round has nodes of its \
          own, and sides do not take turns; memory is what the process has grown by, in the round in which it grew most: \
@@ -107,7 +105,10 @@ pub fn scale(args: &ScaleArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> R
         groups::NODES,
         args.idle
     );
-    Ok(Report { machine, schedule: None, settings, records })
+    let report = Report::begin(machine, None, settings, observer);
+    let run = Run { args, observer, done: 0, records: Vec::new() };
+    let records = in_system(|| measure(run))?;
+    Ok(report.with(records))
 }
 
 async fn measure(mut run: Run<'_>) -> Result<Vec<Record>, BenchError> {

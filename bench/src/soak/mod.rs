@@ -128,6 +128,9 @@ impl SoakArgs {
 pub fn soak(args: &SoakArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
+    let settings =
+        format!("{} members, a thread each, one of which sends for {:?}", args.members, args.length);
+    let report = Report::begin(machine, None, settings, observer);
     let mut records = Vec::new();
     let steps = args.orders.len() * args.disturbances.len() * PIECES;
     let mut done = 0;
@@ -146,9 +149,7 @@ pub fn soak(args: &SoakArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Res
             }
         }
     }
-    let settings =
-        format!("{} members, a thread each, one of which sends for {:?}", args.members, args.length);
-    Ok(Report { machine, schedule: None, settings, records })
+    Ok(report.with(records))
 }
 
 #[cfg(test)]

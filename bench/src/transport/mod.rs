@@ -89,6 +89,8 @@ pub fn transport(
     args.check()?;
     let machine = Machine::here();
     let workers = machine.cores.max(2);
+    let settings = format!("throughput on {workers} threads for both nodes, batches of up to 64 KiB");
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
     let stages = Stages {
         shared: Arc::new(Stage::shared(workers)?),
         one: Arc::new(Stage::shared(1)?),
@@ -98,8 +100,7 @@ pub fn transport(
     let cases = args.transports.len() * (framed + 2 * args.round_trip_sizes.len());
     let harness = Harness::new(args.schedule, cases, observer)?;
     let records = on_own_thread(|| measure(args, &stages, harness))?;
-    let settings = format!("throughput on {workers} threads for both nodes, batches of up to 64 KiB");
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    Ok(report.with(records))
 }
 
 async fn measure(

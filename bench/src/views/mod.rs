@@ -15,8 +15,10 @@ use tokio::sync::oneshot;
 
 use self::timelines::{Timelines, micros_after};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Series, SideSeries, Timeline, Unit, Usage,
-    nodes::Nodes, record::Rounds, stage::in_system, summary::Summary,
+    BenchError, Bound, Machine, OfRuns, Progress, Record, Report, Series, SideSeries, Timeline, Unit, Usage,
+    nodes::Nodes,
+    record::{Named, Rounds},
+    stage::in_system,
 };
 
 /// What the benchmark of view changes measures.
@@ -96,13 +98,14 @@ struct Round {
 pub fn views(args: &ViewsArgs, observer: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let records = in_system(|| measure(args, observer))?;
     let settings = format!(
         "a process per member, messages of {MESSAGE_BYTES} B published by a client, {ON_THE_WAY} of them on their \
          way; {} members that go in either way, one after the other",
         args.rounds
     );
-    Ok(Report { machine, schedule: None, settings, records })
+    let report = Report::begin(machine, None, settings, observer);
+    let records = in_system(|| measure(args, observer))?;
+    Ok(report.with(records))
 }
 
 async fn measure(
@@ -110,15 +113,16 @@ async fn measure(
     observer: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Record>, BenchError> {
     let mut nodes = Nodes::start(&args.program, args.members).await?;
-    let (mut records, steps) = (Vec::new(), 2 * args.rounds);
-    for going in [Going::Killed, Going::Leaves] {
+    let ways = [Going::Killed, Going::Leaves];
+    let (mut records, mut done, steps) = (Vec::new(), 0, ways.len() * args.rounds);
+    for going in ways {
         let (mut rounds, mut timelines) = (Vec::new(), Timelines::default());
         for round in 0..args.rounds {
-            let done = records.len() / 4 * args.rounds + round;
             observer(Progress::Step { done, steps, case: name(args.members, going) });
             let (took, acknowledged_us) = go(args, &mut nodes, round % args.members, going).await?;
-            let timeline = Timeline { round: round + 1, what: going.what(), acknowledged_us };
+            let timeline = Timeline { run: 1, round: round + 1, what: going.what(), acknowledged_us };
             timelines.add(took.blocked, timeline);
+            done += 1;
             rounds.push(took);
         }
         for record in figures(args.members, going, &rounds, timelines.kept()) {
@@ -190,8 +194,8 @@ fn name(members: usize, going: Going) -> String {
     format!("{members} members, {what}")
 }
 
-/// The name of a figure, its rounds, whether it is their worst, and what is wanted of it.
-type Figure<'a> = (String, &'a [f64], &'a Arc<Series>, bool, Option<Bound>);
+/// The name of a figure, its rounds, how they are taken together, and what is wanted of it.
+type Figure<'a> = (String, &'a [f64], &'a Arc<Series>, OfRuns, Option<Bound>);
 
 fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeline>) -> Vec<Record> {
     let killed = going == Going::Killed;
@@ -199,44 +203,33 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
         rounds.iter().map(|round| of(round).as_secs_f64() * 1e6).collect()
     };
     let (installed, blocked) = (all(|round| round.installed), all(|round| round.blocked));
-    let wanted = |bound: f64| Some(Bound::ValueBelow(bound));
+    let below = |bound: f64| Some(Bound::ValueBelow(bound));
     let (beyond, planned) = (DETECT_US + 50_000.0, 20_000.0);
-    let named = |what: &str| format!("{}: {what}", name(members, going));
-    let view = |what: &str| named(&format!("until all others have the next view, {what}"));
-    let gap = |what: &str| named(&format!("nothing acknowledged for, {what}"));
+    let case = |what: &str| format!("{}: {what}", name(members, going));
+    let view = |what: &str| case(&format!("until all others have the next view, {what}"));
+    let gap = |what: &str| case(&format!("nothing acknowledged for, {what}"));
     let cost = Rounds { samples: Vec::new(), usage: rounds.iter().map(|round| round.usage).collect() };
-    let until = series(named("until all others have the next view"), &installed, &cost, Vec::new());
-    let silence = series(named("nothing acknowledged for"), &blocked, &cost, timelines);
+    let until = series(case("until all others have the next view"), &installed, &cost, Vec::new());
+    let silence = series(case("nothing acknowledged for"), &blocked, &cost, timelines);
+    let median_wanted = if killed { Some(Bound::AtMost(1.0)) } else { None };
+    let worst_wanted = if killed { below(1_000_000.0) } else { None };
     let figures: [Figure<'_>; 4] = [
-        (view("median"), &installed, &until, false, if killed { Some(Bound::AtMost(1.0)) } else { None }),
-        (view("worst"), &installed, &until, true, if killed { wanted(1_000_000.0) } else { None }),
-        (gap("median"), &blocked, &silence, false, wanted(if killed { beyond } else { planned })),
-        (gap("worst"), &blocked, &silence, true, None),
+        (view("median"), &installed, &until, OfRuns::Median, median_wanted),
+        (view("worst"), &installed, &until, OfRuns::Largest, worst_wanted),
+        (gap("median"), &blocked, &silence, OfRuns::Median, below(if killed { beyond } else { planned })),
+        (gap("worst"), &blocked, &silence, OfRuns::Largest, None),
     ];
-    let record = |(case, all, series, worst, wanted): Figure<'_>| {
-        let summary = Summary::of(all.iter().copied())?;
-        let value = if worst { summary.high } else { summary.median };
-        let ratio = value / DETECT_US;
+    let record = |(case, all, series, of_runs, wanted): Figure<'_>| {
+        let worst = of_runs == OfRuns::Largest;
+        let (unit, baseline_is) = (Unit::Microseconds, BASELINE_IS);
+        let named = Named { bench: "views", case, unit, worst, wanted, baseline_is };
         Some(Record {
-            bench: "views",
-            case,
-            value,
-            unit: Unit::Microseconds,
-            baseline: DETECT_US,
-            ratio,
-            wanted,
-            holds: wanted.map(|bound| bound.holds(ratio, value)),
-            range: (summary.low, summary.high),
-            baseline_range: (DETECT_US, DETECT_US),
-            ratio_range: (summary.low / DETECT_US, summary.high / DETECT_US),
+            of_runs,
             cores_used: cost.cores(),
-            baseline_cores_used: None,
             cpu_seconds: cost.cpu_seconds(),
-            baseline_cpu_seconds: None,
             peak_resident_bytes: cost.peak_resident_bytes(),
-            baseline_peak_resident_bytes: None,
-            baseline_is: BASELINE_IS,
             series: Some(Arc::clone(series)),
+            ..Record::beside(&named, all.iter().copied(), [DETECT_US])?
         })
     };
     figures.into_iter().filter_map(record).collect()
@@ -244,16 +237,14 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
 
 /// The rounds one by one, in microseconds. They have no other side.
 fn series(case: String, values: &[f64], cost: &Rounds, timelines: Vec<Timeline>) -> Arc<Series> {
-    let round = |(&value, &usage)| crate::Round { value: Some(value), usage: Some(usage), latencies: None };
+    let round =
+        |(&value, &usage)| crate::Round { run: 1, value: Some(value), usage: Some(usage), latencies: None };
     Arc::new(Series {
         bench: "views",
         case,
         unit: Unit::Microseconds,
         message_bytes: None,
-        ours: SideSeries {
-            rounds: values.iter().zip(&cost.usage).map(round).collect(),
-            quantiles: Vec::new(),
-        },
+        ours: SideSeries { rounds: values.iter().zip(&cost.usage).map(round).collect(), curves: Vec::new() },
         baseline: SideSeries::default(),
         timelines,
     })
@@ -286,6 +277,12 @@ mod tests {
         };
         assert_eq!(holds(Going::Killed), [Some(true), Some(false), Some(true), None]);
         assert_eq!(holds(Going::Leaves), [None, None, Some(false), None]);
+        let found = figures(3, Going::Killed, &rounds, Vec::new());
+        let values: Vec<(f64, OfRuns)> = found.iter().map(|record| (record.value, record.of_runs)).collect();
+        let [median, worst] = [OfRuns::Median, OfRuns::Largest];
+        assert_eq!(values, [(450e3, median), (1200e3, worst), (540e3, median), (900e3, worst)]);
+        assert_eq!((found[1].ratio, found[1].baseline_range), (2.4, (DETECT_US, DETECT_US)));
+        assert!(found.iter().all(|record| record.series.is_some()));
         let record = &figures(3, Going::Leaves, &rounds, Vec::new())[0];
         assert_eq!(
             (record.cpu_seconds, record.cores_used, record.peak_resident_bytes),

@@ -55,7 +55,7 @@ mod tests {
         let rounds = |gaps: &[u64]| -> Vec<usize> {
             let mut kept = Timelines::default();
             for (round, gap) in (1..).zip(gaps) {
-                let timeline = Timeline { round, what: "was killed", acknowledged_us: Vec::new() };
+                let timeline = Timeline { run: 1, round, what: "was killed", acknowledged_us: Vec::new() };
                 kept.add(Duration::from_millis(*gap), timeline);
             }
             kept.kept().iter().map(|timeline| timeline.round).collect()

@@ -13,6 +13,7 @@ mod multicast;
 #[cfg(target_os = "linux")]
 mod network;
 mod options;
+mod runs;
 mod scale;
 mod serve;
 mod show;
@@ -32,6 +33,7 @@ use self::{
     large::Large,
     memory::Memory,
     multicast::Multicast,
+    runs::Runs,
     scale::Scale,
     serve::Serve,
     show::Show,
@@ -65,7 +67,8 @@ Examples:
   quorate bench scale
   quorate bench network
   quorate bench corosync
-  quorate bench multicast --report results")]
+  quorate bench multicast --report results
+  quorate bench multicast --runs 5 --check")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -75,11 +78,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", global = true)]
     report: Option<PathBuf>,
     /// Run all of it so many times, each with everything set up anew, and show the median of each figure [default: 1].
+    ///
+    /// With more than one the figures come when all runs are over. If a run fails, those before it are shown, and the
+    /// exit code is 1.
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..))]
     runs: Option<u8>,
-    /// Print the figures as JSON, one per line, as soon as they are known.
+    /// Print the figures as JSON, one per line: each as soon as it is known, or all at the end of --runs.
+    ///
+    /// The first line is an object with the machine and the settings; it alone has a `machine`, and no `case`.
     #[arg(long, global = true)]
     json: bool,
+    /// End with exit code 1 if a figure of which something is wanted is not as wanted, and say which ones.
+    ///
+    /// Figures are shown as without it. One that cannot be had is not asked for.
+    #[arg(long, global = true)]
+    check: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,18 +123,18 @@ enum What {
 
 /// Carries out `quorate bench`.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let serves = matches!(args.what, What::Serve(_));
-    if serves && (args.report.is_some() || args.runs.is_some()) {
-        return Err(Failure::Usage(
-            "what serves others has no report: give --report and --runs where it is measured".into(),
-        ));
+    if let What::Serve(serve) = &args.what {
+        serve.check()?;
     }
     // What cannot be written is said before minutes of work, and not after.
     let page = args.report.as_ref().map(Page::prepare).transpose().map_err(refused)?;
     let (count, show) = (args.runs.unwrap_or(1), if args.json { Show::Lines } else { Show::Table });
-    let runs = (0..count)
-        .filter_map(|_| benchmark(&args.what, if count == 1 { show } else { Show::Nothing }).transpose());
-    let report = Report::median_of(runs.collect::<Result<_, _>>()?);
+    let Runs { finished, failed } = Runs::carry_out(count, |number| {
+        let show = if count == 1 { show } else { Show::Run { number, of: count } };
+        benchmark(&args.what, show)
+    })?;
+    let report = Report::median_of(finished, count.into());
+    let unmet = report.as_ref().filter(|_| args.check).and_then(Report::unmet).map(Failure::Failed);
     if let Some(report) = report.as_ref().filter(|_| count > 1) {
         let mut output = Output::new();
         output.raw(if show == Show::Lines { report.to_json_lines() } else { format!("{report}\n") })?;
@@ -131,7 +144,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         page.write(&report).map_err(refused)?;
         say(&format!("the report is in {}", page.index().display()));
     }
-    Ok(())
+    // What did not come to its end weighs more.
+    failed.or(unmet).map_or(Ok(()), Err)
 }
 
 fn refused(error: PageError) -> Failure {

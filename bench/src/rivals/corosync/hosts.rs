@@ -8,8 +8,6 @@ use std::{
 
 use futures_util::future::try_join_all;
 use quorate::protocols::Order as Delivery;
-use quorate_membership::NodeId;
-use quorate_transport::{ClusterCa, CredentialFiles, Validity};
 
 use super::{
     MEMBERS, daemon,
@@ -19,7 +17,7 @@ use crate::{
     BenchError,
     cluster::CLUSTER,
     folder::Folder,
-    hosts::{Host, Own, PATIENCE, check_system, children, ip},
+    hosts::{Host, Issuer, Own, PATIENCE, check_system, children, ip},
 };
 
 const PORT: u16 = 4610;
@@ -41,7 +39,7 @@ impl Hosts {
         check_system()?;
         let addrs: Vec<Ipv4Addr> = (1..=MEMBERS).map(address).collect();
         let configured = daemon::configure(folder.path(), &addrs, mtu)?;
-        let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
+        let issuer = Issuer::new(CLUSTER)?;
 
         let nothing = folder.path().to_string_lossy();
         let mut bridge = Host::start(program, &["bench", "corosync-host", &nothing], Own::All).await?;
@@ -49,10 +47,7 @@ impl Hosts {
         let mut hosts = Vec::new();
         for node in 1..=MEMBERS {
             let own = folder.path().join(format!("n{node}"));
-            std::fs::create_dir(&own)?;
-            let issued =
-                ca.issue_node(NodeId::new(node as u64), Validity::days(1)).map_err(BenchError::ours)?;
-            issued.save(&CredentialFiles::of_node(&own)).map_err(BenchError::ours)?;
+            issuer.issue(node as u64, &own)?;
             let shown = own.to_string_lossy();
             let mut host = Host::start(program, &["bench", "corosync-host", &shown], Own::All).await?;
             let port = format!("port{node}");

@@ -96,17 +96,18 @@ pub fn corosync(
 ) -> Result<Report, BenchError> {
     args.check()?;
     let machine = Machine::here();
-    let of_link = |&mtu| args.orders.iter().flat_map(move |&order| comparisons(args, mtu, order));
-    let all: Vec<Comparison> = args.mtus.iter().flat_map(of_link).collect();
-    let beside_bare = all.iter().filter(|each| each.bare.is_some()).count();
-    let harness = Harness::new(args.schedule, all.len(), observer)?.with_more_sides(beside_bare);
-    let records = on_own_thread(|| measure(args, harness))?;
     let settings = format!(
         "three hosts on a bridge; of ours a process each, which links the library, {} batches handed over at a time; \
          of Corosync a daemon and a client each; latency with a message every {:?}; {BARE}",
         args.batches, args.pace
     );
-    Ok(Report { machine, schedule: Some(args.schedule), settings, records })
+    let report = Report::begin(machine, Some(args.schedule), settings, observer);
+    let of_link = |&mtu| args.orders.iter().flat_map(move |&order| comparisons(args, mtu, order));
+    let all: Vec<Comparison> = args.mtus.iter().flat_map(of_link).collect();
+    let beside_bare = all.iter().filter(|each| each.bare.is_some()).count();
+    let harness = Harness::new(args.schedule, all.len(), observer)?.with_more_sides(beside_bare);
+    let records = on_own_thread(|| measure(args, harness))?;
+    Ok(report.with(records))
 }
 
 async fn measure(args: &CorosyncArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {

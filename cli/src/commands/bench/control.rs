@@ -3,7 +3,7 @@
 use quorate_bench::{ControlArgs, Report};
 
 use super::{
-    options::{Common, choose},
+    options::{Common, choose, says_default},
     show::Show,
 };
 use crate::Failure;
@@ -11,6 +11,7 @@ use crate::Failure;
 /// Measure heartbeats between two nodes while both send as fast as they can, beside the same idle.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench control --sizes 65536 --lost 0")]
+#[command(mut_arg("round", |round| says_default(round, ControlArgs::default().schedule)))]
 pub(super) struct Control {
     /// Bytes of the messages that both nodes send meanwhile [default: 1024,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]

@@ -4,7 +4,7 @@ use quorate::protocols::Order;
 use quorate_bench::{CorosyncArgs, Report, Senders};
 
 use super::{
-    options::{Common, choose, this_command},
+    options::{Common, choose, says_default, this_command},
     show::Show,
 };
 use crate::Failure;
@@ -18,6 +18,7 @@ use crate::Failure;
 /// packages corosync and libcpg-dev. The client of Corosync is compiled with `cc`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench corosync --mtus 1500 --sizes 1024,65536")]
+#[command(mut_arg("round", |round| says_default(round, CorosyncArgs::new("").schedule)))]
 pub(super) struct Corosync {
     /// Bytes of the longest packet of the link [default: 1500,65535].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]

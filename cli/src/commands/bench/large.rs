@@ -3,7 +3,7 @@
 use quorate_bench::{LargeArgs, Report};
 
 use super::{
-    options::{Common, choose},
+    options::{Common, choose, says_default},
     show::Show,
 };
 use crate::Failure;
@@ -11,6 +11,7 @@ use crate::Failure;
 /// Measure long messages to many, handed on from member to member, beside a copy to each from their sender.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench large --sizes 67108864 --megabits 1000")]
+#[command(mut_arg("round", |round| says_default(round, LargeArgs::default().schedule)))]
 pub(super) struct Large {
     /// Members that receive, all of them in this process [default: 4].
     #[arg(long, value_name = "N")]

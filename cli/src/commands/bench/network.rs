@@ -6,7 +6,7 @@ use quorate::transport::Congestion;
 use quorate_bench::{NetworkArgs, Report, TransportKind};
 
 use super::{
-    options::{Common, choose, this_command},
+    options::{Common, choose, says_default, this_command},
     show::Show,
 };
 use crate::{Failure, span};
@@ -17,6 +17,7 @@ use crate::{Failure, span};
 /// link between them is a relay in this process.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench network --round-trips 25ms --lost 0,1")]
+#[command(mut_arg("round", |round| says_default(round, NetworkArgs::new("").schedule)))]
 pub(super) struct Network {
     /// Which transports: quic or tcp [default: both].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]

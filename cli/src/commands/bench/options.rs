@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use clap::Arg;
 use quorate_bench::{Peers, Schedule};
 
 use crate::{Failure, address, credentials, span};
@@ -30,7 +31,7 @@ pub(super) struct Common {
     /// How often each side is measured [default: 5].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long a round lasts, such as 100ms or 2s [default: 500ms, 5s for control, 3s for network, 2s for large, 1s for corosync].
+    /// How long a round lasts, such as 100ms or 2s [default: 500ms].
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     round: Option<Duration>,
 }
@@ -42,6 +43,11 @@ impl Common {
         schedule.round = self.round.unwrap_or(schedule.round);
         schedule
     }
+}
+
+/// Has `--round` say its default in this schedule, where it is another one than usual.
+pub(super) fn says_default(round: Arg, schedule: Schedule) -> Arg {
+    round.help(format!("How long a round lasts, such as 100ms or 2s [default: {:?}]", schedule.round))
 }
 
 /// Where this command is, which runs nodes as processes of their own.

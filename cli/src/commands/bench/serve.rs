@@ -21,9 +21,36 @@ pub(super) struct Serve {
     /// The node certificate in this folder, which is shown to others.
     #[arg(long, value_name = "DIR")]
     credentials: PathBuf,
+    #[command(flatten)]
+    of_figures: OfFigures,
+}
+
+// What all that measures has. Here it is refused, and not listed.
+#[derive(Debug, clap::Args)]
+struct OfFigures {
+    #[arg(long, hide = true)]
+    report: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    runs: Option<u8>,
+    #[arg(long, hide = true)]
+    json: bool,
+    #[arg(long, hide = true)]
+    check: bool,
 }
 
 impl Serve {
+    /// Refuses what is of figures.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let OfFigures { report, runs, json, check } = &self.of_figures;
+        if report.is_some() || runs.is_some() || *json || *check {
+            return Err(Failure::Usage(
+                "what serves others has no figures: give --report, --runs, --json and --check where it is measured"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn run(&self) -> Result<Infallible, Failure> {
         let (listen, credentials) = (self.listen, credentials::of_node(&self.credentials)?);
         let ready = |addr| {
