@@ -44,6 +44,7 @@ mod size;
 mod soak;
 mod stage;
 mod summary;
+mod thirds;
 mod transport;
 mod usage;
 mod views;
