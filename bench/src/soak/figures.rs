@@ -31,6 +31,9 @@ const LOSS_SEEN: Bound = Bound::AtLeast(0.25);
 /// A run at full load leaves no more of the processor unused.
 const CORES_BUSY: Bound = Bound::AtLeast(0.9);
 
+/// Names a figure of a case, with what is wanted of it and what its baseline is.
+type Naming<'a> = dyn Fn(&str, Unit, Option<Bound>, &'static str) -> Named + 'a;
+
 /// The last third beside the first: throughput and latency where the same members were in the view, the rest of
 /// the whole; and what shows what kind of run it was.
 pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
@@ -80,11 +83,7 @@ pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
 }
 
 /// The figures of what is alike in both thirds.
-fn of_alike(
-    plan: &Plan,
-    run: &Run,
-    named: &dyn Fn(&str, Unit, Option<Bound>, &'static str) -> Named,
-) -> Vec<Record> {
+fn of_alike(plan: &Plan, run: &Run, named: &Naming<'_>) -> Vec<Record> {
     let changes = plan.disturbance.changes_views();
     let compared = Compared::in_all(&run.thirds);
     let enough = compared.slices.iter().all(|slices| *slices >= SLICES_LEAST);
@@ -209,6 +208,11 @@ mod tests {
         found.unwrap_or_else(|| panic!("no {what}: {records:?}"))
     }
 
+    /// How many voted and how many learned while the thirds were compared.
+    fn members(records: &[Record]) -> (f64, f64) {
+        (find(records, "voting members then").value, find(records, "learning members then").value)
+    }
+
     #[test]
     fn thirds_that_differ_in_their_views_alone_are_alike() {
         for disturbance in [Disturbance::Churn, Disturbance::Slow(SlowPolicy::Demote)] {
@@ -218,8 +222,7 @@ mod tests {
             assert_eq!((find(&records, "p50").ratio, find(&records, "p99").ratio), (1.0, 1.0));
             let time = find(&records, "a run time compared");
             assert_eq!((time.baseline, time.value, time.unit), (5.0, 6.0, Unit::Seconds));
-            assert_eq!(find(&records, "voting members then").value, 3.0);
-            assert_eq!(find(&records, "learning members then").value, 0.0);
+            assert_eq!(members(&records), (3.0, 0.0));
         }
     }
 
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!((find(&records, "throughput").value, find(&records, "throughput").ratio), (100.0, 1.0));
         let time = find(&records, "a run time compared");
         assert_eq!((time.baseline, time.value), (7.0, 10.0));
-        assert_eq!(find(&records, "voting members then").value, 2.0);
+        assert_eq!(members(&records), (2.0, 0.0));
     }
 
     #[test]
