@@ -33,12 +33,13 @@ fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
 #[test]
 fn heartbeats_are_measured_beside_data_and_idle() {
     let place = Place::new();
-    let figures = place.ok("bench control --sizes 1024 --lost 1 --rounds 1 --round 50ms --json");
+    let figures = place.ok("bench control --sizes 1024 --lost 1 --rounds 1 --round 400ms --json");
     let cases: Vec<serde_json::Value> =
         figures.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
     let case = |reading| format!("heartbeat beside 1 KiB messages, 1 % lost {reading}");
-    assert_eq!(named, ["p50", "p99", "p99.9", "max"].map(case));
+    let readings = ["p50", "p99", "p99.9", "max", "silence p99.9", "silence max", "without an answer"];
+    assert_eq!(named, readings.map(case));
     assert_eq!(cases[2]["wanted"]["value_below"], 125_000.0);
 }
 
