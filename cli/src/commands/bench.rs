@@ -8,6 +8,7 @@ mod corosync;
 #[cfg(target_os = "linux")]
 mod host;
 mod large;
+#[cfg(target_os = "linux")]
 mod memory;
 mod multicast;
 #[cfg(target_os = "linux")]
@@ -30,7 +31,6 @@ use self::{
     bus::Bus,
     control::Control,
     large::Large,
-    memory::Memory,
     multicast::Multicast,
     scale::Scale,
     serve::Serve,
@@ -40,7 +40,7 @@ use self::{
     views::Views,
 };
 #[cfg(target_os = "linux")]
-use self::{corosync::Corosync, host::HostOf, network::Network};
+use self::{corosync::Corosync, host::HostOf, memory::Memory, network::Network};
 use crate::{
     Failure,
     failure::one_line,
@@ -91,7 +91,11 @@ enum What {
     Large(Large),
     Views(Views),
     Soak(Soak),
+    #[cfg(target_os = "linux")]
     Memory(Memory),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    MemoryHost(HostOf),
     Scale(Scale),
     #[cfg(target_os = "linux")]
     Network(Network),
@@ -152,7 +156,10 @@ fn benchmark(what: &What, show: Show) -> Result<Option<Report>, Failure> {
         What::Large(args) => args.measure(show),
         What::Views(args) => args.measure(show),
         What::Soak(args) => args.measure(show),
+        #[cfg(target_os = "linux")]
         What::Memory(args) => args.measure(show),
+        #[cfg(target_os = "linux")]
+        What::MemoryHost(args) => return args.run(quorate_bench::memory_host).map(|()| None),
         What::Scale(args) => args.measure(show),
         #[cfg(target_os = "linux")]
         What::Network(args) => args.measure(show),
