@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use quorate_membership::NodeId;
+
 /// Why a benchmark came to no result. What had been measured before was reported as progress.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,32 @@ pub enum BenchError {
         sent: u64,
         /// Messages that the receiver got.
         received: u64,
+    },
+    /// A member got another message than the next one of its sender.
+    #[error("{member} got message {came} where {next} was next: one is lost, doubled or out of turn")]
+    OutOfTurn {
+        /// The member.
+        member: NodeId,
+        /// The number of the message that was next.
+        next: u64,
+        /// That of the message which came.
+        came: u64,
+    },
+    /// What a member counts is not what was sent.
+    #[error(
+        "{counter} of {member} counts {counted} where {sent} were sent, which is {} too {}",
+        .counted.abs_diff(*.sent),
+        if .counted < .sent { "few" } else { "many" }
+    )]
+    Disagrees {
+        /// The member.
+        member: NodeId,
+        /// What it counts by.
+        counter: &'static str,
+        /// What it counts.
+        counted: u64,
+        /// What was sent.
+        sent: u64,
     },
 }
 

@@ -19,6 +19,7 @@ mod large;
 mod limits;
 mod load;
 mod machine;
+#[cfg(target_os = "linux")]
 mod memory;
 mod multicast;
 #[cfg(target_os = "linux")]
@@ -44,6 +45,7 @@ mod size;
 mod soak;
 mod stage;
 mod summary;
+mod thirds;
 mod transport;
 mod usage;
 mod views;
@@ -54,7 +56,8 @@ pub use crypto::{CryptoArgs, crypto};
 pub use error::BenchError;
 pub use large::{LargeArgs, large};
 pub use machine::Machine;
-pub use memory::{MemoryArgs, memory};
+#[cfg(target_os = "linux")]
+pub use memory::{MemoryArgs, memory, memory_host};
 pub use multicast::{MulticastArgs, NotSenders, Senders, multicast};
 #[cfg(target_os = "linux")]
 pub use network::{NetworkArgs, network, network_host};

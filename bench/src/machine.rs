@@ -64,6 +64,20 @@ pub(crate) fn cpu_seconds(process: &str) -> Option<f64> {
     Some(f64::from(user + system) / 100.0)
 }
 
+/// Processor seconds that all that ran on this machine has used since it was started, where the system tells.
+pub(crate) fn machine_cpu_seconds() -> Option<f64> {
+    used(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Of the first line of what Linux says of all processors, in hundredths of a second: user, nice, system, idle, waiting
+/// for a disk, interrupts of both kinds. What follows was another machine's, or is counted among these.
+fn used(stat: &str) -> Option<f64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(7);
+    let fields = fields.map(|field| field.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
+    let &[user, nice, system, _, _, hard, soft] = &fields[..] else { return None };
+    Some((user + nice + system + hard + soft) as f64 / 100.0)
+}
+
 /// Bytes of memory that a process (`self` for this one) has resident, where the system tells.
 pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
     memory(process, "VmRSS:")
@@ -97,6 +111,12 @@ mod tests {
         while cpu_seconds("self").expect("Linux tells") <= before {
             assert!(begun.elapsed() < std::time::Duration::from_mins(1), "it works all the time");
         }
+    }
+
+    #[test]
+    fn time_in_which_no_processor_worked_is_not_used() {
+        let stat = "cpu  100 20 30 9000 8000 4 6 7000 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!((used(stat), used("cpu  1 2"), used("intr 1")), (Some(1.6), None, None));
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl fmt::Display for Bound {
 /// One figure beside its baseline, as it is printed with `--json`: one object per line, after a first one with the
 /// machine and the settings ([`Report::head_to_json`](crate::Report::head_to_json)).
 ///
-/// Where a case says that it has no figures, none of them is a number, which is `null` in JSON; nothing is asked then.
+/// Where a figure could not be had, none of them is a number, which is `null` in JSON, and `baseline_is` says why;
+/// nothing is asked then.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
     /// The benchmark: `transport`, `multicast`, `bus`, and so on.
@@ -230,7 +231,6 @@ impl Record {
         let value = if named.worst { ours.high } else { ours.median };
         let ratio = divide(value, base.median);
         Some(Self {
-            case: named.case.clone(),
             value,
             baseline: base.median,
             ratio,
@@ -240,16 +240,16 @@ impl Record {
             baseline_range: (base.low, base.high),
             ratio_range: (divide(ours.low, base.median), divide(ours.high, base.median)),
             runs: 1,
-            ..Self::without_figures(named, "")
+            ..Self::without_figures(named, named.baseline_is)
         })
     }
 
-    /// In place of a figure that cannot be had: its case says why.
-    pub(crate) fn without_figures(named: &Named, why: &str) -> Self {
+    /// In place of a figure that cannot be had: why is said where its baseline would be.
+    pub(crate) fn without_figures(named: &Named, why: &'static str) -> Self {
         let none = (f64::NAN, f64::NAN);
         Self {
             bench: named.bench,
-            case: format!("{}: {why}", named.case),
+            case: named.case.clone(),
             value: f64::NAN,
             unit: named.unit,
             baseline: f64::NAN,
@@ -265,7 +265,7 @@ impl Record {
             baseline_cpu_seconds: None,
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
-            baseline_is: named.baseline_is,
+            baseline_is: why,
             of_runs: OfRuns::Median,
             runs: 0,
             series: None,
@@ -371,7 +371,7 @@ mod tests {
         };
         let line = Record::without_figures(&named, "too few seconds").to_json();
         let json: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
-        assert_eq!(json["case"], "throughput: too few seconds");
+        assert_eq!((&json["case"], &json["baseline_is"]), (&"throughput".into(), &"too few seconds".into()));
         for key in ["value", "baseline", "ratio", "wanted", "holds"] {
             assert!(json[key].is_null(), "{key}: {line}");
         }

@@ -15,6 +15,9 @@ pub(crate) enum Sample {
     Latency(Histogram<u64>),
     /// How long messages of several groups took, and how they held each other up.
     HoldUps { latencies: Histogram<u64>, by_others_percent: f64, groups_at_a_time: Option<f64> },
+    /// How long heartbeats took there and back, for how long none came back where nodes send them at their own pace,
+    /// and how many of a hundred were lost.
+    Beats { round_trips: Histogram<u64>, silences: Histogram<u64>, lost_percent: f64 },
 }
 
 /// Which figure of a sample is looked at.
@@ -28,6 +31,10 @@ pub(crate) enum Reading {
     ByOthers,
     /// Groups that one loss holds up, in the median.
     GroupsAtATime,
+    /// The silence between two signs of life that this share of them did not exceed.
+    Silence(f64),
+    /// Heartbeats of a hundred that were lost, or their answers.
+    Lost,
 }
 
 impl Reading {
@@ -35,8 +42,8 @@ impl Reading {
         match self {
             Self::Messages => Unit::MessagesPerSecond,
             Self::Bytes => Unit::BytesPerSecond,
-            Self::Quantile(_) => Unit::Microseconds,
-            Self::ByOthers => Unit::Percent,
+            Self::Quantile(_) | Self::Silence(_) => Unit::Microseconds,
+            Self::ByOthers | Self::Lost => Unit::Percent,
             Self::GroupsAtATime => Unit::Groups,
         }
     }
@@ -47,6 +54,8 @@ impl Reading {
             Self::Messages | Self::Bytes => "throughput".into(),
             Self::ByOthers => "held up by another group".into(),
             Self::GroupsAtATime => "held up at a time".into(),
+            Self::Lost => "without an answer".into(),
+            Self::Silence(share) => format!("silence {}", Self::Quantile(share).name()),
             Self::Quantile(share) if share >= 1.0 => "max".into(),
             Self::Quantile(share) => format!("p{}", share * 100.0),
         }
@@ -57,7 +66,9 @@ impl Sample {
     /// How long its messages took, if that was measured.
     pub(crate) const fn latencies(&self) -> Option<&Histogram<u64>> {
         match self {
-            Self::Latency(all) | Self::HoldUps { latencies: all, .. } => Some(all),
+            Self::Latency(all)
+            | Self::HoldUps { latencies: all, .. }
+            | Self::Beats { round_trips: all, .. } => Some(all),
             Self::Flow { .. } => None,
         }
     }
@@ -72,9 +83,17 @@ impl Sample {
                 Some(*messages as f64 * *message_bytes as f64 / elapsed.as_secs_f64())
             }
             (
-                Self::Latency(histogram) | Self::HoldUps { latencies: histogram, .. },
+                Self::Latency(histogram)
+                | Self::HoldUps { latencies: histogram, .. }
+                | Self::Beats { round_trips: histogram, .. },
                 Reading::Quantile(share),
-            ) if !histogram.is_empty() => Some(histogram.value_at_quantile(share) as f64 / 1e3),
+            )
+            | (Self::Beats { silences: histogram, .. }, Reading::Silence(share))
+                if !histogram.is_empty() =>
+            {
+                Some(histogram.value_at_quantile(share) as f64 / 1e3)
+            }
+            (Self::Beats { lost_percent, .. }, Reading::Lost) => Some(*lost_percent),
             (Self::HoldUps { by_others_percent, .. }, Reading::ByOthers) => Some(*by_others_percent),
             (Self::HoldUps { groups_at_a_time, .. }, Reading::GroupsAtATime) => *groups_at_a_time,
             _ => None,

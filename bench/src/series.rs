@@ -104,7 +104,7 @@ impl Series {
     ) -> Self {
         let message_bytes = ours.samples.iter().find_map(|sample| match sample {
             Sample::Flow { message_bytes, .. } => Some(*message_bytes),
-            Sample::Latency(_) | Sample::HoldUps { .. } => None,
+            Sample::Latency(_) | Sample::HoldUps { .. } | Sample::Beats { .. } => None,
         });
         Self {
             bench,

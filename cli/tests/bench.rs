@@ -48,11 +48,12 @@ fn a_group_is_measured_beside_bare_quinn_with_one_line_of_json_per_figure() {
 #[test]
 fn heartbeats_are_measured_beside_data_and_idle() {
     let place = Place::new();
-    let figures = place.ok("bench control --sizes 1024 --lost 1 --rounds 1 --round 50ms --json");
+    let figures = place.ok("bench control --sizes 1024 --lost 1 --rounds 1 --round 400ms --json");
     let cases = lines_of_figures(&figures);
     let named: Vec<_> = cases.iter().map(|case| case["case"].as_str().expect("a name")).collect();
     let case = |reading| format!("heartbeat beside 1 KiB messages, 1 % lost {reading}");
-    assert_eq!(named, ["p50", "p99", "p99.9", "max"].map(case));
+    let readings = ["p50", "p99", "p99.9", "max", "silence p99.9", "silence max", "without an answer"];
+    assert_eq!(named, readings.map(case));
     assert_eq!(cases[2]["wanted"]["value_below"], 125_000.0);
 }
 
@@ -136,10 +137,13 @@ fn a_long_run_compares_its_end_with_its_beginning() {
         "resident",
         "members that left or were set aside",
         "live members taken for dead",
+        "messages, by each counter",
+        "processor cores kept busy, whole machine",
+        "processor cores kept busy, this process",
     ];
     let besides = ["undisturbed", "1 % of packets lost"];
     let mut expected = besides.map(|beside| whats.map(|what| case(beside, what))).concat();
-    expected.push(case("1 % of packets lost", "packets sent again"));
+    expected.insert(expected.len() - 3, case("1 % of packets lost", "packets sent again"));
     assert_eq!(named, expected);
     let refused = place.fails("bench soak --length 1ms", 2);
     assert_eq!(refused, "quorate: a run of 1ms is none: choose 310ms or more");

@@ -60,14 +60,15 @@ pub enum DetectorEffect {
         /// How much later than asked it went on.
         late_by: Duration,
     },
-    /// A heartbeat that asked for one back ([`Detector::ask`]), or a later one, was heard of.
+    /// A heartbeat that asked for one back ([`Detector::ask`]) was heard of, or a later one first.
     RoundTrip {
         /// The peer.
         node: NodeId,
         /// The number of the heartbeat that asked.
         sequence: u64,
-        /// From when it was sent until the answer was taken in.
-        took: Duration,
+        /// From when it was sent until the answer was taken in; `None` if a later one was answered first: it was
+        /// lost, or its answer was.
+        took: Option<Duration>,
     },
     /// Call [`Detector::on_wake`] at this moment; replaces the moment asked for before.
     WakeAt(Time),

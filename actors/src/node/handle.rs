@@ -174,13 +174,14 @@ impl Node {
     /// sent after it had arrived, both by way of the actors that judge who is reachable.
     ///
     /// # Errors
-    /// [`RoundTripError`] if none came back within the detection time.
+    /// [`RoundTripError`] if none came back within the detection time, or one that was sent later was answered first.
     pub async fn round_trip(&self, to: NodeId) -> Result<Duration, RoundTripError> {
         let (answer, answered) = oneshot::channel();
         let begun = self.addr.send(BeginRoundTrip(AskRoundTrip(to, answer))).await;
         let within = begun.map_err(|_| RoundTripError::Stopped)?.ok_or(RoundTripError::Busy)?;
         let answered = tokio::time::timeout(within, answered).await;
-        answered.ok().and_then(Result::ok).ok_or(RoundTripError::NoAnswer(to))
+        let took = answered.ok().and_then(Result::ok).ok_or(RoundTripError::NoAnswer(to))?;
+        took.ok_or(RoundTripError::Lost(to))
     }
 
     /// Stops the node in order: it leaves its groups and the cluster, and what was sent before is on

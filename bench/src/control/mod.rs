@@ -1,13 +1,11 @@
 //! Heartbeats while data takes all that two nodes can do, beside the same while they are idle.
 
 mod beats;
+mod silence;
 
 use std::{sync::Arc, time::Duration};
 
-use quorate::{
-    protocols::Order,
-    transport::faults::{FaultTiming, Faults, Rule},
-};
+use quorate::{GroupSettings, membership::Timing, protocols::Order};
 use serde::{Deserialize, Serialize};
 
 use self::beats::Beats;
@@ -18,6 +16,7 @@ use crate::{
     limits::{MESSAGE_BYTES_MAX, check_lost, check_sizes},
     load::Load,
     multicast::GroupFlow,
+    place::Trouble,
     sample::Reading,
     size::Size,
     stage::in_system,
@@ -30,7 +29,7 @@ pub struct ControlArgs {
     /// Bytes of the messages that both nodes multicast meanwhile, as fast as they are taken. Default
     /// 1 KiB and 64 KiB.
     pub sizes: Vec<usize>,
-    /// Of a hundred heartbeats so many are lost on the way, each way. Default none, then one.
+    /// Of a hundred packets so many are lost on the way, each way, whatever is in them. Default none, then one.
     pub lost_percent: Vec<u8>,
     /// Batches of 64 KiB that each node has handed over and that are not accepted yet, at most. Default 4.
     pub batches: usize,
@@ -55,7 +54,7 @@ impl Default for ControlArgs {
 
 /// A quarter of the detection time, in microseconds: above it, heartbeats that wait one after the
 /// other could be taken for a silent node.
-const WANTED_US: f64 = 125_000.0;
+const WANTED_US: f64 = Timing::DEFAULT.detect().as_micros() as f64 / 4.0;
 const BASELINE_IS: &str = "the same nodes without data";
 
 impl ControlArgs {
@@ -73,8 +72,14 @@ impl ControlArgs {
 
 /// Measures round trips of heartbeats between two nodes over QUIC, in this process and each on a
 /// thread of its own, while both multicast as fast as they can, beside the same nodes while idle.
-/// Heartbeats take the way that nodes' own take, through mesh and failure detector. Blocks the
-/// calling thread until all is measured; the work is done on threads of its own.
+/// Heartbeats take the way that nodes' own take, through mesh and failure detector.
+///
+/// Packets are lost below QUIC, those of the data and of heartbeats alike. A heartbeat that is lost there or back,
+/// which is never sent again, has no round trip; how many are lost is a figure of its own. What they cost shows in the
+/// silences: from one answer to the next, had only so many heartbeats been sent as nodes send by themselves, one each
+/// 96 ms by default. There a lost one doubles the silence. A node that is silent for 480 ms is suspected, so four may
+/// be lost one after the other. Blocks the calling thread until all is measured; the work is done on threads of its
+/// own.
 ///
 /// # Errors
 /// [`BenchError`]: what was measured before it is known to the observer. A node that takes the other
@@ -97,9 +102,9 @@ pub fn control(
 
 async fn measure(args: &ControlArgs, mut harness: Harness<'_>) -> Result<Vec<Record>, BenchError> {
     for &lost in &args.lost_percent {
-        let faults = Faults::new(u64::from(lost), FaultTiming::default());
-        faults.set(None, None, Rule { datagrams_lost_percent: lost, ..Rule::default() });
-        let cluster = Arc::new(Cluster::start(2, Order::Uniform, (lost > 0).then_some(faults)).await?);
+        let trouble = if lost > 0 { Trouble::LosesPercent(lost) } else { Trouble::Nothing };
+        let uniform = |group: GroupSettings| group.order(Order::Uniform);
+        let cluster = Arc::new(Cluster::start_with(2, trouble, uniform).await?);
         let measured = measure_pair(args, lost, &cluster, &mut harness).await;
         cluster.stop().await;
         measured?;
@@ -128,16 +133,19 @@ async fn measure_pair(
 
 fn case(bytes: usize, lost: u8) -> Case {
     let loss = if lost > 0 { format!(", {lost} % lost") } else { String::new() };
-    let reading = |share, wanted| (Reading::Quantile(share), wanted);
+    let below = |bound| Some(Bound::ValueBelow(bound));
     Case {
         bench: "control",
         name: format!("heartbeat beside {} messages{loss}", Size(bytes)),
         baseline_is: BASELINE_IS,
         readings: vec![
-            reading(0.5, None),
-            reading(0.99, None),
-            reading(0.999, Some(Bound::ValueBelow(WANTED_US))),
-            reading(1.0, None),
+            (Reading::Quantile(0.5), None),
+            (Reading::Quantile(0.99), None),
+            (Reading::Quantile(0.999), below(WANTED_US)),
+            (Reading::Quantile(1.0), None),
+            (Reading::Silence(0.999), None),
+            (Reading::Silence(1.0), below(Timing::DEFAULT.silence().as_micros() as f64)),
+            (Reading::Lost, None),
         ],
     }
 }
@@ -151,7 +159,7 @@ mod tests {
             sizes: vec![1 << 10],
             schedule: Schedule {
                 warm_up: Duration::from_millis(5),
-                round: Duration::from_millis(40),
+                round: Duration::from_millis(400),
                 rounds: 1,
             },
             ..ControlArgs::default()
@@ -169,13 +177,32 @@ mod tests {
         let report = control(&tiny(), &mut observer).expect("two nodes work");
         assert_eq!(measured, report.records);
         let cases: Vec<&str> = report.records.iter().map(|record| record.case.as_str()).collect();
-        assert_eq!(cases.len(), 8);
+        assert_eq!(cases.len(), 14);
         assert_eq!(cases[2], "heartbeat beside 1 KiB messages p99.9");
-        assert_eq!(cases[7], "heartbeat beside 1 KiB messages, 1 % lost max");
+        assert_eq!(cases[10], "heartbeat beside 1 KiB messages, 1 % lost max");
+        assert_eq!(cases[12], "heartbeat beside 1 KiB messages, 1 % lost silence max");
         for record in &report.records {
-            assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
-            assert_eq!(record.holds.is_some(), record.case.ends_with("p99.9"));
+            let lost = record.case.ends_with("without an answer");
+            assert!(lost || record.value > 0.0 && record.baseline > 0.0, "{record:?}");
             serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");
+        }
+    }
+
+    #[test]
+    fn round_trips_are_below_a_quarter_of_the_detection_time_and_silences_below_what_is_suspected() {
+        let wanted = |lost| {
+            case(1 << 10, lost)
+                .readings
+                .into_iter()
+                .filter_map(|(reading, wanted)| wanted.map(|wanted| (reading.name(), wanted)))
+        };
+        for lost in [0, 1] {
+            let [(first, trips), (second, silences)] = &wanted(lost).collect::<Vec<_>>()[..] else {
+                panic!("two wishes")
+            };
+            assert_eq!([first, second], ["p99.9", "silence max"]);
+            assert_eq!([124_999.0, 125_000.0].map(|us| trips.holds(0.0, us)), [true, false]);
+            assert_eq!([479_999.0, 480_000.0].map(|us| silences.holds(0.0, us)), [true, false]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A process that is alone on its host.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
     marker::PhantomData,
@@ -20,6 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// What a host has to itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Own {
+    /// Nothing but a process.
+    Nothing,
     /// The network.
     Network,
     /// The network, what is mounted where, and the numbers of processes: what the host has started ends with it.
@@ -38,12 +41,14 @@ pub(crate) struct Host<A> {
 impl<A: DeserializeOwned> Host<A> {
     /// Starts this command on a host of its own, and waits until it says that it is ready.
     pub(crate) async fn start(program: &Path, args: &[&str], own: Own) -> Result<Self, BenchError> {
-        let mut command = Command::new("unshare");
-        command.arg("--net");
-        if own == Own::All {
-            command.args(["--pid", "--mount-proc", "--kill-child"]);
-        }
-        command.arg(program).args(args);
+        let apart: &[&str] = match own {
+            Own::Nothing => &[],
+            Own::Network => &["unshare", "--net"],
+            Own::All => &["unshare", "--net", "--pid", "--mount-proc", "--kill-child"],
+        };
+        let line: Vec<&OsStr> = apart.iter().map(OsStr::new).chain([program.as_os_str()]).collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).args(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let gone = || BenchError::ours("a host has no input or output");
         let (orders, output) = (child.stdin.take().ok_or_else(gone)?, child.stdout.take().ok_or_else(gone)?);

@@ -1,7 +1,7 @@
 //! The last third of a run beside its first.
 
 use super::{
-    Disturbance, THIRDS,
+    Disturbance,
     run::{LOST_PERCENT, Plan, Run},
     tally::{Alike, Present, Slices, Thirds},
 };
@@ -9,37 +9,86 @@ use crate::{
     Bound, Record, Unit,
     record::Named,
     sample::{Latencies, Reading},
+    thirds::MEMORY_KEPT,
 };
 
 const BASELINE_IS: &str = "the first third of the same run";
-const ALIKE_IS: &str = "the first third of the same run; of both thirds only seconds with the same members in the view throughout";
+const ALIKE_IS: &str =
+    "the first third of the same run; of both only seconds with the same members in the view throughout";
 const LOSS_IS: &str = "packets that are lost";
+const SENT_IS: &str = "messages that were sent";
+const CORES_IS: &str = "the processor cores that a thread for each member can keep busy here";
 /// In place of figures.
-const TOO_FEW: &str = "too few seconds with the same members";
+const TOO_FEW: &str = "none: too few seconds with the same members in the view throughout";
 /// Of fewer slices of a third nothing is said.
 const SLICES_LEAST: usize = 5;
 
-/// What still counts as flat: how much the last third may differ from the first. Memory is what one run
-/// of an allocator differs from the next.
+/// What still counts as flat: how much the last third may differ from the first.
 const THROUGHPUT_KEPT: Bound = Bound::AtLeast(0.9);
 const LATENCY_KEPT: Bound = Bound::AtMost(1.2);
-const MEMORY_KEPT: Bound = Bound::AtMost(1.1);
 /// Of the packets that are lost a good part is sent again: all but those that only acknowledge.
 const LOSS_SEEN: Bound = Bound::AtLeast(0.25);
+/// A run at full load leaves no more of the processor unused.
+const CORES_BUSY: Bound = Bound::AtLeast(0.9);
+
+/// Names a figure of a case, with what is wanted of it and what its baseline is.
+type Naming<'a> = dyn Fn(&str, Unit, Option<Bound>, &'static str) -> Named + 'a;
 
 /// The last third beside the first: throughput and latency where the same members were in the view, the rest of
-/// the whole.
+/// the whole; and what shows what kind of run it was.
 pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
-    let changes = plan.disturbance.changes_views();
-    let compared = Compared::in_all(&run.thirds);
-    let enough = compared.slices.iter().all(|slices| *slices >= SLICES_LEAST);
     let named = |what: &str, unit: Unit, wanted: Option<Bound>, baseline_is| {
         let case = format!("{case} {what}");
         Named { bench: "soak", case, unit, worst: false, wanted, baseline_is }
     };
+    let mut records = of_alike(plan, run, &named);
+    let resident: Vec<f64> = run.resident.iter().skip(1).map(|bytes| *bytes as f64).collect();
+    records.extend(Record::of_thirds(
+        &named("resident", Unit::Bytes, Some(MEMORY_KEPT), BASELINE_IS),
+        &resident,
+    ));
+    let mut beside = |named: &Named, ours: &[f64], baseline: f64| {
+        records.extend(Record::beside(named, ours.iter().copied(), [baseline]));
+    };
+    let mut counted = |what: &str, count: u64, wanted| {
+        beside(&named(what, Unit::Count, wanted, BASELINE_IS), &[count as f64], 0.0);
+    };
+    counted("members that left or were set aside", run.departures, None);
+    counted("live members taken for dead", run.suspicions, Some(Bound::ValueBelow(1.0)));
+    if plan.disturbance == Disturbance::Loss {
+        let named = named("packets sent again", Unit::Percent, Some(LOSS_SEEN), LOSS_IS);
+        beside(&named, &[run.lost_percent], LOST_PERCENT.into());
+    }
+    // The run has ended with an error if one of them is not what was sent.
+    let counters: Vec<f64> = run.counted.iter().map(|count| *count as f64).collect();
+    let as_sent = Some(Bound::AtLeast(1.0));
+    beside(&named("messages, by each counter", Unit::Count, as_sent, SENT_IS), &counters, run.sent as f64);
+    let cores = run.cores.min(plan.members) as f64;
+    // Nothing holds the load up then, and nobody else is needed to keep all cores busy.
+    let full = plan.disturbance == Disturbance::Nothing && run.cores <= plan.members;
+    let wanted = full.then_some(CORES_BUSY);
+    for (what, busy, wanted) in [
+        ("processor cores kept busy, whole machine", run.machine_cores, wanted),
+        ("processor cores kept busy, this process", run.usage.cores(), None),
+    ] {
+        let busy: Vec<f64> = busy.into_iter().collect();
+        beside(&named(what, Unit::Cores, wanted, CORES_IS), &busy, cores);
+    }
+    for record in &mut records {
+        record.cores_used = run.usage.cores();
+        record.cpu_seconds = run.usage.cpu_seconds;
+        record.peak_resident_bytes = run.usage.peak_resident_bytes;
+    }
+    records
+}
+
+/// The figures of what is alike in both thirds.
+fn of_alike(plan: &Plan, run: &Run, named: &Naming<'_>) -> Vec<Record> {
+    let changes = plan.disturbance.changes_views();
+    let compared = Compared::in_all(&run.thirds);
+    let enough = compared.slices.iter().all(|slices| *slices >= SLICES_LEAST);
     let beside = |named: &Named, [first, last]: [Vec<f64>; 2]| Record::beside(named, last, first);
-    // Of what is alike in both thirds.
-    let of_alike = |what: &str, unit: Unit, wanted: Option<Bound>, read: &dyn Fn(&[&Alike]) -> Vec<f64>| {
+    let figure = |what: &str, unit: Unit, wanted: Option<Bound>, read: &dyn Fn(&[&Alike]) -> Vec<f64>| {
         let named = named(what, unit, wanted, if changes { ALIKE_IS } else { BASELINE_IS });
         if enough {
             beside(&named, [0, 1].map(|third| read(&compared.alike(&run.thirds, third))))
@@ -51,8 +100,7 @@ pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
     let throughput = |members: &[&Alike]| {
         members.iter().flat_map(|alike| alike.messages_per_slice()).map(|messages| messages / slice).collect()
     };
-    let mut records =
-        vec![of_alike("throughput", Unit::MessagesPerSecond, Some(THROUGHPUT_KEPT), &throughput)];
+    let mut records = vec![figure("throughput", Unit::MessagesPerSecond, Some(THROUGHPUT_KEPT), &throughput)];
     for (share, wanted) in [(0.5, Some(LATENCY_KEPT)), (0.99, None)] {
         let reading = Reading::Quantile(share);
         let merged = |members: &[&Alike]| {
@@ -62,26 +110,16 @@ pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
             }
             all.into_sample().read(reading).into_iter().collect()
         };
-        records.push(of_alike(&reading.name(), Unit::Microseconds, wanted, &merged));
+        records.push(figure(&reading.name(), Unit::Microseconds, wanted, &merged));
     }
     if changes {
-        let who = compared.who.as_ref().map(|who| format!(", {who}")).unwrap_or_default();
-        let named = named(&format!("time compared{who}"), Unit::Seconds, None, BASELINE_IS);
-        records.push(beside(&named, compared.slices.map(|slices| vec![slices as f64 * slice])));
-    }
-    let resident = THIRDS.map(|third| {
-        let bytes = run.resident.get(third).unwrap_or_default();
-        bytes.iter().map(|bytes| *bytes as f64).collect()
-    });
-    records.push(beside(&named("resident", Unit::Bytes, Some(MEMORY_KEPT), BASELINE_IS), resident));
-    let counted = |what: &str, count: u64, wanted| {
-        beside(&named(what, Unit::Count, wanted, BASELINE_IS), [vec![0.0], vec![count as f64]])
-    };
-    records.push(counted("members that left or were set aside", run.departures, None));
-    records.push(counted("live members taken for dead", run.suspicions, Some(Bound::ValueBelow(1.0))));
-    if plan.disturbance == Disturbance::Loss {
-        let named = named("packets sent again", Unit::Percent, Some(LOSS_SEEN), LOSS_IS);
-        records.push(beside(&named, [vec![LOST_PERCENT.into()], vec![run.lost_percent]]));
+        let time = named("time compared", Unit::Seconds, None, BASELINE_IS);
+        records.push(beside(&time, compared.slices.map(|slices| vec![slices as f64 * slice])));
+        let (voting, learning) = compared.who.as_ref().map(Present::counts).unwrap_or_default();
+        for (what, count) in [("voting members then", voting), ("learning members then", learning)] {
+            let named = named(what, Unit::Count, None, BASELINE_IS);
+            records.push(beside(&named, [vec![count as f64], vec![count as f64]]));
+        }
     }
     records.into_iter().flatten().collect()
 }
@@ -124,7 +162,10 @@ mod tests {
     use quorate::protocols::{Order, SlowPolicy};
 
     use super::*;
-    use crate::soak::{PIECES, SoakArgs, tally::Tally};
+    use crate::{
+        Usage,
+        soak::{PIECES, SoakArgs, tally::Tally},
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -153,6 +194,11 @@ mod tests {
             suspicions: 0,
             departures: 1,
             lost_percent: 0.0,
+            sent: 7,
+            counted: vec![7; 4],
+            usage: Usage { seconds: 8.0, cpu_seconds: Some(12.0), peak_resident_bytes: Some(2 << 20) },
+            machine_cores: Some(1.9),
+            cores: 2,
         };
         figures("a run", &plan, &run)
     }
@@ -162,6 +208,11 @@ mod tests {
         found.unwrap_or_else(|| panic!("no {what}: {records:?}"))
     }
 
+    /// How many voted and how many learned while the thirds were compared.
+    fn members(records: &[Record]) -> (f64, f64) {
+        (find(records, "voting members then").value, find(records, "learning members then").value)
+    }
+
     #[test]
     fn thirds_that_differ_in_their_views_alone_are_alike() {
         for disturbance in [Disturbance::Churn, Disturbance::Slow(SlowPolicy::Demote)] {
@@ -169,8 +220,9 @@ mod tests {
             let throughput = find(&records, "throughput");
             assert_eq!((throughput.value, throughput.ratio, throughput.holds), (10.0, 1.0, Some(true)));
             assert_eq!((find(&records, "p50").ratio, find(&records, "p99").ratio), (1.0, 1.0));
-            let time = find(&records, "a run time compared, 3 voting");
+            let time = find(&records, "a run time compared");
             assert_eq!((time.baseline, time.value, time.unit), (5.0, 6.0, Unit::Seconds));
+            assert_eq!(members(&records), (3.0, 0.0));
         }
     }
 
@@ -178,17 +230,22 @@ mod tests {
     fn what_lasts_longest_in_both_thirds_is_compared() {
         let records = run(Disturbance::Slow(SlowPolicy::Evict), |second| second < 3);
         assert_eq!((find(&records, "throughput").value, find(&records, "throughput").ratio), (100.0, 1.0));
-        let time = find(&records, "a run time compared, 2 voting");
+        let time = find(&records, "a run time compared");
         assert_eq!((time.baseline, time.value), (7.0, 10.0));
+        assert_eq!(members(&records), (2.0, 0.0));
     }
 
     #[test]
     fn without_enough_in_common_there_are_no_figures() {
         let records = run(Disturbance::Churn, |second| second < 16);
         for what in ["throughput", "p50", "p99"] {
-            let record = find(&records, &format!("a run {what}: {TOO_FEW}"));
+            let record = find(&records, &format!("a run {what}"));
             assert!(record.value.is_nan() && record.holds.is_none(), "{record:?}");
+            assert_eq!(record.baseline_is, TOO_FEW);
         }
+        // So that several runs can be compared, whatever went on in them.
+        let names = |records: &[Record]| records.iter().map(|it| it.case.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&records), names(&run(Disturbance::Churn, |_| true)));
         let (time, resident) = (find(&records, "time compared"), find(&records, "resident"));
         assert_eq!((time.baseline.min(time.value), resident.ratio), (0.0, 1.0));
     }
@@ -198,5 +255,26 @@ mod tests {
         let records = run(Disturbance::Nothing, |_| true);
         assert_eq!((find(&records, "throughput").ratio, find(&records, "p50").ratio), (1.0, 1.0));
         assert!(records.iter().all(|record| !record.case.contains("time compared")), "{records:?}");
+    }
+
+    #[test]
+    fn a_run_at_full_load_keeps_the_machine_busy_and_says_what_it_cost() {
+        let records = run(Disturbance::Nothing, |_| true);
+        let machine = find(&records, "whole machine");
+        assert_eq!((machine.value, machine.ratio, machine.holds), (1.9, 0.95, Some(true)));
+        let own = find(&records, "this process");
+        assert_eq!((own.value, own.baseline, own.holds), (1.5, 2.0, None));
+        let costs = |it: &Record| (it.cores_used, it.cpu_seconds, it.peak_resident_bytes);
+        assert!(records.iter().all(|it| costs(it) == (Some(1.5), Some(12.0), Some(2 << 20))));
+        let held_up = run(Disturbance::Slow(SlowPolicy::Block), |_| true);
+        assert_eq!(find(&held_up, "whole machine").holds, None);
+    }
+
+    #[test]
+    fn what_was_counted_is_beside_what_was_sent() {
+        let records = run(Disturbance::Nothing, |_| true);
+        let counted = find(&records, "messages, by each counter");
+        assert_eq!((counted.value, counted.range, counted.baseline), (7.0, (7.0, 7.0), 7.0));
+        assert_eq!(counted.holds, Some(true));
     }
 }

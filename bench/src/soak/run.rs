@@ -1,30 +1,42 @@
-//! One long run: a member sends as fast as the group takes messages, and all that stay count them.
+//! One long run: a member sends as fast as the group takes messages, and all look whether they get each of them.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     num::NonZeroU64,
+    pin::pin,
     sync::Arc,
+    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
 use actix_rt::time::{interval, sleep_until};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{Either, select, try_join, try_join_all};
 use quorate::{
     Behind, EventOptions, Group, GroupEvent, GroupEvents, GroupSettings,
     membership::{Change, NodeId, View},
     protocols::Event,
     transport::faults::{FaultTiming, Faults, Rule},
 };
+use tokio::sync::Barrier;
 
 use super::{
-    Disturbance, PIECES,
+    Disturbance, PIECES, counters,
+    exported::Exported,
+    numbered::{CALLS, Numbered, Turns},
     tally::{Present, Slices, Tally, Thirds},
 };
-use crate::{BenchError, cluster::Cluster, load::Load, machine::resident_bytes, place::Trouble};
+use crate::{
+    BenchError, Usage,
+    cluster::Cluster,
+    load::Load,
+    machine::{machine_cpu_seconds, resident_bytes},
+    place::Trouble,
+    usage::Meter,
+};
 
 /// Of a hundred packets so many are lost.
 pub(super) const LOST_PERCENT: u8 = 1;
-/// Batches that the sender has handed over and that are not accepted yet, at most.
-const BATCHES: usize = 4;
 const EVENTS: EventOptions = EventOptions { capacity: 1 << 20, bytes: 64 << 20, behind: Behind::Skip };
 
 /// What a run gave.
@@ -40,6 +52,14 @@ pub(super) struct Run {
     pub(super) departures: u64,
     /// Of a hundred packets that members sent so many had to be sent again.
     pub(super) lost_percent: f64,
+    /// Messages that were sent, and what each counter of each member that stayed says of them.
+    pub(super) sent: u64,
+    pub(super) counted: Vec<u64>,
+    /// What the load cost this process, and how many cores all that ran on the machine kept busy meanwhile.
+    pub(super) usage: Usage,
+    pub(super) machine_cores: Option<f64>,
+    /// Cores that this process may use.
+    pub(super) cores: usize,
 }
 
 /// What is to be run.
@@ -82,121 +102,191 @@ pub(super) async fn run(plan: &Plan, tick: impl FnMut(usize)) -> Result<Run, Ben
 async fn run_in(plan: &Plan, cluster: &Arc<Cluster>, tick: impl FnMut(usize)) -> Result<Run, BenchError> {
     let epoch = Instant::now();
     let (length, load) = (plan.window * PIECES as u32, plan.load.clone());
-    let sending = cluster.at(0, move |group| send_until(group, load, epoch, length));
     let changes = plan.disturbance.changes_views();
     let staying = plan.members - usize::from(changes);
+    // Nothing is sent before all that stay count.
+    let counting = Arc::new(Barrier::new(staying + 1));
+    let begins = Arc::clone(&counting);
+    let sending = cluster.at(0, async move |group| {
+        begins.wait().await;
+        send_until(group, load, epoch, length).await
+    });
     let readers = try_join_all((0..staying).map(|index| cluster.events(index))).await?;
     let (slices, whole) = (Slices::of(plan.window), Present::all(plan.members));
     let receiving = readers.into_iter().enumerate().map(|(index, events)| {
         let tally = Tally::new(slices, whole.clone());
-        cluster.at(index, move |_| receive(events, NodeId::new(index as u64 + 1), epoch, (tally, changes)))
+        let counting = Arc::clone(&counting);
+        cluster.at(index, async move |_| {
+            let exported = Exported::default();
+            let recording = metrics::set_default_local_recorder(&exported);
+            counting.wait().await;
+            let mut received = receive(events, node_of(index), epoch, (tally, changes)).await?;
+            drop(recording);
+            received.exported = exported;
+            Ok(received)
+        })
     });
-    let beside = async {
-        let churning = async {
-            if plan.disturbance == Disturbance::Churn {
-                churn(plan, cluster, epoch + length).await
-            } else {
-                Ok(())
-            }
-        };
-        let (resident, ()) = try_join(watch(plan, epoch, tick), churning).await?;
-        Ok(resident)
+    let work = try_join(sending, try_join(try_join_all(receiving), watch(plan, epoch, tick)));
+    let coming_and_going = come_and_go(plan, cluster, epoch + length);
+    let (sent, (received, watched)) = match select(pin!(work), pin!(coming_and_going)).await {
+        Either::Left((done, _)) => done?,
+        Either::Right((error, _)) => match error? {},
     };
-    let (sent, (received, resident)) = try_join(sending, try_join(try_join_all(receiving), beside)).await?;
+    let counted = counters::compare(cluster, &received, sent, plan.load.message_bytes).await?;
     let traffic = cluster.traffic();
     let lost_percent = 100.0 * traffic.lost as f64 / traffic.packets.max(1) as f64;
-    let mut run = Run { thirds: Vec::new(), resident, suspicions: 0, departures: 0, lost_percent };
-    for received in received {
-        BenchError::unless_all_came(sent, received.messages)?;
-        run.suspicions = run.suspicions.max(received.suspicions);
-        run.departures = run.departures.max(received.departures);
-        run.thirds.push(received.thirds);
-    }
-    Ok(run)
+    let Watched { resident, usage, machine_cores } = watched;
+    let most = |of: fn(&Received) -> u64| received.iter().map(of).max().unwrap_or(0);
+    Ok(Run {
+        resident,
+        suspicions: most(|it| it.suspicions),
+        departures: most(|it| it.departures),
+        lost_percent,
+        sent,
+        counted,
+        usage,
+        machine_cores,
+        cores: available_parallelism().map_or(1, usize::from),
+        thirds: received.into_iter().map(|it| it.thirds).collect(),
+    })
 }
 
-/// Notes the memory at the end of each piece.
-async fn watch(plan: &Plan, epoch: Instant, mut tick: impl FnMut(usize)) -> Result<Vec<u64>, BenchError> {
+pub(super) fn node_of(index: usize) -> NodeId {
+    NodeId::new(index as u64 + 1)
+}
+
+/// What was seen of the process and the machine meanwhile.
+struct Watched {
+    resident: Vec<u64>,
+    usage: Usage,
+    machine_cores: Option<f64>,
+}
+
+/// Notes the memory at the end of each piece, and what the processor did in all of them.
+async fn watch(plan: &Plan, epoch: Instant, mut tick: impl FnMut(usize)) -> Result<Watched, BenchError> {
+    let (meter, before) = (Meter::start_of(["self".to_owned()]), machine_cpu_seconds());
     let mut resident = Vec::new();
     for number in 0..PIECES {
         tick(number);
         sleep_until((epoch + plan.window * (number as u32 + 1)).into()).await;
         resident.extend(resident_bytes("self"));
     }
-    Ok(resident)
+    let (usage, after) = (meter.stop(), machine_cpu_seconds());
+    let machine_cores = after.zip(before).map(|(after, before)| (after - before) / usage.seconds);
+    Ok(Watched { resident, usage, machine_cores })
+}
+
+/// Follows the last member, where it is not to stay, for as long as the load lasts: it lacks what was sent without
+/// it, and gets nothing twice or out of turn. Ends only with an error.
+async fn come_and_go(
+    plan: &Plan,
+    cluster: &Arc<Cluster>,
+    deadline: Instant,
+) -> Result<Infallible, BenchError> {
+    match plan.disturbance {
+        Disturbance::Churn => churn(plan, cluster, deadline).await?,
+        disturbance if disturbance.changes_views() => {
+            let last = plan.members - 1;
+            let (events, turns) = (cluster.events(last).await?, Turns::lacking());
+            cluster.at(last, move |_| follow(events, node_of(last), turns)).await?;
+        }
+        _ => {}
+    }
+    pending().await
 }
 
 /// Lets the last member leave and join until the time is over.
 async fn churn(plan: &Plan, cluster: &Arc<Cluster>, deadline: Instant) -> Result<(), BenchError> {
     let last = plan.members - 1;
     let node = cluster.node(last);
-    let mut turns = interval(plan.churn_every);
-    turns.tick().await;
+    let (mut times, mut turns) = (interval(plan.churn_every), Turns::lacking());
+    times.tick().await;
     while Instant::now() + plan.churn_every * 2 < deadline {
-        turns.tick().await;
         let group = node.group(&plan.settings.name).await.ok_or_else(|| BenchError::ours("it has left"))?;
-        cluster.at(last, move |_| leave(group)).await?;
-        turns.tick().await;
+        let events = group.events(EVENTS).await.map_err(BenchError::ours)?;
+        let leaving = async {
+            times.tick().await;
+            group.leave().await.map_err(BenchError::ours)
+        };
+        (turns, ()) =
+            try_join(cluster.at(last, move |_| follow(events, node_of(last), turns)), leaving).await?;
+        turns.may_lack();
+        times.tick().await;
         node.join(plan.settings.clone()).await.map_err(BenchError::ours)?;
     }
     Ok(())
 }
 
-/// Leaves, and waits until the others have let it go.
-async fn leave(group: Group) -> Result<(), BenchError> {
-    let mut events = group.events(EVENTS).await.map_err(BenchError::ours)?;
-    group.leave().await.map_err(BenchError::ours)?;
+/// Looks at the messages of a member that comes and goes, until it leaves or the run is over.
+async fn follow(mut events: GroupEvents, node: NodeId, mut turns: Turns) -> Result<Turns, BenchError> {
     while let Some(event) = events.next().await {
-        if event == GroupEvent::Event(Event::Left) {
-            break;
+        match event {
+            GroupEvent::Event(Event::Message { payload, .. }) => {
+                take(&mut turns, node, &payload)?;
+                if Load::ends(&payload) {
+                    break;
+                }
+            }
+            GroupEvent::Event(Event::Left) => break,
+            // It is in another view, or was in none.
+            _ => turns.may_lack(),
         }
     }
-    Ok(())
+    Ok(turns)
+}
+
+fn take(turns: &mut Turns, member: NodeId, payload: &[u8]) -> Result<(), BenchError> {
+    turns.on_message(payload).map_err(|it| BenchError::OutOfTurn { member, next: it.next, came: it.came })
 }
 
 /// Sends batches whose first message is stamped, and after the time is over one message, the last.
 async fn send_until(group: Group, load: Load, epoch: Instant, length: Duration) -> Result<u64, BenchError> {
-    let calls = (0..BATCHES).map(|_| async {
-        let mut sent = 0;
-        while epoch.elapsed() < length {
-            let stamped = std::iter::once(load.stamped(epoch.elapsed(), false));
-            let batch = stamped.chain(load.batch(false).skip(1).cloned());
-            group.send_all(batch).await.map_err(BenchError::ours)?;
-            sent += load.per_batch() as u64;
+    let calls = (0..CALLS).map(|call| {
+        let (mut numbered, group, load) = (Numbered::new(&load, call), &group, &load);
+        async move {
+            let mut sent = 0;
+            while epoch.elapsed() < length {
+                group.send_all(numbered.batch(epoch.elapsed())).await.map_err(BenchError::ours)?;
+                sent += load.per_batch() as u64;
+            }
+            Ok::<_, BenchError>((numbered, sent))
         }
-        Ok::<_, BenchError>(sent)
     });
-    let sent: u64 = try_join_all(calls).await?.into_iter().sum();
-    group.send(load.message(true).clone()).await.map_err(BenchError::ours)?;
+    let mut calls = try_join_all(calls).await?;
+    let sent: u64 = calls.iter().map(|(_, sent)| sent).sum();
+    group.send(calls[0].0.last()).await.map_err(BenchError::ours)?;
     Ok(sent + 1)
 }
 
 /// What one member has received.
-struct Received {
+pub(super) struct Received {
     thirds: Thirds,
-    messages: u64,
+    pub(super) messages: u64,
+    pub(super) exported: Exported,
     suspicions: u64,
     departures: u64,
 }
 
-/// Counts messages until the last, and times those that are stamped.
+/// Looks at messages until the last, and times those that are stamped.
 async fn receive(
     mut events: GroupEvents,
     node: NodeId,
     epoch: Instant,
     (mut tally, changes_views): (Tally, bool),
 ) -> Result<Received, BenchError> {
-    let (mut messages, mut suspicions, mut departures) = (0, 0, 0);
+    let (mut turns, mut suspicions, mut departures) = (Turns::new(), 0, 0);
     loop {
         match events.next().await {
             Some(GroupEvent::Event(Event::Message { payload, .. })) => {
-                messages += 1;
+                take(&mut turns, node, &payload)?;
                 let now = epoch.elapsed();
                 // Those that are not stamped seem to be from a distant future.
                 let stamp = Load::stamp(&payload).filter(|stamp| *stamp <= now);
                 tally.on_message(now, stamp.map(|stamp| now.saturating_sub(stamp)));
                 if Load::ends(&payload) {
-                    return Ok(Received { thirds: tally.into_thirds(), messages, suspicions, departures });
+                    let (thirds, messages) = (tally.into_thirds(), turns.messages());
+                    let exported = Exported::default();
+                    return Ok(Received { thirds, messages, exported, suspicions, departures });
                 }
             }
             // It misses what follows, maybe the last message.

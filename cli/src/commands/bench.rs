@@ -8,6 +8,7 @@ mod corosync;
 #[cfg(target_os = "linux")]
 mod host;
 mod large;
+#[cfg(target_os = "linux")]
 mod memory;
 mod multicast;
 #[cfg(target_os = "linux")]
@@ -31,7 +32,6 @@ use self::{
     bus::Bus,
     control::Control,
     large::Large,
-    memory::Memory,
     multicast::Multicast,
     runs::Runs,
     scale::Scale,
@@ -42,7 +42,7 @@ use self::{
     views::Views,
 };
 #[cfg(target_os = "linux")]
-use self::{corosync::Corosync, host::HostOf, network::Network};
+use self::{corosync::Corosync, host::HostOf, memory::Memory, network::Network};
 use crate::{
     Failure,
     failure::one_line,
@@ -104,7 +104,11 @@ enum What {
     Large(Large),
     Views(Views),
     Soak(Soak),
+    #[cfg(target_os = "linux")]
     Memory(Memory),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    MemoryHost(HostOf),
     Scale(Scale),
     #[cfg(target_os = "linux")]
     Network(Network),
@@ -166,7 +170,10 @@ fn benchmark(what: &What, show: Show) -> Result<Option<Report>, Failure> {
         What::Large(args) => args.measure(show),
         What::Views(args) => args.measure(show),
         What::Soak(args) => args.measure(show),
+        #[cfg(target_os = "linux")]
         What::Memory(args) => args.measure(show),
+        #[cfg(target_os = "linux")]
+        What::MemoryHost(args) => return args.run(quorate_bench::memory_host).map(|()| None),
         What::Scale(args) => args.measure(show),
         #[cfg(target_os = "linux")]
         What::Network(args) => args.measure(show),

@@ -113,8 +113,8 @@ impl Peer {
         DetectorEffect::Send { to, beat: Beat { sequence, echo: self.heard, asks: asking != Asking::No } }
     }
 
-    /// When our heartbeat with this number was sent, if that is remembered. What was measured before
-    /// it, or with it, is answered by that.
+    /// When our heartbeat with this number was sent, if that is remembered. If it is measured, that is its answer;
+    /// what was measured before it and is unanswered was lost, or its answer was.
     pub(super) fn heard_through(
         &mut self,
         now: Time,
@@ -125,7 +125,8 @@ impl Peer {
         let index = self.sent.binary_search_by_key(&echo, |sent| sent.sequence).ok()?;
         for sent in self.sent.range_mut(..=index).filter(|sent| sent.measured) {
             sent.measured = false;
-            out.push(DetectorEffect::RoundTrip { node, sequence: sent.sequence, took: now.since(sent.at) });
+            let took = (sent.sequence == echo).then(|| now.since(sent.at));
+            out.push(DetectorEffect::RoundTrip { node, sequence: sent.sequence, took });
         }
         Some(self.sent[index].at)
     }

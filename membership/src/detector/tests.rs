@@ -158,19 +158,20 @@ fn a_restarted_peer_supersedes_its_former_life_whose_heartbeats_count_no_more() 
 }
 
 #[test]
-fn a_heartbeat_that_asks_is_answered_at_once_and_one_that_is_lost_by_the_next() {
+fn a_heartbeat_that_asks_is_answered_at_once_and_of_one_that_is_lost_the_next_tells() {
     let mut pair = Pair::met();
     let asked = pair.nodes[A].sequence + 1;
     pair.step(A, |it, now, out| assert_eq!(it.ask(now, member(B, 1).node, out), Some(asked)));
     pair.run(2, |_, _| true);
     let node = member(B, 1).node;
-    let trip = |sequence, millis| RoundTrip { node, sequence, took: Duration::from_millis(millis) };
+    let trip = |sequence, millis| RoundTrip { node, sequence, took: Some(Duration::from_millis(millis)) };
     pair.assert_reports(&[(A, trip(asked, 2))]);
     pair.step(A, |it, now, out| assert!(it.ask(now, node, out).is_some()));
     pair.run(1, |_, _| false);
     pair.step(A, |it, now, out| assert!(it.ask(now, node, out).is_some()));
     pair.run(2, |_, _| true);
-    pair.assert_reports(&[(A, trip(asked + 1, 3)), (A, trip(asked + 2, 2))]);
+    let lost = RoundTrip { node, sequence: asked + 1, took: None };
+    pair.assert_reports(&[(A, lost), (A, trip(asked + 2, 2))]);
     pair.step(A, |it, now, out| assert_eq!(it.ask(now, NodeId::new(7), out), None));
     pair.run(1000, |_, _| true);
     pair.assert_reports(&[]);

@@ -35,14 +35,16 @@ pub enum PresenceEffect {
     Stalled,
     /// Two nodes hear each other, or no longer; for logs.
     Noticed(Notice),
-    /// A heartbeat that asked for one back ([`Presence::ask`](super::Presence::ask)), or a later one, was heard of.
+    /// A heartbeat that asked for one back ([`Presence::ask`](super::Presence::ask)) was heard of, or a later one
+    /// first.
     RoundTrip {
         /// The peer.
         node: NodeId,
         /// The number of the heartbeat that asked.
         sequence: u64,
-        /// From when it was sent until the answer was taken in.
-        took: Duration,
+        /// From when it was sent until the answer was taken in; `None` if a later one was answered first: it was
+        /// lost, or its answer was.
+        took: Option<Duration>,
     },
     /// Call [`Presence::on_detector_wake`](super::Presence::on_detector_wake) at this moment; replaces the one asked for before.
     WakeDetectorAt(Time),

@@ -9,6 +9,11 @@ use super::{
 use crate::Failure;
 
 /// Measure heartbeats between two nodes while both send as fast as they can, beside the same idle.
+///
+/// A heartbeat goes out every 5 ms, or a quantile of few would take an hour. Nodes by themselves send one every 96 ms;
+/// the silences between two answers are those at that pace. There a lost heartbeat, which is never sent again, doubles
+/// the silence; a node is suspected after 480 ms, so detection tolerates four lost ones in a row. A heartbeat that was
+/// lost, or whose answer was, has no round trip; how many there were is a figure of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench control --sizes 65536 --lost 0")]
 #[command(mut_arg("round", |round| says_default(round, ControlArgs::default().schedule)))]
@@ -16,7 +21,7 @@ pub(super) struct Control {
     /// Bytes of the messages that both nodes send meanwhile [default: 1024,65536].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sizes: Vec<usize>,
-    /// Of a hundred heartbeats so many are lost on the way [default: 0,1].
+    /// Of a hundred packets so many are lost on the way, each way, of data and heartbeats alike [default: 0,1].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     lost: Vec<u8>,
     #[command(flatten)]

@@ -11,7 +11,8 @@ use crate::{Failure, failure::one_line};
 #[command(after_help = "\
 Examples:
   quorate bench network-host certs/n1
-  quorate bench corosync-host certs/n1")]
+  quorate bench corosync-host certs/n1
+  quorate bench memory-host certs/n1")]
 pub(super) struct HostOf {
     /// Folder of its credentials.
     credentials: PathBuf,

@@ -9,7 +9,8 @@ use crate::{Failure, span};
 
 /// Measure the memory of nodes, idle and while their group carries as much as it can, and what they do when idle.
 ///
-/// The nodes are processes of their own.
+/// The nodes are processes of their own. Under load all of three members multicast at the same time as fast as the
+/// group takes messages, as in `quorate bench multicast`, and each reads all that is delivered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: quorate bench memory --load 2m")]
 pub(super) struct Memory {

@@ -10,10 +10,12 @@ use crate::{Failure, span};
 
 /// Let a group work at full load for long, and compare the last third of the run with the first.
 ///
-/// All that is sent must be delivered, once, at all members that stay; throughput, latency and memory must stay
-/// the same, and no live member be taken for dead. Beside demote, evict and churn, throughput and latency are compared
-/// over those seconds of both thirds in which the view had the same members throughout: those that it had for the
-/// longest time in both. The figures say for how long that was; of too few such seconds there are none.
+/// All that is sent must be delivered, once and in turn, at all members that stay, and be what they count themselves:
+/// messages are numbered, and the run fails if one is lost or doubled or a counter disagrees. Throughput, latency and
+/// memory must stay the same, and no live member be taken for dead; undisturbed, the machine's cores must be busy.
+/// Beside demote, evict and churn, throughput and latency are compared over those seconds of both thirds in which the
+/// view had the same members throughout: those that it had for the longest time in both. The figures say for how long
+/// that was, and how many members; of too few such seconds there are none.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: quorate bench soak --orders uniform --beside nothing,churn,demote --length 2m"
@@ -23,11 +25,11 @@ pub(super) struct Soak {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     orders: Vec<Order>,
     /// What goes on beside the load, each in a run of its own: nothing; a slow member that others wait for (block)
-    /// or that is made a learner (demote) or removed (evict); loss of one packet of a hundred; churn, a member that leaves and
-    /// joins [default: nothing].
+    /// or that is made a learner (demote) or removed (evict); loss of one packet of a hundred; churn, a member that
+    /// leaves and joins [default: nothing].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     beside: Vec<Disturbance>,
-    /// Bytes of the messages [default: 1024].
+    /// Bytes of the messages, at least 17 [default: 1024].
     #[arg(long, value_name = "N")]
     size: Option<usize>,
     /// How long each run lasts, such as 90s or 10m [default: 10m].

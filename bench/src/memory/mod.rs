@@ -1,18 +1,18 @@
 //! What a node needs of memory and of the processor: idle, and while its group carries as much as it can.
 
+mod host;
+mod members;
+mod words;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures_util::{
-    StreamExt,
-    future::{join, join_all},
-    stream::FuturesUnordered,
-};
-use quorate::{Bus, Client, PublishError};
+use futures_util::future::try_join;
 
+pub use self::host::memory_host;
+use self::{host::BATCHES, members::Members};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
     busy::Busy,
@@ -20,7 +20,7 @@ use crate::{
     nodes::Nodes,
     record::Named,
     stage::in_system,
-    summary::Summary,
+    thirds::MEMORY_KEPT,
 };
 
 /// What the benchmark of memory measures.
@@ -53,25 +53,19 @@ impl MemoryArgs {
             return refuse("watch nodes for 300 ms to a day");
         }
         if !(1..=1 << 20).contains(&self.message_bytes) {
-            return refuse("publish messages of 1 byte to 1 MiB");
+            return refuse("send messages of 1 byte to 1 MiB");
         }
         Ok(())
     }
 }
 
-/// Nodes, each with a client of its own that publishes.
 const NODES: usize = 3;
-const SUBJECT: &str = "log.bench";
-/// Messages that each client has on their way.
-const ON_THE_WAY: usize = 1024;
 /// Between two looks at a node's memory.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What is wanted: bytes of an idle node and under load, and processor cores of an idle one.
 const IDLE_BYTES: f64 = 30e6;
 const LOAD_BYTES: f64 = 300e6;
 const IDLE_CORES: f64 = 0.01;
-/// Memory that grows goes on to grow; what allocators keep for a while moves by less than this.
-const GROWTH_MOST: f64 = 1.05;
 const BOUND_IS: &str = "what is wanted, which is set and not measured";
 const THIRD_IS: &str = "for growth, the same node in the first third of the load";
 
@@ -86,19 +80,9 @@ struct Watched {
     cores: f64,
 }
 
-impl Watched {
-    /// The median of the first third, and of the last.
-    fn thirds(&self) -> Option<(f64, f64)> {
-        let third = self.bytes.len().div_ceil(3);
-        let median = |bytes: &[f64]| Summary::of(bytes.iter().copied()).map(|summary| summary.median);
-        let last = self.bytes.len() - third;
-        Some((median(&self.bytes[..third])?, median(&self.bytes[last..])?))
-    }
-}
-
 /// Measures the nodes of a group of three, each in a process of its own: what they need while nobody uses them, and
-/// while a client at each publishes as fast as acknowledgements come. Blocks the calling thread until all is
-/// measured.
+/// while all of them multicast as fast as the group takes messages. Under load a process is the application as well,
+/// which sends and reads all that is delivered. Blocks the calling thread until all is measured.
 ///
 /// # Errors
 /// [`BenchError`]: what was measured before it is known to the observer. Where the system does not tell what a
@@ -107,13 +91,13 @@ pub fn memory(args: &MemoryArgs, observer: &mut (dyn FnMut(Progress) + Send)) ->
     args.check()?;
     let machine = Machine::here();
     let settings = format!(
-        "{NODES} nodes, a process each, idle for {:?}; then a client at each publishes messages of {} B, {ON_THE_WAY} \
-         of them on their way; no other side",
+        "{NODES} nodes, a process each, idle for {:?}; then all of {NODES} members, a process each, multicast messages \
+         of {} B, {BATCHES} batches handed over at a time; no other side",
         args.idle, args.message_bytes
     );
     let report = Report::begin(machine, None, settings, observer);
     let (records, per_second) = in_system(|| measure(args, observer))?;
-    let settings = format!("{}; {per_second:.0} messages per second were acknowledged", report.settings);
+    let settings = format!("{}; {per_second:.0} messages per second were delivered to each", report.settings);
     Ok(Report { settings, records, ..report })
 }
 
@@ -124,7 +108,9 @@ async fn measure(
     let mut records = Vec::new();
     let nodes = Nodes::start(&args.program, NODES).await?;
     observer(Progress::Step { done: 0, steps: 2, case: "idle nodes".into() });
-    let idle = watch(&nodes, args.idle).await?;
+    let processes: Vec<String> = (0..NODES).filter_map(|node| nodes.process(node)).collect();
+    let idle = watch(&processes, args.idle).await?;
+    drop(nodes);
     let mut tell = |figures: Vec<Record>, observer: &mut (dyn FnMut(Progress) + Send)| {
         for record in &figures {
             observer(Progress::Measured(record.clone()));
@@ -133,58 +119,32 @@ async fn measure(
     };
     tell(idle_figures(&idle), observer);
     observer(Progress::Step { done: 1, steps: 2, case: "nodes under load".into() });
-    let (loaded, acknowledged) = load(args, &nodes).await?;
+    let (loaded, delivered) = load(args, &mut Members::found(&args.program, NODES).await?).await?;
     tell(load_figures(&loaded), observer);
-    Ok((records, acknowledged as f64 / (args.warm_up + args.load).as_secs_f64()))
+    Ok((records, delivered as f64 / (args.warm_up + args.load).as_secs_f64()))
 }
 
-/// Publishes at all nodes, and watches them meanwhile; returns how much was acknowledged, too.
-async fn load(args: &MemoryArgs, nodes: &Nodes) -> Result<(Vec<Watched>, u64), BenchError> {
-    let mut clients = Vec::new();
-    for node in 0..NODES {
-        clients.push(nodes.client(node).await?);
-    }
-    let until = Instant::now() + args.warm_up + args.load;
-    let payload = Bytes::from(vec![0x5a; args.message_bytes]);
-    let publishing = join_all(clients.iter().map(|client| publish(client.bus(), payload.clone(), until)));
+/// Has all members send, and watches them meanwhile; returns how much was delivered to each, too.
+async fn load(args: &MemoryArgs, members: &mut Members) -> Result<(Vec<Watched>, u64), BenchError> {
+    let processes = members.processes();
     let watching = async {
         tokio::time::sleep(args.warm_up).await;
-        watch(nodes, args.load).await
+        watch(&processes, args.load).await
     };
-    let patience = args.warm_up + args.load + Duration::from_secs(30);
-    let (published, watched) = tokio::time::timeout(patience, join(publishing, watching))
-        .await
-        .map_err(|_| BenchError::Stuck(patience))?;
-    join_all(clients.iter().map(Client::close)).await;
-    let acknowledged = published.into_iter().sum::<Result<u64, PublishError>>().map_err(BenchError::ours)?;
-    Ok((watched?, acknowledged))
+    let (delivered, watched) =
+        try_join(members.work(args.message_bytes, args.warm_up + args.load), watching).await?;
+    Ok((watched, delivered))
 }
 
-/// Publishes until then; returns how many messages were acknowledged.
-async fn publish(bus: Bus, payload: Bytes, until: Instant) -> Result<u64, PublishError> {
-    let (mut on_their_way, mut acknowledged) = (FuturesUnordered::new(), 0);
-    loop {
-        while Instant::now() < until && on_their_way.len() < ON_THE_WAY {
-            on_their_way.push(bus.begin(SUBJECT, payload.clone()).await?.acknowledged());
-        }
-        match on_their_way.next().await {
-            Some(outcome) => outcome?,
-            None => return Ok(acknowledged),
-        }
-        acknowledged += 1;
-    }
-}
-
-/// Watches all nodes for a while.
-async fn watch(nodes: &Nodes, span: Duration) -> Result<Vec<Watched>, BenchError> {
-    let processes: Vec<String> = (0..NODES).filter_map(|node| nodes.process(node)).collect();
+/// Watches the processes of all nodes for a while.
+async fn watch(processes: &[String], span: Duration) -> Result<Vec<Watched>, BenchError> {
     let busy = || processes.iter().map(|process| Busy::of(process)).collect::<Option<Vec<_>>>();
     let (begun, before) = (Instant::now(), busy().ok_or_else(untold)?);
     let mut watched = vec![Watched::default(); processes.len()];
     let mut looks = tokio::time::interval(LOOK_EVERY);
     while begun.elapsed() < span {
         looks.tick().await;
-        for (node, process) in watched.iter_mut().zip(&processes) {
+        for (node, process) in watched.iter_mut().zip(processes) {
             node.bytes.push(resident_bytes(process).ok_or_else(untold)? as f64);
             node.peak = peak_resident_bytes(process).ok_or_else(untold)? as f64;
         }
@@ -223,19 +183,16 @@ fn idle_figures(nodes: &[Watched]) -> Vec<Record> {
 fn load_figures(nodes: &[Watched]) -> Vec<Record> {
     let peak =
         figure("under load, resident at most", Unit::Bytes, nodes.iter().map(|node| node.peak), LOAD_BYTES);
-    let thirds = nodes.iter().filter_map(Watched::thirds);
-    let grown = thirds.max_by(|one, other| (one.1 / one.0).total_cmp(&(other.1 / other.0)));
-    let growth = grown.and_then(|(first, last)| {
-        let named = Named {
-            bench: "memory",
-            case: format!("{NODES} nodes, the worst: in the last third of the load, resident"),
-            unit: Unit::Bytes,
-            worst: false,
-            wanted: Some(Bound::AtMost(GROWTH_MOST)),
-            baseline_is: THIRD_IS,
-        };
-        Record::beside(&named, [last], [first])
-    });
+    let named = Named {
+        bench: "memory",
+        case: format!("{NODES} nodes, the worst: in the last third of the load, resident"),
+        unit: Unit::Bytes,
+        worst: false,
+        wanted: Some(MEMORY_KEPT),
+        baseline_is: THIRD_IS,
+    };
+    let grown = nodes.iter().filter_map(|node| Record::of_thirds(&named, &node.bytes));
+    let growth = grown.max_by(|one, other| one.ratio.total_cmp(&other.ratio));
     peak.into_iter().chain(growth).collect()
 }
 
