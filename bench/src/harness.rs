@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     BenchError, Bound, Progress, Record, Schedule, Series, Usage,
-    record::{Label, Rounds},
+    record::{Label, Named, Rounds},
     sample::{Reading, Sample},
     usage::Meter,
 };
@@ -108,6 +108,24 @@ impl<'a> Harness<'a> {
                 (self.observer)(Progress::Measured(record.clone()));
                 self.records.push(record);
             }
+        }
+    }
+
+    /// Leaves a case of two sides out, and says why.
+    pub(crate) fn leave_out(&mut self, case: &Case, why: &'static str) {
+        self.steps -= self.schedule.steps();
+        for &(reading, wanted) in &case.readings {
+            let named = Named {
+                bench: case.bench,
+                case: format!("{} {}", case.name, reading.name()),
+                unit: reading.unit(),
+                worst: false,
+                wanted,
+                baseline_is: case.baseline_is,
+            };
+            let record = Record::without_figures(&named, why);
+            (self.observer)(Progress::Measured(record.clone()));
+            self.records.push(record);
         }
     }
 
@@ -226,6 +244,28 @@ mod tests {
         assert_eq!(found, [("memory 1 B throughput", 0.8), ("bare 1 B throughput", 2.0)]);
         let base = |record: &Record| record.series.as_ref().expect("its rounds").baseline.clone();
         assert_eq!(base(&records[0]), base(&records[1]));
+    }
+
+    #[tokio::test]
+    async fn a_case_that_is_left_out_takes_no_steps_and_says_why() {
+        let mut steps = Vec::new();
+        let mut observer = |progress| {
+            if let Progress::Step { steps: all, .. } = progress {
+                steps.push(all);
+            }
+        };
+        let mut harness = Harness::new(schedule(), 2, &mut observer).expect("a schedule that fits");
+        harness.leave_out(&case(), "there is none");
+        let side = |name| Scripted { name, messages: 1, turns: Arc::default() };
+        harness.compare(&case(), &mut side("A"), &mut side("B")).await.expect("scripted sides");
+        let records = harness.into_records();
+        assert_eq!(steps, [6; 6]);
+        assert_eq!(records.len(), 2);
+        assert_eq!(
+            (records[0].case.as_str(), records[0].baseline_is),
+            ("memory 1 B throughput", "there is none")
+        );
+        assert_eq!((records[0].value.is_nan(), records[0].holds), (true, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -115,8 +115,8 @@ async fn measure_sizes(
     for &bytes in &args.sizes {
         let case = case(args.receivers, bytes, megabits);
         let measured = async {
-            let mut relayed = GroupFlow::new(relaying, 1, Load::new(bytes), 1).await?;
-            let mut copied = GroupFlow::new(copying, 1, Load::new(bytes), 1).await?;
+            let mut relayed = GroupFlow::new(relaying, 1, Load::new(bytes), 1);
+            let mut copied = GroupFlow::new(copying, 1, Load::new(bytes), 1);
             harness.compare(&case, &mut relayed, &mut copied).await
         };
         measured.await.map_err(|error| error.in_case(&case.name))?;
@@ -134,5 +134,49 @@ fn case(receivers: usize, bytes: usize, megabits: u64) -> Case {
         name: format!("{} to {receivers} members, {bound}", Size(bytes)),
         baseline_is: BASELINE_IS,
         readings: vec![(Reading::Bytes, wanted)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn brief() -> LargeArgs {
+        let (warm_up, round) = (Duration::from_millis(100), Duration::from_millis(400));
+        LargeArgs {
+            sizes: vec![1 << 20],
+            megabits: vec![200],
+            schedule: Schedule { warm_up, round, rounds: 3 },
+            ..LargeArgs::default()
+        }
+    }
+
+    /// How much each carries is the bound's doing, not the machine's.
+    #[test]
+    fn where_senders_are_bounded_more_goes_through_if_members_hand_it_on() {
+        let report = large(&brief(), &mut |_| ()).expect("both groups work");
+        let [record] = &report.records[..] else { panic!("{:?}", report.records) };
+        assert_eq!(record.case, "1 MiB to 4 members, senders bound to 200 Mbit/s throughput");
+        assert!(record.ratio > 1.0, "{record:?}");
+        // Of 25 MB/s a sender has a quarter for each copy.
+        assert!(record.baseline < 25e6 / 3.0, "{record:?}");
+    }
+
+    #[test]
+    fn half_as_much_again_is_wanted_where_senders_are_bounded() {
+        let readings = |megabits| case(4, 1 << 20, megabits).readings;
+        assert_eq!(readings(1_000), [(Reading::Bytes, Some(Bound::AtLeast(1.5)))]);
+        assert_eq!(readings(0), [(Reading::Bytes, None)]);
+    }
+
+    #[test]
+    fn what_is_not_measured_is_refused() {
+        for refused in [
+            LargeArgs { receivers: 2, ..brief() },
+            LargeArgs { sizes: vec![1 << 10], ..brief() },
+            LargeArgs { megabits: vec![9], ..brief() },
+        ] {
+            assert!(matches!(large(&refused, &mut |_| ()), Err(BenchError::Settings(_))), "{refused:?}");
+        }
     }
 }

@@ -36,6 +36,25 @@ impl Pace {
     }
 }
 
+/// When messages follow each other.
+#[derive(Debug)]
+pub(crate) struct Turns(Option<Pace>);
+
+impl Turns {
+    /// At a pace, or, without one, as soon as whoever sends asks for the next turn; within a runtime only.
+    pub(crate) fn new(every: Option<Duration>) -> Self {
+        Self(every.map(Pace::new))
+    }
+
+    /// Waits for the next turn, and says from when its message is to be timed.
+    pub(crate) async fn next(&mut self) -> Instant {
+        match &mut self.0 {
+            Some(pace) => pace.turn().await,
+            None => Instant::now(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! publisher, and requests, beside bare quinn.
 
 mod asking;
+mod cases;
 mod fan;
 mod flow;
 mod target;
@@ -12,25 +13,30 @@ use std::sync::Arc;
 use quorate::{GroupSettings, Subject};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "zenoh")]
+use self::cases::{asking_beside_zenoh, fan_beside_zenoh};
 pub use self::target::{NotATarget, Target};
-use self::{asking::BusAsking, fan::BusFan, flow::BusFlow};
+use self::{
+    asking::BusAsking,
+    cases::{asking_case, fan_case, here_case},
+    fan::BusFan,
+    flow::BusFlow,
+};
 pub(crate) use self::{
     asking::{answer, ask_until},
     fan::{counting, publish_until},
     flow::receive,
 };
 #[cfg(feature = "zenoh")]
-use crate::rivals::{ZENOH, ZenohAsking, ZenohFan};
+use crate::rivals::{ZenohAsking, ZenohFan};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    BenchError, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
-    harness::{Case, Harness},
+    harness::Harness,
     limits::{MESSAGE_BYTES_MAX, check_sizes},
     load::Load,
     place::Trouble,
-    raw::{RAW_QUINN, RawEcho, RawSpread},
-    sample::Reading,
-    size::Size,
+    raw::{RawEcho, RawSpread},
     stage::{Stage, in_system},
 };
 
@@ -68,9 +74,6 @@ impl Default for BusArgs {
 
 /// More threads measure the scheduler.
 const PUBLISHERS_MAX: usize = 64;
-const BASELINE_IS: &str = "the same with every message through the bus actor";
-/// What it has to gain to be worth its code.
-const WANTED: Bound = Bound::AtLeast(1.2);
 
 impl BusArgs {
     pub(crate) fn check(&self) -> Result<(), BenchError> {
@@ -151,7 +154,7 @@ async fn measure_here(
     let subject = |side: &str| format!("{prefix}.{side}").parse::<Subject>().map_err(BenchError::ours);
     for (&publishers, stage) in args.publishers.iter().zip(stages) {
         for &bytes in &args.sizes {
-            let case = case(target, publishers, bytes);
+            let case = here_case(target, publishers, bytes);
             let side = |handle, subject| {
                 let load = Load::new(bytes);
                 BusFlow::new(cluster, stage, target, (handle, subject), publishers, load, args.callers)
@@ -168,16 +171,6 @@ async fn measure_here(
     Ok(())
 }
 
-fn case(target: Target, publishers: usize, bytes: usize) -> Case {
-    let threads = if publishers == 1 { "thread" } else { "threads" };
-    Case {
-        bench: "bus",
-        name: format!("{publishers} {threads}, {}, {}", target.case(), Size(bytes)),
-        baseline_is: BASELINE_IS,
-        readings: vec![(Reading::Messages, Some(WANTED))],
-    }
-}
-
 async fn measure_fan(
     args: &BusArgs,
     stage: &Arc<Stage>,
@@ -185,12 +178,7 @@ async fn measure_fan(
     harness: &mut Harness<'_>,
 ) -> Result<(), BenchError> {
     for &bytes in &args.remote_sizes {
-        let case = Case {
-            bench: "bus",
-            name: format!("{}, {}", Target::Remote.case(), Size(bytes)),
-            baseline_is: RAW_QUINN,
-            readings: vec![(Reading::Messages, None)],
-        };
+        let case = fan_case(bytes);
         let measured = async {
             let subject = format!("fan.{bytes}").parse().map_err(BenchError::ours)?;
             let mut ours = BusFan::new(cluster, subject, Load::new(bytes)).await?;
@@ -199,14 +187,7 @@ async fn measure_fan(
             #[cfg(feature = "zenoh")]
             {
                 drop(raw);
-                // As many messages as zenoh, and twice as many where they are long.
-                let wanted = Bound::AtLeast(if bytes < 1 << 10 { 1.0 } else { 2.0 });
-                let beside = Case {
-                    name: beside_zenoh(&case),
-                    baseline_is: ZENOH,
-                    readings: vec![(Reading::Messages, Some(wanted))],
-                    ..case.clone()
-                };
+                let beside = fan_beside_zenoh(bytes);
                 let mut zenoh = ZenohFan::new(stage, cluster.members() - 1, Load::new(bytes)).await?;
                 harness.compare(&beside, &mut ours, &mut zenoh).await?;
             }
@@ -217,12 +198,6 @@ async fn measure_fan(
     Ok(())
 }
 
-/// What a case is called whose baseline is not the usual one.
-#[cfg(feature = "zenoh")]
-fn beside_zenoh(case: &Case) -> String {
-    format!("{}, beside zenoh,", case.name)
-}
-
 async fn measure_requests(
     args: &BusArgs,
     stage: &Arc<Stage>,
@@ -230,12 +205,7 @@ async fn measure_requests(
     harness: &mut Harness<'_>,
 ) -> Result<(), BenchError> {
     for &bytes in &args.sizes {
-        let case = Case {
-            bench: "bus",
-            name: format!("{}, {}", Target::Request.case(), Size(bytes)),
-            baseline_is: RAW_QUINN,
-            readings: vec![(Reading::Quantile(0.5), None), (Reading::Quantile(0.99), None)],
-        };
+        let case = asking_case(bytes);
         let measured = async {
             let subject = format!("ask.{bytes}").parse().map_err(BenchError::ours)?;
             let mut ours = BusAsking::new(cluster, subject, Load::new(bytes)).await?;
@@ -243,8 +213,7 @@ async fn measure_requests(
             harness.compare(&case, &mut ours, &mut raw).await?;
             #[cfg(feature = "zenoh")]
             {
-                let readings = vec![(Reading::Quantile(0.5), Some(Bound::AtMost(0.6)))];
-                let beside = Case { name: beside_zenoh(&case), baseline_is: ZENOH, readings, ..case.clone() };
+                let beside = asking_beside_zenoh(bytes);
                 let mut zenoh = ZenohAsking::new(stage, Load::new(bytes)).await?;
                 harness.compare(&beside, &mut ours, &mut zenoh).await?;
             }

@@ -121,7 +121,7 @@ async fn measure_pair(
     for &bytes in &args.sizes {
         let case = case(bytes, lost);
         let measured = async {
-            let data = GroupFlow::new(cluster, cluster.members(), Load::new(bytes), args.batches).await?;
+            let data = GroupFlow::new(cluster, cluster.members(), Load::new(bytes), args.batches);
             let mut loaded = Beats::new(Arc::clone(cluster), args.pace, Some(data));
             let mut idle = Beats::new(Arc::clone(cluster), args.pace, None);
             harness.compare(&case, &mut loaded, &mut idle).await

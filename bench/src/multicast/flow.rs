@@ -1,7 +1,6 @@
 //! Messages multicast as fast as the group takes them.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,38 +17,33 @@ pub(crate) struct GroupFlow {
     senders: usize,
     load: Load,
     batches: usize,
-    readers: Vec<GroupEvents>,
 }
 
 impl GroupFlow {
-    pub(crate) async fn new(
-        cluster: &Arc<Cluster>,
-        senders: usize,
-        load: Load,
-        batches: usize,
-    ) -> Result<Self, BenchError> {
-        let readers = try_join_all((0..cluster.members()).map(|index| cluster.events(index))).await?;
-        Ok(Self { cluster: Arc::clone(cluster), senders, load, batches, readers })
+    pub(crate) fn new(cluster: &Arc<Cluster>, senders: usize, load: Load, batches: usize) -> Self {
+        Self { cluster: Arc::clone(cluster), senders, load, batches }
     }
 
     async fn run(&mut self, length: Duration) -> Result<Sample, BenchError> {
+        // For this round alone: another side may use the same group in turns with this one.
+        let readers =
+            try_join_all((0..self.cluster.members()).map(|index| self.cluster.events(index))).await?;
         let started = Instant::now();
         let (senders, batches) = (self.senders, self.batches);
         let sending = (0..senders).map(|index| {
             let load = self.load.clone();
             self.cluster.at(index, move |group| send_until(group, load, batches, started + length))
         });
-        let receiving = mem::take(&mut self.readers)
+        let receiving = readers
             .into_iter()
             .enumerate()
             .map(|(index, reader)| self.cluster.at(index, move |_| receive(reader, senders)));
         let (sent, received) = try_join(try_join_all(sending), try_join_all(receiving)).await?;
         let sent = sent.into_iter().sum();
         let mut over = started;
-        for (reader, count, ended) in received {
+        for (_, count, ended) in received {
             BenchError::unless_all_came(sent, count)?;
             over = over.max(ended);
-            self.readers.push(reader);
         }
         Ok(Sample::Flow { messages: sent, message_bytes: self.load.message_bytes, elapsed: over - started })
     }

@@ -1,5 +1,6 @@
 //! Groups beside bare quinn: throughput of multicast messages, and their latency at low load.
 
+mod cases;
 pub(crate) mod flow;
 pub(crate) mod latency;
 mod senders;
@@ -9,18 +10,22 @@ use std::{sync::Arc, time::Duration};
 use quorate::protocols::Order;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::flow::GroupFlow;
-use self::latency::GroupLatency;
 pub use self::senders::{NotSenders, Senders};
+pub(crate) use self::{
+    cases::{Following, latency_case, throughput_case},
+    flow::GroupFlow,
+};
+use self::{
+    cases::{exchange_case, is_total, together_case},
+    latency::GroupLatency,
+};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Schedule,
+    BenchError, Machine, Progress, Record, Report, Schedule,
     cluster::Cluster,
     harness::{Case, Harness, Side},
     limits::{MESSAGE_BYTES_MAX, check_latency_sizes, check_pace, check_sizes},
     load::Load,
-    raw::{RAW_QUINN, RawEcho, RawExchange, RawSpread},
-    sample::Reading,
-    size::Size,
+    raw::{RawEcho, RawExchange, RawSpread},
     stage::{Stage, in_system},
 };
 
@@ -32,14 +37,14 @@ pub struct MulticastArgs {
     pub members: Vec<usize>,
     /// Orders of delivery. Default uniform.
     pub orders: Vec<Order>,
-    /// Who sends. Default one member, then all.
+    /// Who sends. Default one member, then all, and then all beside one.
     pub senders: Vec<Senders>,
     /// Bytes of the messages whose throughput is measured. Default 64, 1 KiB, 64 KiB.
     pub sizes: Vec<usize>,
     /// Batches that each sender has handed over and that are not accepted yet, at most. They are as long as those
     /// of the baseline. Default 4.
     pub batches: usize,
-    /// Bytes of the messages whose latency is measured. Default 64.
+    /// Bytes of the messages whose latency is measured, at a pace and then one after the other. Default 64.
     pub latency_sizes: Vec<usize>,
     /// Time from one of those to the next. Default 2 ms.
     pub pace: Duration,
@@ -78,15 +83,28 @@ impl MulticastArgs {
     }
 
     fn cases(&self) -> usize {
-        self.members.len()
-            * self.orders.len()
-            * (self.senders.len() * self.sizes.len() + self.latency_sizes.len())
+        let throughput = (self.senders.len() + usize::from(self.compares_senders())) * self.sizes.len();
+        let latency = Following::ALL.len() * self.latency_sizes.len();
+        self.members.len() * self.orders.len() * (throughput + latency)
     }
 
     /// Cases of latency beside which bare quinn exchanges as many messages.
     fn exchanges(&self) -> usize {
         let orders = self.orders.iter().filter(|order| is_total(**order)).count();
-        self.members.len() * orders * self.latency_sizes.len()
+        self.members.len() * orders * Following::ALL.len() * self.latency_sizes.len()
+    }
+
+    /// Whether groups with all members sending are measured beside the same with one.
+    fn compares_senders(&self) -> bool {
+        Senders::ALL.iter().all(|senders| self.senders.contains(senders))
+    }
+
+    /// Time from one message whose latency is measured to the next, if it does not wait for the one before.
+    const fn every(&self, following: Following) -> Option<Duration> {
+        match following {
+            Following::AtAPace => Some(self.pace),
+            Following::AtOnce => None,
+        }
     }
 }
 
@@ -103,7 +121,8 @@ pub fn multicast(
     args.check()?;
     let machine = Machine::here();
     let settings = format!(
-        "a thread per member, {} batches handed over at a time; latency with a message every {:?}",
+        "a thread per member, {} batches handed over at a time; latency with a message every {:?}, and with one after \
+         the other",
         args.batches, args.pace
     );
     let report = Report::begin(machine, Some(args.schedule), settings, observer);
@@ -147,73 +166,41 @@ async fn measure_group(
             let (load, sending) = (Load::new(bytes), senders.among(members));
             let measured = async {
                 let mut raw = RawSpread::new(stage, members, sending, load.clone()).await?;
-                let mut ours = GroupFlow::new(cluster, sending, load, args.batches).await?;
+                let mut ours = GroupFlow::new(cluster, sending, load, args.batches);
                 harness.compare(&case, &mut ours, &mut raw).await
             };
             measured.await.map_err(|error| error.in_case(&case.name))?;
         }
     }
-    for &bytes in &args.latency_sizes {
-        let (case, bare) = (latency_case(members, order, bytes), exchange_case(members, order, bytes));
-        let load = Load::new(bytes);
+    for &bytes in args.sizes.iter().filter(|_| args.compares_senders()) {
+        let (case, load) = (together_case(members, order, bytes), Load::new(bytes));
         let measured = async {
-            let mut raw = RawEcho::new(stage, load.clone(), Some(args.pace)).await?;
-            let mut ours = GroupLatency::new(cluster, load.clone(), args.pace).await?;
-            let mut sides: Vec<(&Case, &mut dyn Side)> = vec![(&case, &mut ours)];
-            let mut exchange;
-            if let Some(bare) = &bare {
-                exchange = RawExchange::new(stage, members, load, args.pace).await?;
-                sides.push((bare, &mut exchange));
-            }
-            harness.compare_all(&mut sides, &mut raw).await
+            let mut one = GroupFlow::new(cluster, 1, load.clone(), args.batches);
+            let mut all = GroupFlow::new(cluster, members, load, args.batches);
+            harness.compare(&case, &mut all, &mut one).await
         };
         measured.await.map_err(|error| error.in_case(&case.name))?;
     }
+    for &bytes in &args.latency_sizes {
+        for following in Following::ALL {
+            let case = latency_case(members, order, bytes, following);
+            let bare = exchange_case(members, order, bytes, following);
+            let (load, every) = (Load::new(bytes), args.every(following));
+            let measured = async {
+                let mut raw = RawEcho::new(stage, load.clone(), every).await?;
+                let mut ours = GroupLatency::new(cluster, load.clone(), every).await?;
+                let mut sides: Vec<(&Case, &mut dyn Side)> = vec![(&case, &mut ours)];
+                let mut exchange;
+                if let Some(bare) = &bare {
+                    exchange = RawExchange::new(stage, members, load, every).await?;
+                    sides.push((bare, &mut exchange));
+                }
+                harness.compare_all(&mut sides, &mut raw).await
+            };
+            measured.await.map_err(|error| error.in_case(&case.name))?;
+        }
+    }
     Ok(())
-}
-
-pub(crate) fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize) -> Case {
-    let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
-    // What was asked for is one member that sends to two others in the strongest order.
-    let wanted = match bytes {
-        _ if (members, order, senders) != (3, Order::Uniform, Senders::One) => None,
-        bytes if bytes >= 64 << 10 => Some(Bound::AtLeast(0.8)),
-        bytes if bytes >= 1 << 10 => Some(Bound::AtLeast(0.5)),
-        _ => Some(Bound::AtLeast(0.2)),
-    };
-    Case {
-        bench: "multicast",
-        name: format!("{members} members, {order}, {senders} sending, {}", Size(bytes)),
-        baseline_is: RAW_QUINN,
-        readings: vec![(reading, wanted)],
-    }
-}
-
-pub(crate) fn latency_case(members: usize, order: Order, bytes: usize) -> Case {
-    let wanted = ((members, order) == (3, Order::Uniform)).then_some(Bound::AtMost(3.0));
-    Case {
-        bench: "multicast",
-        name: format!("{members} members, {order}, {} latency", Size(bytes)),
-        baseline_is: RAW_QUINN,
-        readings: vec![(Reading::Quantile(0.5), wanted), (Reading::Quantile(0.99), None)],
-    }
-}
-
-const fn is_total(order: Order) -> bool {
-    matches!(order, Order::Total | Order::Uniform)
-}
-
-/// That bare quinn exchanges as many messages as a group in a total order has to.
-fn exchange_case(members: usize, order: Order, bytes: usize) -> Option<Case> {
-    is_total(order).then(|| Case {
-        bench: "multicast",
-        name: format!(
-            "{members} members, bare quinn exchanging as in {order} order, {} latency",
-            Size(bytes)
-        ),
-        baseline_is: RAW_QUINN,
-        readings: vec![(Reading::Quantile(0.5), None), (Reading::Quantile(0.99), None)],
-    })
 }
 
 #[cfg(test)]
@@ -235,20 +222,24 @@ mod tests {
 
     #[test]
     fn one_and_all_members_send_and_every_case_gives_its_figures() {
-        let mut measured = Vec::new();
-        let mut observer = |progress| {
-            if let Progress::Measured(record) = progress {
-                measured.push(record);
-            }
+        let (mut measured, mut left) = (Vec::new(), 0);
+        let mut observer = |progress| match progress {
+            Progress::Measured(record) => measured.push(record),
+            Progress::Step { done, steps, .. } => left = steps - done,
+            Progress::Begins(_) => {}
         };
         let report = multicast(&tiny(&[Order::Uniform]), &mut observer).expect("a group works");
         assert_eq!(measured, report.records);
-        // Two sizes from one and from all, and two quantiles of the latency, of a group and of bare quinn.
-        assert_eq!(report.records.len(), 8);
-        assert_eq!(report.records[0].case, "3 members, uniform, one sending, 64 B throughput");
-        assert_eq!(report.records[5].case, "3 members, uniform, 64 B latency p99");
-        let bare = "3 members, bare quinn exchanging as in uniform order, 64 B latency p99";
-        assert_eq!(report.records[7].case, bare);
+        assert_eq!(left, 1, "the last step was announced as the last");
+        // Two sizes from one, from all and from all beside one; and two quantiles of the latency at a pace and of
+        // messages one after the other, each of a group and of bare quinn.
+        let cases: Vec<&str> = report.records.iter().map(|record| record.case.as_str()).collect();
+        assert_eq!(cases.len(), 14);
+        assert_eq!(cases[0], "3 members, uniform, one sending, 64 B throughput");
+        assert_eq!(cases[5], "3 members, uniform, all sending beside one, 64 KiB throughput");
+        assert_eq!(cases[7], "3 members, uniform, 64 B latency p99");
+        assert_eq!(cases[9], "3 members, bare quinn exchanging as in uniform order, 64 B latency p99");
+        assert_eq!(cases[11], "3 members, uniform, 64 B latency, one after the other, p99");
         for record in &report.records {
             assert!(record.value > 0.0 && record.baseline > 0.0, "{record:?}");
             serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("valid JSON");

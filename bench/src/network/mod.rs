@@ -211,13 +211,7 @@ async fn goodput(
     };
     let mut bare = Between::prepare(hosts, blast, way.0).await?;
     for &transport in &args.transports {
-        let wanted = (transport == TransportKind::Quic && way.1 == 0).then_some(Bound::AtLeast(0.9));
-        let case = Case {
-            bench: "network",
-            name: format!("{transport}, {}", shown(way)),
-            baseline_is: BARE_UDP,
-            readings: vec![(Reading::Bytes, wanted)],
-        };
+        let case = goodput_case(transport, way);
         let measured = async {
             let flow = Work::Flow { opening: args.opening(transport), message_bytes: args.message_bytes };
             let mut ours = Between::prepare(hosts, flow, way.0).await?;
@@ -242,19 +236,7 @@ async fn hold_ups(
     };
     let mut one_stream = Between::prepare(hosts, work(TransportKind::Tcp, true), way.0).await?;
     for &transport in &args.transports {
-        let wanted =
-            |bound| (transport == TransportKind::Quic && way.1 > 0).then_some(Bound::ValueBelow(bound));
-        let case = Case {
-            bench: "network",
-            name: format!("{transport}, {}, {} groups", shown(way), args.groups),
-            baseline_is: ONE_STREAM,
-            readings: vec![
-                (Reading::Quantile(0.5), None),
-                (Reading::Quantile(0.99), None),
-                (Reading::ByOthers, wanted(1.0)),
-                (Reading::GroupsAtATime, wanted(2.0)),
-            ],
-        };
+        let case = groups_case(transport, way, args.groups);
         let measured = async {
             let mut ours = Between::prepare(hosts, work(transport, false), way.0).await?;
             harness.compare(&case, &mut ours, &mut one_stream).await
@@ -262,6 +244,33 @@ async fn hold_ups(
         measured.await.map_err(|error| error.in_case(&case.name))?;
     }
     Ok(())
+}
+
+/// What QUIC is to carry of a link without losses.
+fn goodput_case(transport: TransportKind, way: (Duration, u8)) -> Case {
+    let wanted = (transport == TransportKind::Quic && way.1 == 0).then_some(Bound::AtLeast(0.9));
+    Case {
+        bench: "network",
+        name: format!("{transport}, {}", shown(way)),
+        baseline_is: BARE_UDP,
+        readings: vec![(Reading::Bytes, wanted)],
+    }
+}
+
+/// That over QUIC nobody waits for what another group has lost.
+fn groups_case(transport: TransportKind, way: (Duration, u8), groups: u32) -> Case {
+    let wanted = |bound| (transport == TransportKind::Quic && way.1 > 0).then_some(Bound::ValueBelow(bound));
+    Case {
+        bench: "network",
+        name: format!("{transport}, {}, {groups} groups", shown(way)),
+        baseline_is: ONE_STREAM,
+        readings: vec![
+            (Reading::Quantile(0.5), None),
+            (Reading::Quantile(0.99), None),
+            (Reading::ByOthers, wanted(1.0)),
+            (Reading::GroupsAtATime, wanted(2.0)),
+        ],
+    }
 }
 
 fn shown((round_trip, lost): (Duration, u8)) -> String {
@@ -279,6 +288,26 @@ mod tests {
         assert_eq!((long.bytes_per_second, long.queue_bytes, long.lost_percent), (125_000_000, 3_000_000, 1));
         assert_eq!(long.delay, Duration::from_millis(12));
         assert_eq!(args.shape(Duration::from_millis(1), 0).queue_bytes, QUEUE_BYTES_LEAST);
+    }
+
+    #[test]
+    fn of_quic_goodput_is_wanted_without_losses_and_with_them_that_no_group_waits_for_another() {
+        let way = |lost| (Duration::from_millis(25), lost);
+        let goodput = |kind, lost| goodput_case(kind, way(lost)).readings;
+        assert_eq!(goodput(TransportKind::Quic, 0), [(Reading::Bytes, Some(Bound::AtLeast(0.9)))]);
+        assert_eq!(goodput(TransportKind::Quic, 1), [(Reading::Bytes, None)]);
+        assert_eq!(goodput(TransportKind::Tcp, 0), [(Reading::Bytes, None)]);
+
+        let wanted = |kind, lost| {
+            let readings = groups_case(kind, way(lost), 8).readings;
+            readings.into_iter().filter(|(_, wanted)| wanted.is_some()).collect::<Vec<_>>()
+        };
+        let alone = [
+            (Reading::ByOthers, Some(Bound::ValueBelow(1.0))),
+            (Reading::GroupsAtATime, Some(Bound::ValueBelow(2.0))),
+        ];
+        assert_eq!(wanted(TransportKind::Quic, 1), alone);
+        assert_eq!([wanted(TransportKind::Quic, 0), wanted(TransportKind::Tcp, 1)], [[], []]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     BenchError,
     harness::Side,
     load::Load,
-    pace::Pace,
+    pace::Turns,
     sample::{Latencies, Sample},
     stage::Stage,
 };
@@ -82,14 +82,11 @@ pub(crate) async fn ask_until(
     every: Option<Duration>,
     deadline: Instant,
 ) -> Result<(RawEnds, Latencies), BenchError> {
-    let mut pace = every.map(Pace::new);
+    let mut turns = Turns::new(every);
     let mut latencies = Latencies::new();
     let mut buffer = vec![0; load.message_bytes];
     loop {
-        let asked = match &mut pace {
-            Some(pace) => pace.turn().await,
-            None => Instant::now(),
-        };
+        let asked = turns.next().await;
         let last = asked >= deadline;
         ends.send.write_chunk(load.message(last).clone()).await.map_err(BenchError::baseline)?;
         ends.recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;
@@ -101,7 +98,7 @@ pub(crate) async fn ask_until(
 }
 
 /// Sends back what comes, until the last message of the round.
-async fn answer(mut ends: RawEnds, message_bytes: usize) -> Result<RawEnds, BenchError> {
+pub(super) async fn answer(mut ends: RawEnds, message_bytes: usize) -> Result<RawEnds, BenchError> {
     let mut buffer = vec![0; message_bytes];
     loop {
         ends.recv.read_exact(&mut buffer).await.map_err(BenchError::baseline)?;

@@ -16,7 +16,7 @@ use crate::{
     BenchError,
     harness::Side,
     load::Load,
-    pace::Pace,
+    pace::Turns,
     sample::{Latencies, Sample},
     stage::Stage,
 };
@@ -26,7 +26,8 @@ use crate::{
 pub(crate) struct RawExchange {
     net: RawNet,
     load: Load,
-    every: Duration,
+    /// Time from one message to the next; without, one follows when the first node has heard all others of the other.
+    every: Option<Duration>,
     /// What stamps count from: the nodes share a process and so a clock.
     epoch: Instant,
     nodes: Vec<Node>,
@@ -45,7 +46,7 @@ impl RawExchange {
         stage: &Arc<Stage>,
         nodes: usize,
         load: Load,
-        every: Duration,
+        every: Option<Duration>,
     ) -> Result<Self, BenchError> {
         let net = RawNet::new(stage, nodes, Tuning::CHOSEN).await?;
         let (mut connections, mut all) = (Vec::new(), Vec::new());
@@ -108,18 +109,18 @@ impl Node {
     }
 }
 
-/// Sends stamped messages at a pace, and waits for all others each time.
+/// Sends stamped messages, at a pace or at once, and waits for all others each time.
 async fn begin_until(
     mut node: Node,
     load: Load,
-    every: Duration,
+    every: Option<Duration>,
     epoch: Instant,
     deadline: Instant,
 ) -> Result<(Node, Latencies), BenchError> {
-    let (mut pace, mut latencies) = (Pace::new(every), Latencies::new());
+    let (mut turns, mut latencies) = (Turns::new(every), Latencies::new());
     let mut buffer = vec![0; load.message_bytes];
     loop {
-        let from = pace.turn().await;
+        let from = turns.next().await;
         let last = from >= deadline;
         let stamp = from.saturating_duration_since(epoch);
         node.tell_all(&load.stamped(stamp, last)).await?;
@@ -155,22 +156,32 @@ async fn follow(
 mod tests {
     use super::*;
 
+    /// Runs two short rounds and returns how many messages each of the nodes timed in the second.
+    fn messages(nodes: usize, every: Option<Duration>) -> u64 {
+        let stage = Arc::new(Stage::thread_each(nodes).expect("a thread each"));
+        let run = async {
+            let mut exchange = RawExchange::new(&stage, nodes, Load::new(64), every).await?;
+            exchange.round(Duration::from_millis(10)).await?;
+            exchange.round(Duration::from_millis(10)).await
+        };
+        let Sample::Latency(histogram) = stage.node(0).block_on(run).expect("a round") else {
+            panic!("not a latency")
+        };
+        let messages = histogram.len() / nodes as u64;
+        assert_eq!(histogram.len(), messages * nodes as u64);
+        messages
+    }
+
     #[test]
     fn every_node_has_heard_all_others_of_every_message() {
         for nodes in [2, 3, 4] {
-            let stage = Arc::new(Stage::thread_each(nodes).expect("a thread each"));
-            let run = async {
-                let every = Duration::from_millis(2);
-                let mut exchange = RawExchange::new(&stage, nodes, Load::new(64), every).await?;
-                exchange.round(Duration::from_millis(10)).await?;
-                exchange.round(Duration::from_millis(10)).await
-            };
-            let Sample::Latency(histogram) = stage.node(0).block_on(run).expect("a round") else {
-                panic!("not a latency")
-            };
-            let messages = histogram.len() / nodes as u64;
-            assert_eq!(histogram.len(), messages * nodes as u64);
+            let messages = messages(nodes, Some(Duration::from_millis(2)));
             assert!((2..=7).contains(&messages), "{messages}");
         }
+    }
+
+    #[test]
+    fn without_a_pace_each_message_follows_the_one_before() {
+        assert!(messages(3, None) >= 2);
     }
 }

@@ -1,5 +1,6 @@
 //! The baseline: quinn without anything on it, at the best settings found.
 
+mod beside;
 mod certificates;
 mod cipher;
 mod connect;
@@ -9,12 +10,14 @@ mod net;
 mod spread;
 mod tuning;
 
+pub(crate) use beside::RawBeside;
 pub(crate) use cipher::Cipher;
 pub(crate) use connect::{RawConnect, Resumption};
 pub(crate) use echo::{RawEcho, RawEnds, ask_until};
 pub(crate) use exchange::RawExchange;
 pub(crate) use net::{
-    RawNet, accept, accept_stream, client_config, dial, endpoint, open_stream, server_config,
+    RawNet, accept, accept_stream, allowed_buffer_bytes, client_config, dial, endpoint, open_stream,
+    server_config,
 };
 pub(crate) use spread::{RawSpread, count, send_until};
 pub(crate) use tuning::{Other, Tuning};

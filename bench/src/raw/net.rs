@@ -139,6 +139,18 @@ pub(crate) fn endpoint(
     Ok(Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))?)
 }
 
+/// As many bytes of a socket's buffers as the system allows, of so many.
+pub(crate) fn allowed_buffer_bytes(wanted: usize) -> Result<usize, BenchError> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    // Some systems refuse what is above their limit, others give less.
+    if socket.set_recv_buffer_size(wanted).and(socket.set_send_buffer_size(wanted)).is_err() {
+        return Ok(wanted.min(socket.recv_buffer_size()?).min(socket.send_buffer_size()?));
+    }
+    // Linux says twice as much, for what it needs itself.
+    let own = if cfg!(target_os = "linux") { 2 } else { 1 };
+    Ok(wanted.min(socket.recv_buffer_size()? / own).min(socket.send_buffer_size()? / own))
+}
+
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Both sides' settings, with a certificate that is made for this run.

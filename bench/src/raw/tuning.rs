@@ -1,10 +1,15 @@
 //! Settings of bare quinn: those that were chosen, and others to compare them with.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use quinn::{
     AckFrequencyConfig, MtuDiscoveryConfig, TransportConfig, VarInt,
-    congestion::{BbrConfig, NewRenoConfig},
+    congestion::{BbrConfig, Controller, ControllerFactory, NewRenoConfig},
 };
 
 use super::Cipher;
@@ -32,6 +37,8 @@ pub(crate) enum Other {
     Mtu(u16),
     /// The socket buffers that the system gives by itself.
     SystemBuffers,
+    /// Socket buffers of so many bytes, where the system allows them.
+    Buffers(usize),
     /// A system call for each packet.
     NoSegmentation,
     /// So many bytes of a stream on their way at most, and twice as many of a connection.
@@ -40,23 +47,27 @@ pub(crate) enum Other {
     AckFrequency,
     NewReno,
     Bbr,
+    /// Neither congestion control nor pacing, which quinn lets go only together: windows alone bound what is on its way.
+    Uncontrolled,
     /// Streams one after the other and not in turns.
     Unfair,
 }
 
 impl Other {
     /// All that are compared.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Mtu(1200),
         Self::Mtu(1452),
         Self::Mtu(6553),
         Self::SystemBuffers,
+        Self::Buffers(16 << 20),
         Self::NoSegmentation,
         Self::StreamWindow(256 << 10),
         Self::StreamWindow(16 << 20),
         Self::AckFrequency,
         Self::NewReno,
         Self::Bbr,
+        Self::Uncontrolled,
         Self::Unfair,
     ];
 }
@@ -66,11 +77,13 @@ impl fmt::Display for Other {
         match self {
             Self::Mtu(bytes) => write!(f, "MTU discovery up to {bytes}"),
             Self::SystemBuffers => f.write_str("socket buffers of the system"),
+            Self::Buffers(bytes) => write!(f, "socket buffers of {} MiB", bytes >> 20),
             Self::NoSegmentation => f.write_str("no segmentation offload"),
             Self::StreamWindow(bytes) => write!(f, "stream window of {} KiB", bytes >> 10),
             Self::AckFrequency => f.write_str("acknowledgement frequency"),
             Self::NewReno => f.write_str("NewReno"),
             Self::Bbr => f.write_str("BBR"),
+            Self::Uncontrolled => f.write_str("no congestion control and no pacing"),
             Self::Unfair => f.write_str("no fairness between streams"),
         }
     }
@@ -93,6 +106,7 @@ impl Tuning {
         match other {
             Other::Mtu(mtu_bytes) => Self { mtu_bytes, ..chosen },
             Other::SystemBuffers => Self { socket_buffer_bytes: None, ..chosen },
+            Other::Buffers(bytes) => Self { socket_buffer_bytes: Some(bytes), ..chosen },
             _ => chosen,
         }
     }
@@ -110,7 +124,7 @@ impl Tuning {
         // While others have their turns a side is silent, maybe for longer than quinn bears with.
         transport.keep_alive_interval(Some(KEEP_ALIVE));
         match self.other {
-            None | Some(Other::Mtu(_) | Other::SystemBuffers) => {}
+            None | Some(Other::Mtu(_) | Other::SystemBuffers | Other::Buffers(_)) => {}
             Some(Other::NoSegmentation) => drop(transport.enable_segmentation_offload(false)),
             Some(Other::StreamWindow(bytes)) => {
                 transport.stream_receive_window(VarInt::from_u32(bytes)).send_window(u64::from(bytes) * 2);
@@ -126,11 +140,50 @@ impl Tuning {
             Some(Other::Bbr) => {
                 transport.congestion_controller_factory(Arc::new(BbrConfig::default()));
             }
+            Some(Other::Uncontrolled) => {
+                transport.congestion_controller_factory(Arc::new(Uncontrolled));
+            }
             Some(Other::Unfair) => {
                 transport.send_fairness(false);
             }
         }
         transport
+    }
+}
+
+/// A congestion window so large that quinn does not pace either.
+#[derive(Clone, Copy, Debug)]
+struct Uncontrolled;
+
+impl Uncontrolled {
+    const WINDOW_BYTES: u64 = 1 << 40;
+}
+
+impl ControllerFactory for Uncontrolled {
+    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
+        Box::new(*self)
+    }
+}
+
+impl Controller for Uncontrolled {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+
+    fn on_mtu_update(&mut self, _: u16) {}
+
+    fn window(&self) -> u64 {
+        Self::WINDOW_BYTES
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(*self)
+    }
+
+    fn initial_window(&self) -> u64 {
+        Self::WINDOW_BYTES
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

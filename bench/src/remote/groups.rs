@@ -13,7 +13,7 @@ use crate::{
     BenchError, Machine, MulticastArgs, Progress, Record, Report, Senders,
     harness::{Case, Harness},
     load::Load,
-    multicast,
+    multicast::{self, Following},
     stage::{Stage, in_system},
 };
 
@@ -82,7 +82,7 @@ async fn measure_group(
         measured.await.map_err(|error| error.in_case(&case.name))?;
     }
     for &bytes in &args.latency_sizes {
-        let case = far(multicast::latency_case(members, order, bytes));
+        let case = far(multicast::latency_case(members, order, bytes, Following::AtAPace));
         let load = Load::new(bytes);
         let measured = async {
             let mut base = RawFarEcho::new(&bare[0], load.clone(), Some(args.pace)).await?;

@@ -6,4 +6,4 @@ pub(crate) mod corosync;
 mod zenoh;
 
 #[cfg(feature = "zenoh")]
-pub(crate) use self::zenoh::{ZENOH, ZenohAsking, ZenohFan};
+pub(crate) use self::zenoh::{ZenohAsking, ZenohFan};

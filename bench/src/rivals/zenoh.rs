@@ -30,9 +30,6 @@ use crate::{
     stage::Stage,
 };
 
-/// What the sides of this module are.
-pub(crate) const ZENOH: &str = "zenoh over QUIC, sessions in this process, nothing is dropped";
-
 const KEY: &str = "bench/messages";
 const NAME: &str = "localhost";
 /// How long an answer, or the joining of two sessions, may take.
@@ -271,5 +268,42 @@ impl ZenohAsking {
 impl Side for ZenohAsking {
     fn round(&mut self, length: Duration) -> BoxFuture<'_, Result<Sample, BenchError>> {
         Box::pin(self.run(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Reading;
+
+    const ROUND: Duration = Duration::from_millis(20);
+
+    /// Runs two short rounds of what is set up there, and returns the second.
+    fn second_round<T: Side>(opening: impl AsyncFnOnce(&Arc<Stage>) -> Result<T, BenchError>) -> Sample {
+        let stage = Arc::new(Stage::shared(2).expect("two threads"));
+        let run = async {
+            let mut side = opening(&stage).await?;
+            side.round(ROUND).await?;
+            side.round(ROUND).await
+        };
+        stage.node(0).block_on(run).expect("zenoh works")
+    }
+
+    #[test]
+    fn two_subscribers_get_all_that_is_published() {
+        // A round in which a subscriber got less or more is an error.
+        let sample = second_round(async |stage| {
+            let fan = ZenohFan::new(stage, 2, Load::new(64)).await?;
+            assert_eq!(fan.got.len(), 2);
+            Ok(fan)
+        });
+        let Sample::Flow { messages, message_bytes: 64, elapsed } = sample else { panic!("{sample:?}") };
+        assert!(messages > 1 && elapsed >= ROUND, "{messages} in {elapsed:?}");
+    }
+
+    #[test]
+    fn requests_are_answered_and_timed() {
+        let sample = second_round(async |stage| ZenohAsking::new(stage, Load::new(64)).await);
+        assert!(sample.read(Reading::Quantile(0.5)) > Some(0.0), "{sample:?}");
     }
 }

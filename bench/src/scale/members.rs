@@ -76,7 +76,7 @@ async fn per_delivery(run: &Run<'_>, members: usize) -> Result<Option<f64>, Benc
     let schedule = run.args.schedule;
     let cluster = Arc::new(Cluster::start(members, Order::Uniform, None).await?);
     let measured = async {
-        let mut flow = GroupFlow::new(&cluster, 1, Load::new(MESSAGE_BYTES), BATCHES).await?;
+        let mut flow = GroupFlow::new(&cluster, 1, Load::new(MESSAGE_BYTES), BATCHES);
         flow.round(schedule.warm_up).await?;
         let before = cpu_seconds("self");
         let sample = flow.round(schedule.round).await?;

@@ -227,6 +227,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wanted_depends_on_the_transport_and_the_frame() {
+        let wanted = |kind, bytes, framing| throughput_case(kind, bytes, framing).readings[0];
+        let quic = |bytes| wanted(TransportKind::Quic, bytes, Framing::Single);
+        assert_eq!(quic(64 << 10), (Reading::Bytes, Some(Bound::AtLeast(0.9))));
+        assert_eq!(quic(16 << 10), (Reading::Bytes, None));
+        assert_eq!(quic(1 << 10), (Reading::Messages, Some(Bound::AtLeast(0.7))));
+        assert_eq!(quic(64), (Reading::Messages, Some(Bound::AtLeast(0.7))));
+        assert_eq!(wanted(TransportKind::Quic, 64, Framing::Bundles), quic(64));
+        assert_eq!(wanted(TransportKind::Tcp, 64 << 10, Framing::Single).1, None);
+        assert_eq!(wanted(TransportKind::Memory, 64, Framing::Single).1, None);
+
+        let round_trip = |kind| round_trip_case(kind, 64, "two threads").readings;
+        let median = (Reading::Quantile(0.5), Some(Bound::AtMost(1.3)));
+        assert_eq!(round_trip(TransportKind::Quic), [median, (Reading::Quantile(0.99), None)]);
+        assert!(round_trip(TransportKind::Tcp).iter().all(|(_, wanted)| wanted.is_none()));
+    }
+
+    #[test]
     fn a_frame_that_is_not_measured_is_refused() {
         let args = TransportArgs { sizes: vec![0], ..TransportArgs::default() };
         assert!(matches!(transport(&args, &mut |_| ()), Err(BenchError::Settings(_))));

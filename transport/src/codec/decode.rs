@@ -222,7 +222,7 @@ impl FrameDecoder {
                 && chunk.len() >= PREFIX_BYTES + header + payload
             {
                 chunk.advance(PREFIX_BYTES);
-                let header = chunk.split_to(header);
+                let header = if header == 0 { Bytes::new() } else { chunk.split_to(header) };
                 frames.push(Frame { header, body: chunk.split_to(payload).into() });
             }
             if !chunk.is_empty() {

@@ -77,15 +77,17 @@ impl FrameEncoder {
     fn encode(&mut self, frame: &Frame) -> Result<(), SendError> {
         let (header, payload) = (frame.header.len(), frame.body_bytes());
         check_lengths(header, payload, &self.config)?;
-        if header + payload <= self.config.frame_bytes_max() {
+        if header + payload > self.config.frame_bytes_max() {
+            self.prefix(Prefix::Large { header, payload });
+            self.append(&frame.header);
+            self.encode_parts(frame.body.joined(), payload);
+        } else if header + payload < Body::COPIED_BELOW_BYTES {
+            self.copy_short(frame, header, payload);
+        } else {
             self.prefix(Prefix::Whole { header, payload });
             self.append(&frame.header);
             frame.body.joined().iter().for_each(|piece| self.append(piece));
-            return Ok(());
         }
-        self.prefix(Prefix::Large { header, payload });
-        self.append(&frame.header);
-        self.encode_parts(frame.body.joined(), payload);
         Ok(())
     }
 
@@ -106,6 +108,18 @@ impl FrameEncoder {
         debug_assert!(left_of_part == 0 && missing == 0, "the parts add up to the payload");
     }
 
+    /// Copies a frame of which no piece is long. Room is looked for once, and not for each of its pieces.
+    fn copy_short(&mut self, frame: &Frame, header: usize, payload: usize) {
+        let bytes = PREFIX_BYTES + header + payload;
+        self.bytes += bytes;
+        self.make_room(bytes);
+        self.copied.write(&Prefix::Whole { header, payload }.encode());
+        if header > 0 {
+            self.copied.write(&frame.header);
+        }
+        frame.body.joined().iter().for_each(|piece| self.copied.write(piece));
+    }
+
     fn prefix(&mut self, prefix: Prefix) {
         self.bytes += PREFIX_BYTES;
         self.copy(&prefix.encode());
@@ -124,11 +138,15 @@ impl FrameEncoder {
     /// Copies fewer than [`Body::COPIED_BELOW_BYTES`].
     /// A batch of many small frames thus becomes one chunk.
     fn copy(&mut self, bytes: &[u8]) {
-        if self.copied.room() < bytes.len() {
+        self.make_room(bytes.len());
+        self.copied.write(bytes);
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.copied.room() < bytes {
             self.cut();
             self.copied.renew();
         }
-        self.copied.write(bytes);
     }
 
     /// Makes a chunk of what was copied.

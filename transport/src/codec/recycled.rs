@@ -30,6 +30,7 @@ impl Recycled {
     }
 
     /// Writes what there is room for.
+    #[inline]
     pub(super) fn write(&mut self, bytes: &[u8]) {
         debug_assert!(bytes.len() <= self.room(), "somebody has looked");
         self.filling.get_or_insert_default().extend_from_slice(bytes);
