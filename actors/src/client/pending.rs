@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quorate_protocols::bus::{PublisherId, Stamp, Subject};
+use quorate_protocols::bus::{Acknowledged, PublisherId, Stamp, Subject};
 
 use super::talk::Ask;
 use crate::group::Done;
@@ -42,12 +42,14 @@ pub(super) struct Pendings {
     last: u64,
     /// The last number under which this node itself has published to the one group.
     last_own: u64,
+    /// How far others have come that publish to the one group through this node.
+    others: Acknowledged,
     open: BTreeMap<u64, Pending>,
 }
 
 impl Pendings {
-    pub(super) const fn new(publisher: PublisherId) -> Self {
-        Self { publisher, last: 0, last_own: 0, open: BTreeMap::new() }
+    pub(super) fn new(publisher: PublisherId) -> Self {
+        Self { publisher, last: 0, last_own: 0, others: Acknowledged::default(), open: BTreeMap::new() }
     }
 
     /// All numbers up to this one are acknowledged.
@@ -106,8 +108,25 @@ impl Pendings {
         self.last
     }
 
-    pub(super) fn take(&mut self, number: u64) -> Option<Pending> {
-        self.open.remove(&number)
+    /// Ends one of them, which has passed or not.
+    pub(super) fn take(&mut self, number: u64, passed: bool) -> Option<Pending> {
+        let pending = self.open.remove(&number)?;
+        if let Kind::Stamped(stamp) = pending.kind
+            && passed
+            && stamp.publisher != self.publisher
+        {
+            self.others.note(stamp.publisher, stamp.number);
+        }
+        Some(pending)
+    }
+
+    /// A stamp with what is settled by now: another node may know nothing of that.
+    fn renew(&self, stamp: Stamp) -> Stamp {
+        if stamp.publisher == self.publisher {
+            stamp.settled_through(self.settled())
+        } else {
+            self.others.renew(stamp)
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -138,9 +157,12 @@ impl Pendings {
                 subject: pending.subject.clone()?,
                 reply_to,
             },
-            Kind::Stamped(stamp) => {
-                Ask::Forward { number, stamp: *stamp, subject: pending.subject.clone()?, reply_to }
-            }
+            Kind::Stamped(stamp) => Ask::Forward {
+                number,
+                stamp: self.renew(*stamp),
+                subject: pending.subject.clone()?,
+                reply_to,
+            },
             Kind::Multicast { group } => Ask::Send { number, group: group.clone() },
         };
         Some((ask, pending.payload.clone()))

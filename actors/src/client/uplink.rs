@@ -262,7 +262,7 @@ impl Uplink {
         if ended && self.pendings.may_be_repeated(number) {
             return self.go_elsewhere();
         }
-        let Some(pending) = self.pendings.take(number) else { return };
+        let Some(pending) = self.pendings.take(number, outcome.is_ok()) else { return };
         if let (Err(error), Some(inbox)) = (&outcome, &mut self.inbox) {
             inbox.fail(number, error);
         }

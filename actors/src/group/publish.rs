@@ -6,7 +6,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use quorate_protocols::{
     Event,
-    bus::{Pattern, Position, PublisherId, Settlement, Stamp, Subject},
+    bus::{Pattern, Position, Settlement, Stamp, Subject},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,12 +45,23 @@ impl Done {
 /// A publication that waits or is on its way.
 #[derive(Debug)]
 pub(crate) struct Publication {
-    pub(crate) publisher: PublisherId,
-    pub(crate) number: u64,
+    pub(crate) stamp: Stamp,
     /// What stands before the payload in the group.
     pub(crate) head: Bytes,
     pub(crate) payload: Bytes,
     pub(crate) done: Done,
+}
+
+impl Publication {
+    /// It is submitted again under this stamp.
+    fn renew(&mut self, stamp: Stamp) {
+        if stamp != self.stamp
+            && let Some(Opened::Published(envelope)) = open(&self.head)
+            && let Ok(head) = head(&Envelope { stamp, ..envelope })
+        {
+            (self.stamp, self.head) = (stamp, head);
+        }
+    }
 }
 
 /// Publishes; the stamp is that of a client, or this node makes its own.
@@ -168,8 +179,7 @@ impl Replication {
         let stamp = stamp.unwrap_or_else(|| bound.core.stamp());
         match head(&Envelope { stamp, subject, reply_to }) {
             Ok(head) => {
-                let Stamp { publisher, number, .. } = stamp;
-                let publication = Publication { publisher, number, head, payload, done };
+                let publication = Publication { stamp, head, payload, done };
                 self.waiting.push(Asker::Publisher(Box::new(publication)));
                 self.admit_soon(ctx);
             }
@@ -181,16 +191,16 @@ impl Replication {
     }
 
     /// Ends a publication, or sends it again: twice does no harm, since all members drop repetitions.
-    pub(crate) fn settle_publication(&mut self, publication: Publication, arrived: bool) {
+    pub(crate) fn settle_publication(&mut self, mut publication: Publication, arrived: bool) {
         let Some(bound) = &mut self.bound else { return };
-        let Publication { publisher, number, .. } = publication;
-        match bound.core.on_fate(publisher, number, arrived) {
+        match bound.core.on_fate(publication.stamp, arrived) {
             Settlement::NotYet => self.undecided.push(publication),
             Settlement::Passed => publication.done.tell(Ok(())),
-            Settlement::Again if self.group.has_left() => {
+            Settlement::Again(_) if self.group.has_left() => {
                 self.orphan(publication, PublishError::Stopped);
             }
-            Settlement::Again => {
+            Settlement::Again(stamp) => {
+                publication.renew(stamp);
                 self.waiting.push(Asker::Publisher(Box::new(publication)));
                 self.admit_due = true;
             }

@@ -1,6 +1,7 @@
 //! What this node itself publishes to a group that it has left: other members take it, under the same stamps.
 
 use actix::prelude::*;
+use quorate_protocols::bus::Stamp;
 
 use super::{Publication, replication::Replication};
 use crate::bus::{Envelope, Forward, Opened, PublishError, open};
@@ -55,7 +56,7 @@ impl Replication {
     /// somebody takes it, and is not settled: later stamps must not say so. Publishers elsewhere are told, and go elsewhere by themselves.
     pub(crate) fn orphan(&mut self, publication: Publication, why: PublishError) {
         let Some(bound) = &mut self.bound else { return };
-        let Publication { publisher, number, .. } = publication;
+        let Stamp { publisher, number, .. } = publication.stamp;
         if !bound.core.is_own(publisher) {
             bound.core.give_up(publisher, number);
             publication.done.tell(Err(why));
@@ -70,7 +71,8 @@ impl Replication {
         let Publication { head, payload, done, .. } = publication;
         match open(&head) {
             Some(Opened::Published(Envelope { stamp, subject, reply_to })) => {
-                let stamp = Some(stamp);
+                // It may come to a group that was founded anew and has not heard of what was acknowledged here.
+                let stamp = Some(self.bound.as_ref().map_or(stamp, |bound| bound.core.renew(stamp)));
                 // The publishers' room bounds how many there are.
                 heir.do_send(Returned(Forward {
                     group: self.spec.id(),
@@ -92,7 +94,7 @@ impl Handler<GiveBack> for Replication {
         self.admit(ctx); // what still waits is refused
         let mut waiting = std::mem::take(&mut self.orphans.waiting);
         // What was under way has become one later than what was refused.
-        waiting.sort_by_key(|publication| publication.number);
+        waiting.sort_by_key(|publication| publication.stamp.number);
         for publication in waiting {
             self.give_back(publication, &heir);
         }
@@ -108,10 +110,7 @@ mod tests {
     use std::sync::Arc;
 
     use quorate_membership::{Incarnation, Member, NodeId};
-    use quorate_protocols::{
-        Input,
-        bus::{PublisherId, Stamp},
-    };
+    use quorate_protocols::{Input, bus::PublisherId};
     use tokio::sync::oneshot;
 
     use super::{

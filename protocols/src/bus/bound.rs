@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use quorate_membership::{Change, Member, View, ViewId};
 
-use super::{Admission, BusBreach, History, Marks, Position, PublisherId, Stamp};
+use super::{Acknowledged, Admission, BusBreach, History, Marks, Position, PublisherId, Stamp};
 pub use newcomer::MarksRefused;
 use newcomer::{Late, Newcomer};
 use own::Own;
@@ -115,18 +115,23 @@ impl<E> BoundGroup<E> {
     }
 
     /// Numbers a publication of this node itself. What is not acknowledged is published again under the
-    /// same stamp.
+    /// same number.
     pub fn stamp(&mut self) -> Stamp {
         self.own.stamp()
     }
 
     /// The group has told the fate of a publication that was submitted here: whether it has arrived at
     /// all members. Ask again later where the answer is [`Settlement::NotYet`].
-    pub fn on_fate(&mut self, publisher: PublisherId, number: u64, arrived: bool) -> Settlement {
+    pub fn on_fate(&mut self, stamp: Stamp, arrived: bool) -> Settlement {
         if arrived && self.newcomer.is_some() {
             return Settlement::NotYet;
         }
-        self.own.on_fate(publisher, number, arrived)
+        self.own.on_fate(stamp, arrived)
+    }
+
+    /// The stamp under which a publication is submitted anywhere again: with what is settled by now.
+    pub fn renew(&self, stamp: Stamp) -> Stamp {
+        self.own.renew(stamp)
     }
 
     /// A publication is not sent again, whatever became of it.

@@ -32,6 +32,15 @@ pub struct Stamp {
     pub settled: u64,
 }
 
+impl Stamp {
+    /// The same as it is written once all up to `number` have passed: it says so of what is before it.
+    #[must_use]
+    pub fn settled_through(self, number: u64) -> Self {
+        let before = number.min(self.number.saturating_sub(1));
+        Self { settled: self.settled.max(before), ..self }
+    }
+}
+
 /// What is to become of a message that the group delivers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Admission {
@@ -100,10 +109,15 @@ impl Marks {
         self
     }
 
+    /// The last number of a publisher that has passed; zero if none is known.
+    pub(super) fn through(&self, publisher: PublisherId) -> u64 {
+        self.publishers.get(&publisher).map_or(0, |mark| mark.through)
+    }
+
     /// Decides about the next message that the group delivers.
     pub fn admit(&mut self, stamp: &Stamp) -> Admission {
         let known = self.publishers.get(&stamp.publisher).copied();
-        let through = known.map_or(0, |mark| mark.through).max(stamp.settled);
+        let through = self.through(stamp.publisher).max(stamp.settled);
         let admission = if stamp.number <= through && self.breach != Some(BusBreach::RepetitionPasses) {
             Admission::Duplicate
         } else if stamp.previous > through && self.breach != Some(BusBreach::GapPasses) {

@@ -6,6 +6,7 @@
 //! that readers go on where they were, here or at another node. [`Bindings`](crate::bus::Bindings) says
 //! which subjects are bound to which groups.
 
+mod acknowledged;
 mod bindings;
 mod bound;
 mod breach;
@@ -19,6 +20,7 @@ mod position;
 mod router;
 mod subject;
 
+pub use acknowledged::Acknowledged;
 pub use bindings::{BindingEffect, Bindings};
 pub use bound::{Arrival, BoundGroup, Cursor, Decision, MarksRefused, Read, Settlement};
 #[doc(hidden)]

@@ -96,9 +96,11 @@ impl World {
     pub(super) fn on_published_fate(&mut self, life: Member, publication: Publication, arrived: bool) {
         let Publication { group, stamp, content, stay, asker, .. } = publication;
         let Some(bound) = self.bound(life, group).filter(|bound| bound.stay == stay) else { return };
-        match bound.core.on_fate(stamp.publisher, stamp.number, arrived) {
+        match bound.core.on_fate(stamp, arrived) {
             Settlement::NotYet => return self.soon(1_000..20_000, What::Settle(life, publication)),
-            Settlement::Again => return self.soon(1_000..20_000, What::HandIn(life, publication)),
+            Settlement::Again(stamp) => {
+                return self.soon(1_000..20_000, What::HandIn(life, Publication { stamp, ..publication }));
+            }
             Settlement::Passed => {}
         }
         self.bus.clients.on_acknowledged(&stamp, content);

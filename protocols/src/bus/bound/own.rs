@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use super::{PublisherId, Stamp, newcomer::Late};
+use super::{Acknowledged, PublisherId, Stamp, newcomer::Late};
 
 /// What follows from the fate of a publication.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Settlement {
     /// Whether it passed is known once the marks are.
     NotYet,
-    /// It has not passed: submit it again. Twice does no harm, since all members drop repetitions.
-    Again,
+    /// It has not passed: submit it again, under this stamp. Twice does no harm, since all members drop repetitions.
+    Again(Stamp),
     /// It has passed, now or before: tell its publisher.
     Passed,
 }
@@ -26,11 +26,14 @@ pub(super) struct Own {
     /// How often those submitted here were dropped, or perhaps were: a client that comes back may have
     /// one submitted twice. Each that arrives takes one away, and who is told or given up takes all.
     dropped: BTreeMap<(PublisherId, u64), usize>,
+    /// How far others have come that publish here.
+    others: Acknowledged,
 }
 
 impl Own {
-    pub(super) const fn new(publisher: PublisherId) -> Self {
-        Self { publisher, last: 0, open: BTreeSet::new(), dropped: BTreeMap::new() }
+    pub(super) fn new(publisher: PublisherId) -> Self {
+        let (open, dropped, others) = (BTreeSet::new(), BTreeMap::new(), Acknowledged::default());
+        Self { publisher, last: 0, open, dropped, others }
     }
 
     pub(super) fn is(&self, publisher: PublisherId) -> bool {
@@ -41,8 +44,21 @@ impl Own {
         let previous = self.last;
         self.last += 1;
         self.open.insert(self.last);
-        let settled = self.open.first().map_or(previous, |first| first - 1);
-        Stamp { publisher: self.publisher, number: self.last, previous, settled }
+        Stamp { publisher: self.publisher, number: self.last, previous, settled: self.settled() }
+    }
+
+    /// All own numbers up to this one are settled.
+    fn settled(&self) -> u64 {
+        self.open.first().map_or(self.last, |first| first - 1)
+    }
+
+    /// The stamp of a publication with what is settled by now.
+    pub(super) fn renew(&self, stamp: Stamp) -> Stamp {
+        if self.is(stamp.publisher) {
+            stamp.settled_through(self.settled())
+        } else {
+            self.others.renew(stamp)
+        }
     }
 
     pub(super) fn dropped(&mut self, stamp: &Stamp) {
@@ -57,18 +73,22 @@ impl Own {
         }
     }
 
-    pub(super) fn on_fate(&mut self, publisher: PublisherId, number: u64, arrived: bool) -> Settlement {
+    pub(super) fn on_fate(&mut self, stamp: Stamp, arrived: bool) -> Settlement {
+        let Stamp { publisher, number, .. } = stamp;
         if !arrived {
-            return Settlement::Again; // it was delivered nowhere, or nobody here knows
+            return Settlement::Again(self.renew(stamp)); // it was delivered nowhere, or nobody here knows
         }
         if let Entry::Occupied(mut dropped) = self.dropped.entry((publisher, number)) {
             *dropped.get_mut() -= 1;
             if *dropped.get() == 0 {
                 dropped.remove();
             }
-            return Settlement::Again;
+            return Settlement::Again(self.renew(stamp));
         }
         self.give_up(publisher, number);
+        if !self.is(publisher) {
+            self.others.note(publisher, number);
+        }
         Settlement::Passed
     }
 

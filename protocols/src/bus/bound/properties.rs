@@ -89,7 +89,7 @@ proptest! {
                 }
                 Act::Fate { publisher, number, arrived } => {
                     let publisher = PublisherId { member: member(publisher), session: 0 };
-                    bound.on_fate(publisher, number, arrived);
+                    bound.on_fate(Stamp { publisher, number, previous: 0, settled: 0 }, arrived);
                 }
                 Act::Begin(after) => {
                     cursor = bound.begin(after.map(|(epoch, index)| Position { view: id(epoch), index }));

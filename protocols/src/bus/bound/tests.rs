@@ -110,7 +110,11 @@ fn a_newcomer_gives_up_once_nobody_is_left_who_knows_the_marks() {
     assert_eq!(bound.ask(), None);
     assert_eq!(bound.learn(member(3), first, Marks::default(), |_, _| {}), Err(MarksRefused::GivenUp));
     bound.on_outside();
-    assert_eq!(bound.on_fate(publisher, 1, true), Settlement::Again, "nobody knows whether it passed");
+    assert_eq!(
+        bound.on_fate(of_client, true),
+        Settlement::Again(of_client),
+        "nobody knows whether it passed"
+    );
 }
 
 #[test]
@@ -184,18 +188,18 @@ fn a_newcomer_takes_the_marks_from_nobody_but_those_it_asked_in_their_present_li
 fn a_publication_that_was_dropped_or_forgotten_before_it_was_decided_is_submitted_again() {
     let mut bound = newcomer();
     let publisher = PublisherId { member: member(9), session: 0 };
-    let of = |number| Some(Stamp { publisher, number, previous: number - 1, settled: 0 });
-    bound.on_message(member(1), of(7), 1, 1);
-    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::NotYet);
+    let of = |number| Stamp { publisher, number, previous: number - 1, settled: 0 };
+    bound.on_message(member(1), Some(of(7)), 1, 1);
+    assert_eq!(bound.on_fate(of(7), true), Settlement::NotYet);
     bound.on_outside();
-    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Again, "nobody here knows whether it passed");
+    assert_eq!(bound.on_fate(of(7), true), Settlement::Again(of(7)), "nobody here knows whether it passed");
     bound.on_view(&view(4, &[2, 3, 1], &[1]), 0, 0);
-    bound.on_message(member(1), of(7), 2, 1);
+    bound.on_message(member(1), Some(of(7)), 2, 1);
     let (view, asked) = bound.ask().unwrap();
     bound.learn(asked, view, Marks::default(), |_, _| {}).unwrap();
-    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Again, "one before it is missing");
-    assert_eq!(admission(bound.on_message(member(2), of(7), 2, 1)), Some(Admission::Gap));
-    assert_eq!(bound.on_fate(publisher, 7, true), Settlement::Passed, "another member saw to that one");
+    assert_eq!(bound.on_fate(of(7), true), Settlement::Again(of(7)), "one before it is missing");
+    assert_eq!(admission(bound.on_message(member(2), Some(of(7)), 2, 1)), Some(Admission::Gap));
+    assert_eq!(bound.on_fate(of(7), true), Settlement::Passed, "another member saw to that one");
 }
 
 #[test]
@@ -203,30 +207,62 @@ fn a_publication_that_was_submitted_twice_and_dropped_twice_has_not_passed() {
     let mut bound = BoundGroup::<u64>::new(own(1), true, 64 << 10);
     bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
     let publisher = PublisherId { member: member(9), session: 0 };
-    let of = |number| Some(Stamp { publisher, number, previous: number - 1, settled: 0 });
+    let of = |number| Stamp { publisher, number, previous: number - 1, settled: 0 };
     for _ in 0..2 {
-        assert_eq!(admission(bound.on_message(member(1), of(2), 2, 1)), Some(Admission::Gap));
+        assert_eq!(admission(bound.on_message(member(1), Some(of(2)), 2, 1)), Some(Admission::Gap));
     }
     for _ in 0..2 {
-        assert_eq!(bound.on_fate(publisher, 2, true), Settlement::Again, "one before it is missing");
+        assert_eq!(bound.on_fate(of(2), true), Settlement::Again(of(2)), "one before it is missing");
     }
     for number in [1, 2] {
-        assert_eq!(admission(bound.on_message(member(1), of(number), 2, 1)), Some(Admission::New));
-        assert_eq!(bound.on_fate(publisher, number, true), Settlement::Passed);
+        assert_eq!(admission(bound.on_message(member(1), Some(of(number)), 2, 1)), Some(Admission::New));
+        assert_eq!(bound.on_fate(of(number), true), Settlement::Passed);
     }
 }
 
 #[test]
 fn own_publications_are_numbered_and_say_what_is_settled() {
     let mut bound = BoundGroup::<u64>::new(own(1), true, 1);
-    let publisher = own(1);
     let stamps = [bound.stamp(), bound.stamp(), bound.stamp()];
     assert_eq!(stamps.map(|it| (it.number, it.previous, it.settled)), [(1, 0, 0), (2, 1, 0), (3, 2, 0)]);
-    assert_eq!(bound.on_fate(publisher, 2, true), Settlement::Passed);
+    assert_eq!(bound.on_fate(stamps[1], true), Settlement::Passed);
     assert_eq!(bound.stamp().settled, 0);
-    assert_eq!(bound.on_fate(publisher, 1, false), Settlement::Again);
-    bound.give_up(publisher, 1);
+    assert_eq!(bound.on_fate(stamps[0], false), Settlement::Again(stamps[0]));
+    bound.give_up(own(1), 1);
     assert_eq!(bound.stamp().settled, 2);
+}
+
+/// What was acknowledged before the group was lost is not published again, so those behind it must not wait for it.
+#[test]
+fn a_publication_goes_on_in_a_group_founded_anew_behind_what_was_acknowledged_in_the_lost_one() {
+    let mut bound = BoundGroup::<u64>::new(own(1), true, 64 << 10);
+    bound.on_view(&view(1, &[1, 2], &[]), 0, 0);
+    let publisher = PublisherId { member: member(9), session: 0 };
+    let of_client = [1, 2, 3].map(|number| Stamp { publisher, number, previous: number - 1, settled: 0 });
+    let of_node = [bound.stamp(), bound.stamp(), bound.stamp()];
+    for stamp in [of_client[0], of_node[0]] {
+        assert_eq!(admission(bound.on_message(member(1), Some(stamp), 1, 1)), Some(Admission::New));
+        assert_eq!(bound.on_fate(stamp, true), Settlement::Passed);
+    }
+    bound.on_outside();
+    let anew = ViewId { lineage: 8, epoch: 1 };
+    bound.on_view(&View { id: anew, ..view(1, &[1, 2], &[]) }, 0, 0);
+    for [_, second, third] in [of_client, of_node] {
+        let Settlement::Again(third) = bound.on_fate(third, false) else { panic!("it was lost") };
+        assert_eq!(
+            admission(bound.on_message(member(1), Some(third), 3, 1)),
+            Some(Admission::Gap),
+            "the second one is lost, too, and comes again"
+        );
+        for lost in [second, third] {
+            let Settlement::Again(again) = bound.on_fate(lost, lost == third) else {
+                panic!("it did not pass")
+            };
+            assert_eq!(again, Stamp { settled: lost.previous, ..lost });
+            assert_eq!(admission(bound.on_message(member(1), Some(again), 1, 1)), Some(Admission::New));
+            assert_eq!(bound.on_fate(again, true), Settlement::Passed);
+        }
+    }
 }
 
 #[test]
