@@ -176,7 +176,10 @@ fn what_nodes_need_is_measured_idle_and_under_load() {
 #[test]
 fn settings_of_quic_are_measured_one_by_one() {
     let place = Place::new();
-    let named = cases(&place.ok("bench quic --sizes 1024 --rounds 1 --round 10ms --json"), "socket buffers of 16 MiB");
+    let named = cases(
+        &place.ok("bench quic --sizes 1024 --rounds 1 --round 10ms --json"),
+        "socket buffers of 16 MiB",
+    );
     let ahead = "64 B round trip ahead of a full stream, beside in turns with it, p50";
     assert!(named.contains(&ahead.to_owned()), "{named:?}");
     assert!(named.contains(&"1 KiB beside BBR throughput".to_owned()), "{named:?}");
