@@ -182,3 +182,33 @@ impl Pendings {
         std::mem::take(&mut self.open).into_values().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::{Incarnation, Member, NodeId};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_to_another_node_says_what_was_acknowledged_since_it_was_stamped() {
+        let publisher =
+            |node| PublisherId { member: Member::new(NodeId::new(node), Incarnation::new(1)), session: 0 };
+        let mut pendings = Pendings::new(publisher(1));
+        let of_other = |number| Stamp { publisher: publisher(2), number, previous: number - 1, settled: 0 };
+        for stamps in [[None, None], [Some(of_other(1)), Some(of_other(2))]] {
+            let [first, second] = stamps.map(|stamp| {
+                let done = Done::Once(oneshot::channel().0, None);
+                pendings.add_stamped(stamp, "log.a".parse().expect("a subject"), None, Bytes::new(), done)
+            });
+            let settled = |pendings: &Pendings| match pendings.ask(second, true) {
+                Some((Ask::Forward { stamp, .. }, _)) => stamp.settled,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(settled(&pendings), 0);
+            pendings.take(first, true);
+            assert_eq!(settled(&pendings), 1);
+            pendings.take(second, true);
+        }
+    }
+}

@@ -283,3 +283,26 @@ impl Handler<Pump> for Replication {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_membership::{Incarnation, Member, NodeId};
+    use quorate_protocols::bus::PublisherId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_submitted_again_has_its_new_stamp_in_front() {
+        let member = Member::new(NodeId::new(1), Incarnation::new(1));
+        let stamp =
+            Stamp { publisher: PublisherId { member, session: 0 }, number: 13, previous: 12, settled: 11 };
+        let envelope = Envelope { stamp, subject: "log.a".parse().expect("a subject"), reply_to: None };
+        let head = head(&envelope).expect("it is short");
+        let done = Done::Once(oneshot::channel().0, None);
+        let mut publication = Publication { stamp, head, payload: Bytes::new(), done };
+        publication.renew(stamp.settled_through(12));
+        assert_eq!(publication.stamp.settled, 12);
+        let Some(Opened::Published(envelope)) = open(&publication.head) else { panic!("it was published") };
+        assert_eq!((envelope.stamp, envelope.subject.to_string()), (publication.stamp, "log.a".to_owned()));
+    }
+}
