@@ -104,9 +104,9 @@ impl Group {
 
     fn on_body(&mut self, from: Member, body: Body, out: &mut Effects) -> Result<(), Refusal> {
         match body {
-            Body::Data { row, requests, heads, batch } => {
+            Body::Data { row, requests, heads, batch, more } => {
                 let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
-                self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch })
+                self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch }, more)
             }
             Body::Part(part) => self.on_part(from, part, out),
             Body::Direct { first, purposes, batch } => {

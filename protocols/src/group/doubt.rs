@@ -90,7 +90,7 @@ impl Group {
         doubt.confirmed.insert(from.node);
         if doubt.confirmed.len() >= quorum {
             self.doubt = None;
-            self.row_due = true;
+            self.owed.at_once();
             self.watch_majority(out);
         }
     }

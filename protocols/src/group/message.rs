@@ -52,6 +52,8 @@ pub enum Body {
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
         batch: Batch,
+        /// Whether its sender has more to send already, so that a receiver may speak of several frames in one row.
+        more: bool,
     },
     /// A part of a frame that is long, or goes from member to member.
     Part(Part),

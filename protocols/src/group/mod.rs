@@ -21,6 +21,7 @@ mod lineage;
 mod lives;
 mod merging;
 mod message;
+mod owed;
 mod past;
 mod posting;
 mod refilling;
@@ -67,6 +68,7 @@ use evidence::Opinion;
 use lag::Lags;
 use lives::Lives;
 use message::Parcel;
+use owed::Owed;
 use past::Past;
 use refilling::Refills;
 use relaying::Relaying;
@@ -142,7 +144,7 @@ pub struct Group {
     ready: BTreeMap<Member, Time>,
     /// The learners of the view, and since when they learn as seen here.
     learning: BTreeMap<Member, Time>,
-    row_due: bool,
+    owed: Owed,
     wedged: bool,
     /// Whether no majority of the view is in reach.
     alone: bool,
@@ -227,7 +229,7 @@ impl Group {
             relaying: Relaying::default(),
             ready: BTreeMap::new(),
             learning: BTreeMap::new(),
-            row_due: false,
+            owed: Owed::default(),
             wedged: false,
             alone: false,
             doubt: None,

@@ -94,14 +94,14 @@ impl Group {
     }
 
     /// About the bytes of the next frame.
-    fn next_bytes(&self) -> usize {
+    pub(super) fn next_bytes(&self) -> usize {
         let first = self.outbox.front().map_or(0, Submission::weight);
         self.outbox_bytes.min(self.config.batch_bytes).max(first)
     }
 
     /// Says what was received, if that is news and no frame has said it.
     pub(super) fn send_row(&mut self, out: &mut Effects) {
-        if !take(&mut self.row_due) || !self.may_acknowledge() {
+        if !self.owed.take(self.config.frames_in_flight) || !self.may_acknowledge() {
             return;
         }
         if self.is_learner() {
@@ -113,12 +113,23 @@ impl Group {
         }
     }
 
-    pub(super) fn on_data(&mut self, from: Member, row: &Row, frame: Frame) -> Result<(), Refusal> {
+    /// Takes a frame, after which its sender had `more` to send.
+    pub(super) fn on_data(
+        &mut self,
+        from: Member,
+        row: &Row,
+        frame: Frame,
+        more: bool,
+    ) -> Result<(), Refusal> {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
-        self.row_due |= stream.on_frame(rank, row, frame).map_err(faulty(from))?;
-        if stream.has_hole(rank) {
+        let is_news = stream.on_frame(rank, row, frame).map_err(faulty(from))?;
+        let has_hole = stream.has_hole(rank);
+        if has_hole {
             self.refills.note_hole(rank);
+        }
+        if is_news {
+            self.owed.on_frame(more && !has_hole);
         }
         Ok(())
     }
@@ -127,7 +138,9 @@ impl Group {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
         stream.on_row(rank, row).map_err(faulty(from))?;
-        self.row_due |= probe;
+        if probe {
+            self.owed.at_once();
+        }
         Ok(())
     }
 
@@ -149,7 +162,9 @@ impl Group {
             news |= stream.receive(rank, frame).map_err(faulty(from))?;
         }
         let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
-        self.row_due |= news;
+        if news {
+            self.owed.at_once();
+        }
         if let Some((_, first)) = next.filter(|_| news && self.may_acknowledge()) {
             let lacking = Lacking { from: first, through: Seq::new(u64::MAX), lost: true };
             self.fetch_gap(rank, lacking, out); // an answer is as long as one message may be

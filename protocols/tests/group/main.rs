@@ -14,6 +14,7 @@ mod refills;
 mod rejoining;
 mod relaying;
 mod removed;
+mod rows;
 mod slow;
 mod stateless;
 mod transfer;
