@@ -124,6 +124,10 @@ impl Settings {
         if self.varied {
             config.relay_bytes = [None, Some(1), Some(200)][chance.random_range(0..3)];
         }
+        if self.varied && chance.random_bool(0.5) {
+            // A few messages are a frame, and others wait for it.
+            (config.batch_bytes, config.frames_in_flight) = (300, [1, 8, 12][chance.random_range(0..3)]);
+        }
         config.breach = self.breach;
         config
     }

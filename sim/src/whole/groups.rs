@@ -23,6 +23,9 @@ pub(super) fn configs(seed: u64, breach: Option<Breach>) -> Vec<GroupConfig> {
         if number.is_multiple_of(2) {
             (config.part_bytes, config.relay_bytes) = (64 << (number % 3), Some(1));
         }
+        if seed.is_multiple_of(2) && number % 4 == 1 {
+            (config.batch_bytes, config.frames_in_flight) = (300, 8);
+        }
         config.breach = breach;
         config
     };
