@@ -7,13 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
-    harness::{Case, Harness},
-    limits::{MESSAGE_BYTES_MAX, check_sizes},
-    load::Load,
+    measure::{Case, Harness, Load, MESSAGE_BYTES_MAX, Reading, check_sizes},
+    places::{Stage, on_own_thread},
     raw::{Cipher, RawSpread, Tuning},
-    sample::Reading,
-    size::Size,
-    stage::{Stage, on_own_thread},
+    results::Size,
 };
 
 /// What the benchmark of ciphers measures.

@@ -9,15 +9,10 @@ use quorate::{
 
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
-    cluster::Cluster,
-    harness::{Case, Harness},
-    limits::check_sizes,
-    load::Load,
+    measure::{Case, Harness, Load, Reading, check_sizes},
     multicast::GroupFlow,
-    place::Trouble,
-    sample::Reading,
-    size::Size,
-    stage::in_system,
+    places::{Cluster, Trouble, in_system},
+    results::Size,
 };
 
 /// What the benchmark of long messages measures.

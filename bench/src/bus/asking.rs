@@ -11,10 +11,8 @@ use quorate::{Bus, Subject, SubscribeOptions, Subscription};
 
 use crate::{
     BenchError,
-    cluster::Cluster,
-    harness::Side,
-    load::Load,
-    sample::{Latencies, Sample},
+    measure::{Latencies, Load, Sample, Side},
+    places::Cluster,
 };
 
 /// How long an answer may take.

@@ -1,7 +1,12 @@
 //! What is compared with what.
 
 use super::Target;
-use crate::{Bound, harness::Case, raw::RAW_QUINN, sample::Reading, size::Size};
+use crate::{
+    Bound,
+    measure::{Case, Reading},
+    raw::RAW_QUINN,
+    results::Size,
+};
 
 const THROUGH_ACTOR: &str = "the same with every message through the bus actor";
 #[cfg(any(test, feature = "zenoh"))]

@@ -10,7 +10,11 @@ use futures_util::future::{BoxFuture, try_join, try_join_all};
 use quorate::{Bus, Subject, SubscribeOptions, Subscription};
 
 use super::flow::receive;
-use crate::{BenchError, cluster::Cluster, harness::Side, load::Load, sample::Sample};
+use crate::{
+    BenchError,
+    measure::{Load, Sample, Side},
+    places::Cluster,
+};
 
 /// Messages that may wait for a subscriber, beside the bound of bytes that every subscription has.
 const WAITING_MAX: usize = 1 << 16;

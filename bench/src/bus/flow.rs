@@ -11,7 +11,11 @@ use futures_util::future::{BoxFuture, try_join, try_join_all};
 use quorate::{Bus, Publishing, Subject, SubscribeOptions, Subscription};
 
 use super::Target;
-use crate::{BenchError, cluster::Cluster, harness::Side, load::Load, sample::Sample, stage::Stage};
+use crate::{
+    BenchError,
+    measure::{Load, Sample, Side},
+    places::{Cluster, Stage},
+};
 
 /// Publishers on threads of their own, each with a handle of the bus of the first node.
 pub(crate) struct BusFlow {

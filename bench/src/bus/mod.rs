@@ -31,13 +31,9 @@ pub(crate) use self::{
 use crate::rivals::{ZenohAsking, ZenohFan};
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
-    cluster::Cluster,
-    harness::Harness,
-    limits::{MESSAGE_BYTES_MAX, check_sizes},
-    load::Load,
-    place::Trouble,
+    measure::{Harness, Load, MESSAGE_BYTES_MAX, check_sizes},
+    places::{Cluster, Stage, Trouble, in_system},
     raw::{RawEcho, RawSpread},
-    stage::{Stage, in_system},
 };
 
 /// What the benchmark of the bus measures.

@@ -18,11 +18,9 @@ use quorate::{
 use super::silence::{Beat, silences};
 use crate::{
     BenchError,
-    cluster::Cluster,
-    harness::Side,
+    measure::{Latencies, Pace, Sample, Side},
     multicast::GroupFlow,
-    pace::Pace,
-    sample::{Latencies, Sample},
+    places::Cluster,
 };
 
 /// Heartbeats between two nodes at a pace, both ways, with or without data beside them.
@@ -124,7 +122,7 @@ fn took(trip: Result<Duration, RoundTripError>, late: Duration) -> Option<Durati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     const PACE: Duration = Duration::from_millis(32);
 

@@ -11,15 +11,10 @@ use serde::{Deserialize, Serialize};
 use self::beats::Beats;
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
-    cluster::Cluster,
-    harness::{Case, Harness},
-    limits::{MESSAGE_BYTES_MAX, check_lost, check_sizes},
-    load::Load,
+    measure::{Case, Harness, Load, MESSAGE_BYTES_MAX, Reading, check_lost, check_sizes},
     multicast::GroupFlow,
-    place::Trouble,
-    sample::Reading,
-    size::Size,
-    stage::in_system,
+    places::{Cluster, Trouble, in_system},
+    results::Size,
 };
 
 /// What the benchmark of control traffic measures.

@@ -13,12 +13,10 @@ use quorate_transport::{CredentialFiles, Credentials};
 use super::words::{Answer, Order};
 use crate::{
     BenchError,
-    cluster::CLUSTER,
     hosts::serve,
-    load::Load,
+    measure::Load,
     multicast::flow,
-    place::{GROUP, Place, Trouble},
-    stage::in_system,
+    places::{CLUSTER, GROUP, Place, Trouble, in_system},
 };
 
 /// Batches that are handed over and not accepted yet, at most.

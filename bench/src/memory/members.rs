@@ -9,9 +9,8 @@ use quorate_transport::{ClusterCa, CredentialFiles, Validity};
 use super::words::{Answer, Order};
 use crate::{
     BenchError,
-    cluster::CLUSTER,
-    folder::Folder,
     hosts::{Host, Own, PATIENCE},
+    places::{CLUSTER, Folder},
 };
 
 /// Members of a group, each in a process of its own; they end with this.

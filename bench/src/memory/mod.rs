@@ -15,12 +15,9 @@ pub use self::host::memory_host;
 use self::{host::BATCHES, members::Members};
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Unit,
-    busy::Busy,
-    machine::{peak_resident_bytes, resident_bytes},
-    nodes::Nodes,
-    record::Named,
-    stage::in_system,
-    thirds::MEMORY_KEPT,
+    measure::{Busy, peak_resident_bytes, resident_bytes},
+    places::{Nodes, in_system},
+    results::{MEMORY_KEPT, Named},
 };
 
 /// What the benchmark of memory measures.

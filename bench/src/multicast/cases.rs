@@ -3,7 +3,12 @@
 use quorate::protocols::Order;
 
 use super::Senders;
-use crate::{Bound, harness::Case, raw::RAW_QUINN, sample::Reading, size::Size};
+use crate::{
+    Bound,
+    measure::{Case, Reading},
+    raw::RAW_QUINN,
+    results::Size,
+};
 
 const ONE_SENDING: &str = "the same group with one member sending";
 

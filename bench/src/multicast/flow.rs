@@ -8,7 +8,11 @@ use std::{
 use futures_util::future::{BoxFuture, join_all, try_join, try_join_all};
 use quorate::{Group, GroupEvents};
 
-use crate::{BenchError, cluster::Cluster, harness::Side, load::Load, place::next_message, sample::Sample};
+use crate::{
+    BenchError,
+    measure::{Load, Sample, Side},
+    places::{Cluster, next_message},
+};
 
 /// Messages multicast by the first members as fast as the group takes them.
 #[derive(Debug)]

@@ -11,12 +11,8 @@ use quorate::{Group, GroupEvents};
 
 use crate::{
     BenchError,
-    cluster::Cluster,
-    harness::Side,
-    load::Load,
-    pace::Pace,
-    place::next_message,
-    sample::{Latencies, Sample},
+    measure::{Latencies, Load, Pace, Sample, Side},
+    places::{Cluster, next_message},
 };
 
 /// How long a message takes from its sender until it is delivered, at each of the members.

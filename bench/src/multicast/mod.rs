@@ -21,12 +21,9 @@ use self::{
 };
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
-    cluster::Cluster,
-    harness::{Case, Harness, Side},
-    limits::{MESSAGE_BYTES_MAX, check_latency_sizes, check_pace, check_sizes},
-    load::Load,
+    measure::{Case, Harness, Load, MESSAGE_BYTES_MAX, Side, check_latency_sizes, check_pace, check_sizes},
+    places::{Cluster, Stage, in_system},
     raw::{RawEcho, RawExchange, RawSpread},
-    stage::{Stage, in_system},
 };
 
 /// What the benchmark of groups measures.

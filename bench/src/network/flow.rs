@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     BenchError,
-    load::Load,
+    measure::Load,
     transport::{Framing, send_until},
 };
 

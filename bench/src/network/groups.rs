@@ -18,8 +18,7 @@ use super::{
 use crate::{
     BenchError,
     hosts::now,
-    load::{Load, STAMPED_BYTES_MIN},
-    pace::Pace,
+    measure::{Load, Pace, STAMPED_BYTES_MIN},
     transport::frame,
 };
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::words::Arrival;
 use crate::{
-    sample::{Latencies, Sample},
-    summary::Summary,
+    measure::{Latencies, Sample},
+    results::Summary,
 };
 
 /// Messages that were held up and come within this time of the one before were waiting for the same packet.
@@ -39,7 +39,7 @@ pub(super) fn hold_ups(mut arrivals: Vec<Arrival>, round_trip: Duration) -> Samp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     const ROUND_TRIP: Duration = Duration::from_millis(20);
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     BenchError,
     hosts::{ip, serve},
-    stage::on_own_thread,
+    places::on_own_thread,
 };
 
 /// Ports begin here, one for each work.

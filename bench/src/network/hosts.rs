@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     BenchError,
-    folder::Folder,
     hosts::{Host, Issuer, Own, PATIENCE, check_system, ip},
+    places::Folder,
     transport::CLUSTER,
 };
 

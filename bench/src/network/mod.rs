@@ -28,10 +28,8 @@ use self::{
 };
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule, TransportKind,
-    harness::{Case, Harness},
-    limits::{MESSAGE_BYTES_MAX, check_lost, check_mtus, check_sizes},
-    sample::Reading,
-    stage::on_own_thread,
+    measure::{Case, Harness, MESSAGE_BYTES_MAX, Reading, check_lost, check_mtus, check_sizes},
+    places::on_own_thread,
 };
 
 /// What the benchmark of networks measures.

@@ -10,7 +10,10 @@ use super::{
     hosts::{Hosts, unexpected},
     words::{Answer, Work, WorkId},
 };
-use crate::{BenchError, harness::Side, sample::Sample};
+use crate::{
+    BenchError,
+    measure::{Sample, Side},
+};
 
 /// What one host sends and the other receives.
 #[derive(Debug)]

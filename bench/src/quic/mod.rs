@@ -6,13 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule,
-    harness::{Case, Harness},
-    limits::{MESSAGE_BYTES_MAX, check_sizes},
-    load::Load,
+    measure::{Case, Harness, Load, MESSAGE_BYTES_MAX, Reading, check_sizes},
+    places::{Stage, on_own_thread},
     raw::{Other, RawBeside, RawConnect, RawSpread, Resumption, Tuning, allowed_buffer_bytes},
-    sample::Reading,
-    size::Size,
-    stage::{Stage, on_own_thread},
+    results::Size,
 };
 
 /// What the benchmark of QUIC's settings measures.

@@ -12,10 +12,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::{RawEnds, RawNet, Tuning, ask_until, count, echo::answer, send_until};
 use crate::{
     BenchError,
-    harness::Side,
-    load::{BATCH_BYTES, Load},
-    sample::Sample,
-    stage::Stage,
+    measure::{BATCH_BYTES, Load, Sample, Side},
+    places::Stage,
 };
 
 /// A message to another node and back on streams of its own, beside a stream that is always full.

@@ -11,9 +11,8 @@ use quinn::{Connection, SendStream};
 use super::{RawNet, Tuning};
 use crate::{
     BenchError,
-    harness::Side,
-    sample::{Latencies, Sample},
-    stage::Stage,
+    measure::{Latencies, Sample, Side},
+    places::Stage,
 };
 
 /// What a connection goes on from.

@@ -11,11 +11,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::{RawNet, Tuning};
 use crate::{
     BenchError,
-    harness::Side,
-    load::Load,
-    pace::Turns,
-    sample::{Latencies, Sample},
-    stage::Stage,
+    measure::{Latencies, Load, Sample, Side, Turns},
+    places::Stage,
 };
 
 /// Bare quinn carries a message to another node and back.
@@ -112,7 +109,7 @@ pub(super) async fn answer(mut ends: RawEnds, message_bytes: usize) -> Result<Ra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     fn round(every: Option<Duration>) -> u64 {
         let stage = Arc::new(Stage::thread_each(2).expect("two threads"));

@@ -14,11 +14,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::{RawNet, Tuning};
 use crate::{
     BenchError,
-    harness::Side,
-    load::Load,
-    pace::Turns,
-    sample::{Latencies, Sample},
-    stage::Stage,
+    measure::{Latencies, Load, Sample, Side, Turns},
+    places::Stage,
 };
 
 /// Bare quinn exchanges as many messages as a group: of each, every node has heard all others before it counts.

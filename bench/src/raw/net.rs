@@ -18,7 +18,7 @@ use rustls::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Tuning, certificates::Certificates};
-use crate::{BenchError, stage::Stage};
+use crate::{BenchError, places::Stage};
 
 /// What every certificate of the baseline is made out to.
 pub(super) const NAME: &str = "bench.invalid";

@@ -13,10 +13,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::{RawNet, Tuning};
 use crate::{
     BenchError,
-    harness::Side,
-    load::{Load, Walker, frame_batch},
-    sample::Sample,
-    stage::Stage,
+    measure::{Load, Sample, Side, Walker, frame_batch},
+    places::Stage,
 };
 
 /// Pieces of a stream taken at once.
@@ -193,7 +191,7 @@ pub(crate) async fn count(stream: &mut RecvStream) -> Result<u64, BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     /// Runs two short rounds and returns how many messages the second moved.
     fn messages(nodes: usize, senders: usize, bytes: usize) -> u64 {

@@ -16,12 +16,10 @@ use super::{
 };
 use crate::{
     BenchError, BusArgs, Machine, Progress, Record, Report, Target, bus,
-    harness::{Case, Harness, Side},
-    load::Load,
+    measure::{Case, Harness, Load, Reading, Sample, Side},
+    places::{Stage, in_system},
     raw::RAW_QUINN,
-    sample::{Reading, Sample},
-    size::Size,
-    stage::{Stage, in_system},
+    results::Size,
 };
 
 /// Measures the bus from a node here to one on each of the other machines, on which [`serve`](super::serve) runs, and

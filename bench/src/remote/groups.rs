@@ -11,10 +11,9 @@ use super::{
 };
 use crate::{
     BenchError, Machine, MulticastArgs, Progress, Record, Report, Senders,
-    harness::{Case, Harness},
-    load::Load,
+    measure::{Case, Harness, Load},
     multicast::{self, Following},
-    stage::{Stage, in_system},
+    places::{Stage, in_system},
 };
 
 /// Measures groups of a node here and one on each of the other machines, on which [`serve`](super::serve) runs, beside

@@ -12,10 +12,8 @@ use quorate_transport::{LaneReceiver, LaneSender, Link, Transport};
 use super::{Peers, Service, bind, endpoint};
 use crate::{
     BenchError, TransportKind,
-    harness::Side,
-    load::Load,
-    sample::Sample,
-    stage::Stage,
+    measure::{Load, Sample, Side},
+    places::Stage,
     transport::{Ends, Framing, ask_until, send_until},
 };
 

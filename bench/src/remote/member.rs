@@ -13,7 +13,7 @@ use super::{
 use crate::{
     BenchError, bus,
     multicast::flow,
-    place::{GROUP, Place, Trouble},
+    places::{GROUP, Place, Trouble},
 };
 
 /// What all conversations share.

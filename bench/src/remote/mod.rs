@@ -25,10 +25,9 @@ use self::{
 };
 use crate::{
     BenchError, Machine, Progress, Record, Report, TransportArgs, TransportKind,
-    harness::{Case, Harness},
-    load::Load,
+    measure::{Case, Harness, Load},
+    places::{Stage, on_own_thread},
     raw::RAW_QUINN,
-    stage::{Stage, on_own_thread},
     transport::{self, framings, round_trip_case, throughput_case},
 };
 

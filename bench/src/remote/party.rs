@@ -20,11 +20,9 @@ use super::{
 };
 use crate::{
     BenchError,
-    harness::Side,
-    load::Load,
+    measure::{Load, Sample, Side},
     multicast::{flow, latency},
-    sample::Sample,
-    stage::Stage,
+    places::Stage,
 };
 
 /// A node here, and one on each of the other machines, which a conversation each tells what to do.

@@ -16,12 +16,9 @@ use super::{
 };
 use crate::{
     BenchError,
-    harness::Side,
-    limits::MESSAGE_BYTES_MAX,
-    load::Load,
+    measure::{Load, MESSAGE_BYTES_MAX, Sample, Side},
+    places::Stage,
     raw::{RawEnds, Tuning, ask_until, client_config, count, dial, endpoint, send_until, server_config},
-    sample::Sample,
-    stage::Stage,
 };
 
 /// Listens for bare connections; within a runtime only. Says where, and what certificate to trust.

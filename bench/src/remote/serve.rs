@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Service, bind, member::Served, raw};
 use crate::{
     BenchError, TransportKind,
-    stage::{Stage, in_system},
+    places::{Stage, in_system},
     transport::{Framing, count},
 };
 

@@ -9,7 +9,7 @@ use super::{
     Near, Peers,
     words::{Ask, Said, decode, encode},
 };
-use crate::{BenchError, TransportKind, stage::Stage};
+use crate::{BenchError, TransportKind, places::Stage};
 
 /// A conversation with a machine that serves others, which ends with this.
 #[derive(Debug)]

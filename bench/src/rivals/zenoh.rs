@@ -23,11 +23,8 @@ use zenoh::{
 
 use crate::{
     BenchError,
-    folder::Folder,
-    harness::Side,
-    load::Load,
-    sample::{Latencies, Sample},
-    stage::Stage,
+    measure::{Latencies, Load, Sample, Side},
+    places::{Folder, Stage},
 };
 
 const KEY: &str = "bench/messages";
@@ -274,7 +271,7 @@ impl Side for ZenohAsking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     const ROUND: Duration = Duration::from_millis(20);
 

@@ -9,7 +9,7 @@ use quorate::{
     transport::faults::{FaultTiming, Faults},
 };
 
-use crate::{BenchError, cluster::Cluster};
+use crate::{BenchError, places::Cluster};
 
 /// How long a view may take to come, on a machine that has much else to do.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);

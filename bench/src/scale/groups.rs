@@ -8,7 +8,11 @@ use super::{
     Run,
     mesh::{GROUP_MEMBERS, Mesh},
 };
-use crate::{BenchError, Bound, OfRuns, Record, Unit, busy::Busy, machine::resident_bytes, record::Named};
+use crate::{
+    BenchError, Bound, OfRuns, Record, Unit,
+    measure::{Busy, resident_bytes},
+    results::Named,
+};
 
 /// The nodes over which groups are spread, each on three that are neighbours.
 pub(super) const NODES: usize = 5;

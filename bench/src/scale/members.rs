@@ -9,8 +9,11 @@ use super::{
     departures::{Going, depart},
 };
 use crate::{
-    BenchError, Record, Unit, cluster::Cluster, harness::Side, load::Load, machine::cpu_seconds,
-    multicast::GroupFlow, record::Named, sample::Sample,
+    BenchError, Record, Unit,
+    measure::{Load, Sample, Side, cpu_seconds},
+    multicast::GroupFlow,
+    places::Cluster,
+    results::Named,
 };
 
 const MESSAGE_BYTES: usize = 1 << 10;

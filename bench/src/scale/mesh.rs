@@ -21,8 +21,7 @@ use quorate_membership::NodeId;
 use super::departures::{PATIENCE, until_view};
 use crate::{
     BenchError,
-    cluster::CLUSTER,
-    place::{Trouble, founded, on, open},
+    places::{CLUSTER, Trouble, founded, on, open},
 };
 
 /// Views are all that happens.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BenchError, Machine, Progress, Record, Report, Schedule, stage::in_system};
+use crate::{BenchError, Machine, Progress, Record, Report, Schedule, places::in_system};
 
 /// What the benchmark of scale measures.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::{
     exported::{BYTES, MESSAGES},
     run::{Received, node_of},
 };
-use crate::{BenchError, cluster::Cluster};
+use crate::{BenchError, places::Cluster};
 
 /// Messages that a reader of the member's events got.
 const READ: &str = "the reader";

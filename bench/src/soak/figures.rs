@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     Bound, Record, Unit,
-    record::Named,
-    sample::{Latencies, Reading},
-    thirds::MEMORY_KEPT,
+    measure::{Latencies, Reading},
+    results::{MEMORY_KEPT, Named},
 };
 
 const BASELINE_IS: &str = "the first third of the same run";

@@ -16,11 +16,9 @@ pub use self::disturbance::{Disturbance, NotADisturbance};
 use self::{figures::figures, numbered::NUMBERED_BYTES_MIN, run::Plan};
 use crate::{
     BenchError, Machine, Progress, Report,
-    limits::{MESSAGE_BYTES_MAX, check_sizes},
-    load::Load,
-    place::GROUP,
-    size::Size,
-    stage::in_system,
+    measure::{Load, MESSAGE_BYTES_MAX, check_sizes},
+    places::{GROUP, in_system},
+    results::Size,
 };
 
 /// What the long runs are.

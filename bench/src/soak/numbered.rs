@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::load::{Load, STAMPED_BYTES_MIN};
+use crate::measure::{Load, STAMPED_BYTES_MIN};
 
 /// Calls by which a sender hands batches over at the same time. What each hands over stays in turn; whose messages go
 /// out first is open.

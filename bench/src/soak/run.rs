@@ -28,11 +28,8 @@ use super::{
 };
 use crate::{
     BenchError, Usage,
-    cluster::Cluster,
-    load::Load,
-    machine::{machine_cpu_seconds, resident_bytes},
-    place::Trouble,
-    usage::Meter,
+    measure::{Load, Meter, machine_cpu_seconds, resident_bytes},
+    places::{Cluster, Trouble},
 };
 
 /// Of a hundred packets so many are lost.

@@ -9,7 +9,7 @@ use std::{
 use quorate::membership::{Member, NodeId, View};
 
 use super::{PIECES, THIRDS};
-use crate::sample::Latencies;
+use crate::measure::Latencies;
 
 /// A slice is this long at most: in a longer one a member leaves and joins.
 const SLICE_MAX: Duration = Duration::from_secs(1);

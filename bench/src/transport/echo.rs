@@ -11,9 +11,7 @@ use quorate_transport::{Frame, LaneReceiver, LaneSender};
 use super::{Pair, flow::frame};
 use crate::{
     BenchError,
-    harness::Side,
-    load::Load,
-    sample::{Latencies, Sample},
+    measure::{Latencies, Load, Sample, Side},
 };
 
 /// A frame to another node and back, one after the other.

@@ -10,7 +10,10 @@ use futures_util::future::{BoxFuture, try_join};
 use quorate_transport::{Bundle, Frame, LaneReceiver, LaneSender};
 
 use super::Pair;
-use crate::{BenchError, harness::Side, load::Load, sample::Sample};
+use crate::{
+    BenchError,
+    measure::{Load, Sample, Side},
+};
 
 /// How messages are put into frames.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

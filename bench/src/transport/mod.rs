@@ -18,12 +18,10 @@ pub(crate) use self::{
 };
 use crate::{
     BenchError, Bound, Machine, Progress, Record, Report, Schedule,
-    harness::{Case, Harness},
-    load::Load,
+    measure::{Case, Harness, Load, Reading},
+    places::{Stage, on_own_thread},
     raw::{RAW_QUINN, RawEcho, RawSpread},
-    sample::Reading,
-    size::Size,
-    stage::{Stage, on_own_thread},
+    results::Size,
 };
 
 /// What the benchmark of transports measures.

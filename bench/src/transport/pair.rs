@@ -13,7 +13,7 @@ use quorate_transport::{
 };
 
 use super::TransportKind;
-use crate::{BenchError, stage::Stage};
+use crate::{BenchError, places::Stage};
 
 /// The cluster of the two nodes.
 pub(crate) const CLUSTER: &str = "bench";

@@ -16,9 +16,8 @@ use tokio::sync::oneshot;
 use self::timelines::{Timelines, micros_after};
 use crate::{
     BenchError, Bound, Machine, OfRuns, Progress, Record, Report, Series, SideSeries, Timeline, Unit, Usage,
-    nodes::Nodes,
-    record::{Named, Rounds},
-    stage::in_system,
+    places::{Nodes, in_system},
+    results::{Named, Rounds},
 };
 
 /// What the benchmark of view changes measures.

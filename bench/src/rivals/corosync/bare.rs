@@ -12,7 +12,7 @@ use super::words::{Listens, Part, Work};
 use crate::{
     BenchError,
     hosts::now,
-    load::Load,
+    measure::Load,
     raw::{
         Tuning, accept, accept_stream, client_config, count, dial, endpoint, open_stream, send_until,
         server_config,

@@ -6,7 +6,11 @@ use super::{
     CorosyncArgs, MEMBERS,
     words::{Pace, Whose, Work},
 };
-use crate::{Bound, Senders, harness::Case, sample::Reading, size::Size};
+use crate::{
+    Bound, Senders,
+    measure::{Case, Reading},
+    results::Size,
+};
 
 /// Packets from here on are jumbo.
 const JUMBO: u16 = 8_000;

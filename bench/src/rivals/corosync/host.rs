@@ -10,7 +10,7 @@ use super::{
 use crate::{
     BenchError,
     hosts::{ip, serve},
-    stage::in_system,
+    places::in_system,
 };
 
 /// Does what the benchmark `corosync` says on standard input, in whose process this is not: one of its hosts, whose

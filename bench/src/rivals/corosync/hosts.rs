@@ -15,9 +15,8 @@ use super::{
 };
 use crate::{
     BenchError,
-    cluster::CLUSTER,
-    folder::Folder,
     hosts::{Host, Issuer, Own, PATIENCE, check_system, children, ip},
+    places::{CLUSTER, Folder},
 };
 
 const PORT: u16 = 4610;

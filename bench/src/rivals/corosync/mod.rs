@@ -23,9 +23,8 @@ use self::{
 };
 use crate::{
     BenchError, Machine, Progress, Record, Report, Schedule, Senders,
-    harness::{Case, Harness, Side},
-    limits::{check_latency_sizes, check_mtus, check_pace, check_sizes},
-    stage::on_own_thread,
+    measure::{Case, Harness, Side, check_latency_sizes, check_mtus, check_pace, check_sizes},
+    places::on_own_thread,
 };
 
 /// What the benchmark of groups beside Corosync measures.

@@ -17,12 +17,10 @@ use super::{
 };
 use crate::{
     BenchError,
-    cluster::CLUSTER,
     hosts::now,
-    load::Load,
+    measure::{Latencies, Load},
     multicast::{flow, latency},
-    place::{GROUP, Place, Trouble},
-    sample::Latencies,
+    places::{CLUSTER, GROUP, Place, Trouble},
 };
 
 /// A node of ours, and a reader of what its group delivers.

@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     BenchError,
-    harness::Side,
-    sample::{Latencies, Sample},
+    measure::{Latencies, Sample, Side},
 };
 
 /// A group whose members are on three hosts, and what they do in a round.
@@ -64,7 +63,7 @@ fn sum_up(work: Work, parts: &[Part]) -> Result<Sample, BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Reading;
+    use crate::measure::Reading;
 
     fn part(sent: u64, received: u64, begun: u64, over: u64) -> Part {
         let [begun, over] = [begun, over].map(Duration::from_millis);

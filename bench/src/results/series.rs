@@ -5,11 +5,10 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::{record::Rounds, size::Size};
 use crate::{
     Unit, Usage,
-    record::Rounds,
-    sample::{Reading, Sample},
-    size::Size,
+    measure::{Reading, Sample},
 };
 
 /// The rounds of a case one by one: what its figures are summed up from.
@@ -289,7 +288,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sample::Latencies;
+    use crate::measure::Latencies;
 
     const USAGE: Usage = Usage { seconds: 2.0, cpu_seconds: Some(3.0), peak_resident_bytes: Some(1 << 20) };
 

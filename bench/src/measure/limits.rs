@@ -2,7 +2,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::{BenchError, load::STAMPED_BYTES_MIN};
+use super::load::STAMPED_BYTES_MIN;
+use crate::BenchError;
 
 /// Longer messages measure how they are put together.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;

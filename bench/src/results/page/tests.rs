@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Bound, Machine, Record, RunCount, Schedule, Series, SideSeries, Timeline, Unit, Usage,
-    record::{Label, Rounds},
-    sample::{Latencies, Reading, Sample},
+    measure::{Latencies, Reading, Sample},
+    results::{Label, Rounds},
 };
 
 const USAGE: Usage = Usage { seconds: 1.0, cpu_seconds: Some(1.5), peak_resident_bytes: Some(64 << 20) };
@@ -28,7 +28,7 @@ fn flow(message_bytes: usize) -> Record {
             elapsed: Duration::from_secs(1),
         })
     };
-    let case = format!("quic {}", crate::size::Size(message_bytes));
+    let case = format!("quic {}", crate::results::Size(message_bytes));
     record(&case, Reading::Messages, Bound::AtLeast(0.9), &side(800), &side(1000))
 }
 

@@ -1,7 +1,10 @@
 //! Throughput by the size of messages.
 
 use super::plot::{Axis, Colour, Figure, HALF, Mark, Plot, span};
-use crate::{Series, SideSeries, Unit, report::show, size::Size, summary::Summary};
+use crate::{
+    Series, SideSeries, Unit,
+    results::{Size, Summary, report::show},
+};
 
 /// A plot for all cases that differ in the size of their messages alone, of which there are at least two.
 pub(super) fn figures(series: &[&Series]) -> Vec<Figure> {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{
-    Record, Report, Series,
-    summary::{Summary, divide},
-};
+use super::summary::{Summary, divide};
+use crate::{Record, Report, Series};
 
 /// How the figures of several runs of a benchmark are taken together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -130,7 +128,7 @@ fn together(in_runs: &[Record]) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bound, Machine, Unit, record::Named};
+    use crate::{Bound, Machine, Unit, results::record::Named};
 
     fn run(value: f64) -> Report {
         let named = |case: &str| Named {

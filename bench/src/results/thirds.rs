@@ -1,6 +1,7 @@
 //! The last third of a row of figures beside the first: whether what goes on for long stays as it was.
 
-use crate::{Bound, Record, record::Named};
+use super::record::Named;
+use crate::{Bound, Record};
 
 /// Memory that grows goes on to grow; what allocators keep for a while moves by less than this.
 pub(crate) const MEMORY_KEPT: Bound = Bound::AtMost(1.05);

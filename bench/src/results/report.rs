@@ -279,8 +279,8 @@ mod tests {
     use super::*;
     use crate::{
         Usage,
-        record::{Label, Rounds},
-        sample::{Reading, Sample},
+        measure::{Reading, Sample},
+        results::record::{Label, Rounds},
     };
 
     fn report() -> Report {

@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use serde::Serialize;
 
-use crate::machine::{cpu_seconds, peak_resident_bytes};
+use super::{cpu_seconds, peak_resident_bytes};
 
 /// What a piece of work cost the process that did it, or the processes of its members. Where both sides of a
 /// comparison live in one process they stay set up while the other works, so memory is that of the whole process,

@@ -12,10 +12,8 @@ use quorate::{
 };
 use quorate_membership::NodeId;
 
-use crate::{
-    BenchError,
-    place::{GROUP, Place, Trouble},
-};
+use super::place::{GROUP, Place, Trouble};
+use crate::BenchError;
 
 pub(crate) const CLUSTER: &str = "bench";
 

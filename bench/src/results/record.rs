@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
+use super::summary::{Summary, divide};
 use crate::{
     OfRuns, Series, Usage,
-    sample::{Reading, Sample},
-    summary::{Summary, divide},
+    measure::{Reading, Sample},
 };
 
 /// In what a figure is counted.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Record, Report, Schedule,
-    report::{show, show_range, show_ratio, show_runs, show_wanted},
+    results::report::{show, show_range, show_ratio, show_runs, show_wanted},
 };
 
 /// By this a page is known for a report's.

@@ -4,11 +4,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use crate::{
-    BenchError, Bound, Progress, Record, Schedule, Series, Usage,
-    record::{Label, Named, Rounds},
+use super::{
     sample::{Reading, Sample},
     usage::Meter,
+};
+use crate::{
+    BenchError, Bound, Progress, Record, Schedule, Series, Usage,
+    results::{Label, Named, Rounds},
 };
 
 /// What is measured: set up once, then run for a while again and again.

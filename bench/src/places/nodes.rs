@@ -17,7 +17,8 @@ use quorate::{
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::{BenchError, folder::Folder, usage::Meter};
+use super::folder::Folder;
+use crate::{BenchError, measure::Meter};
 
 const GROUP: &str = "log";
 /// How long a view may take to come, on a machine that has much else to do.
@@ -145,7 +146,7 @@ impl Nodes {
     }
 
     /// Looks at what the processes use from now on, until one of them is started again.
-    pub(super) fn meter(&self) -> Meter {
+    pub(crate) fn meter(&self) -> Meter {
         Meter::start_of(self.running.iter().flatten().map(|running| running.child.id().to_string()))
     }
 
