@@ -131,7 +131,7 @@ mod tests {
         #[test]
         fn data_and_refills_come_back_as_they_were(batches in proptest::collection::vec(payloads(), 1..4)) {
             let heads = batches[0].clone();
-            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads, batch: batches[0].clone(), more: true };
+            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads, batch: batches[0].clone(), row_wanted: true };
             let purposes = vec![Purpose::Answer(7); batches[0].len()];
             let direct = Body::Direct { first: Seq::new(2), purposes, batch: batches[0].clone() };
             let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![Seq::new(1)], requests: vec![], heads: Batch::default(), batch };
@@ -164,7 +164,7 @@ mod tests {
             at in any::<prop::sample::Index>(), byte: u8,
         ) {
             let frame = |batch| Frame { seq: Seq::new(4), clock: 9, after: vec![], requests: vec![], heads: Batch::default(), batch };
-            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads: batches[0].clone(), batch: batches[0].clone(), more: false };
+            let data = Body::Data { row: Row::default(), requests: vec![(0, 3)], heads: batches[0].clone(), batch: batches[0].clone(), row_wanted: false };
             let refill = Body::Refill { rank: 1, frames: batches.into_iter().map(frame).collect() };
             for body in [data, refill, Body::Where] {
                 let packet = encode(Message { view: ViewId { lineage: 5, epoch: 2 }, body }).unwrap();

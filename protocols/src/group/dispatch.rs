@@ -104,9 +104,9 @@ impl Group {
 
     fn on_body(&mut self, from: Member, body: Body, out: &mut Effects) -> Result<(), Refusal> {
         match body {
-            Body::Data { row, requests, heads, batch, more } => {
+            Body::Data { row, requests, heads, batch, row_wanted } => {
                 let (seq, clock, after) = (row.sent, row.clock, row.delivered.clone());
-                self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch }, more)
+                self.on_data(from, &row, Frame { seq, clock, after, requests, heads, batch }, row_wanted)
             }
             Body::Part(part) => self.on_part(from, part, out),
             Body::Direct { first, purposes, batch } => {

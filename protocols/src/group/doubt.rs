@@ -90,7 +90,7 @@ impl Group {
         doubt.confirmed.insert(from.node);
         if doubt.confirmed.len() >= quorum {
             self.doubt = None;
-            self.owed.at_once();
+            self.row_due = true;
             self.watch_majority(out);
         }
     }

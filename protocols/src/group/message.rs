@@ -52,8 +52,9 @@ pub enum Body {
         /// The messages. They travel as raw payload behind the encoded header.
         #[serde(skip)]
         batch: Batch,
-        /// Whether its sender has more to send already, so that a receiver may speak of several frames in one row.
-        more: bool,
+        /// Whether receivers are to say at once that they have it. While more follows, they are for one of several
+        /// frames, and their rows speak for those before it.
+        row_wanted: bool,
     },
     /// A part of a frame that is long, or goes from member to member.
     Part(Part),

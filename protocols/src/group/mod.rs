@@ -21,7 +21,6 @@ mod lineage;
 mod lives;
 mod merging;
 mod message;
-mod owed;
 mod past;
 mod posting;
 mod refilling;
@@ -68,7 +67,6 @@ use evidence::Opinion;
 use lag::Lags;
 use lives::Lives;
 use message::Parcel;
-use owed::Owed;
 use past::Past;
 use refilling::Refills;
 use relaying::Relaying;
@@ -144,7 +142,7 @@ pub struct Group {
     ready: BTreeMap<Member, Time>,
     /// The learners of the view, and since when they learn as seen here.
     learning: BTreeMap<Member, Time>,
-    owed: Owed,
+    row_due: bool,
     wedged: bool,
     /// Whether no majority of the view is in reach.
     alone: bool,
@@ -229,7 +227,7 @@ impl Group {
             relaying: Relaying::default(),
             ready: BTreeMap::new(),
             learning: BTreeMap::new(),
-            owed: Owed::default(),
+            row_due: false,
             wedged: false,
             alone: false,
             doubt: None,

@@ -110,15 +110,12 @@ impl Group {
         let (Some(view), Some(stream)) = (&self.view, &self.stream) else { return };
         let Some(rank) = view.rank(self.me) else { return };
         let (id, bytes, part_bytes) = (view.id, frame.weight(), self.config.part_bytes);
-        if way == Way::Direct && bytes <= part_bytes {
-            self.owed.said();
-            // The next frame follows as soon as those before it are known everywhere.
-            let more = !self.outbox.is_empty() && self.way(self.next_bytes()).is_some();
-            let row = stream.row();
+        self.row_due = way == Way::Relay || bytes > part_bytes;
+        if !self.row_due {
+            let (row, row_wanted) = (stream.row(), self.wants_row(frame.seq));
             let Frame { requests, heads, batch, .. } = frame;
-            return self.post_all(self.peers(), id, Body::Data { row, requests, heads, batch, more }, out);
+            return self.post_all(self.peers(), id, Body::Data { row, requests, heads, batch, row_wanted }, out);
         }
-        self.owed.at_once();
         let learners: Vec<NodeId> = view.learners.iter().map(|m| m.node).collect();
         let first = self.next_hop(rank);
         let relays = way == Way::Relay && first.is_some();
@@ -188,9 +185,7 @@ impl Group {
             Taken::Complete(frame) if refill => self.on_refill(from, rank, vec![frame], out),
             Taken::Complete(frame) => {
                 let Some(stream) = &mut self.stream else { return Ok(()) };
-                if stream.receive(rank, frame).map_err(faulty(from))? {
-                    self.owed.at_once();
-                }
+                self.row_due |= stream.receive(rank, frame).map_err(faulty(from))?;
                 // From member to member one may overtake another where the row changes.
                 if way == Way::Direct && stream.has_hole(rank) {
                     self.refills.note_hole(rank);

@@ -326,7 +326,7 @@ impl Group {
         self.relaying.clear();
         self.contacts.add(view.acceptors().map(|m| m.node));
         self.wedged = false;
-        self.owed.at_once();
+        self.row_due = true;
         self.gone.retain(|_, gone| gone.lineage == view.id.lineage && *gone >= view.id);
         self.given_up.retain(|lineage| *lineage != view.id.lineage);
         self.raise_floor(view.id);

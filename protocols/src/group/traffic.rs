@@ -17,6 +17,8 @@ use crate::{
 
 /// Bytes of frames that are sent again at one request.
 const REFILL_BYTES: usize = 256 << 10;
+/// Rows with which each receiver answers as many frames as may be on the way, while more follows.
+const ROWS_IN_FLIGHT: u64 = 4;
 
 impl Group {
     pub(super) fn on_submit(&mut self, ticket: Ticket, head: Bytes, payload: Bytes) -> Result<(), Refusal> {
@@ -93,17 +95,25 @@ impl Group {
         }
     }
 
+    /// Whether receivers are to say at once that they have this frame, which was just made. As long as more follows, one
+    /// of so many is enough: a row costs each of the others as much as a packet of data.
+    pub(super) fn wants_row(&self, seq: Seq) -> bool {
+        let more = !self.outbox.is_empty() && self.way(self.next_bytes()).is_some();
+        !more || seq.get().is_multiple_of((self.config.frames_in_flight / ROWS_IN_FLIGHT).max(1))
+    }
+
     /// About the bytes of the next frame.
-    pub(super) fn next_bytes(&self) -> usize {
+    fn next_bytes(&self) -> usize {
         let first = self.outbox.front().map_or(0, Submission::weight);
         self.outbox_bytes.min(self.config.batch_bytes).max(first)
     }
 
     /// Says what was received, if that is news and no frame has said it.
     pub(super) fn send_row(&mut self, out: &mut Effects) {
-        if !self.owed.take(self.config.frames_in_flight) || !self.may_acknowledge() {
+        if !self.row_due || !self.may_acknowledge() {
             return;
         }
+        self.row_due = false;
         if self.is_learner() {
             self.tell_progress(out);
         } else if let Some(stream) = &self.stream {
@@ -113,13 +123,13 @@ impl Group {
         }
     }
 
-    /// Takes a frame, after which its sender had `more` to send.
+    /// Takes a frame; its sender may want to hear at once that it is here.
     pub(super) fn on_data(
         &mut self,
         from: Member,
         row: &Row,
         frame: Frame,
-        more: bool,
+        row_wanted: bool,
     ) -> Result<(), Refusal> {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
@@ -128,9 +138,7 @@ impl Group {
         if has_hole {
             self.refills.note_hole(rank);
         }
-        if is_news {
-            self.owed.on_frame(more && !has_hole);
-        }
+        self.row_due |= is_news && (row_wanted || has_hole);
         Ok(())
     }
 
@@ -138,9 +146,7 @@ impl Group {
         let Some((rank, open)) = self.sender(from) else { return Ok(()) };
         let Some(stream) = self.stream.as_mut().filter(|_| open) else { return Ok(()) };
         stream.on_row(rank, row).map_err(faulty(from))?;
-        if probe {
-            self.owed.at_once();
-        }
+        self.row_due |= probe;
         Ok(())
     }
 
@@ -162,9 +168,7 @@ impl Group {
             news |= stream.receive(rank, frame).map_err(faulty(from))?;
         }
         let next = stream.gaps().into_iter().find(|(of, _)| *of == rank);
-        if news {
-            self.owed.at_once();
-        }
+        self.row_due |= news;
         if let Some((_, first)) = next.filter(|_| news && self.may_acknowledge()) {
             let lacking = Lacking { from: first, through: Seq::new(u64::MAX), lost: true };
             self.fetch_gap(rank, lacking, out); // an answer is as long as one message may be

@@ -243,7 +243,7 @@ impl Group {
         });
         self.transfers.hunt = Hunt::default();
         out.extend(held_back.into_iter().map(Effect::Deliver));
-        self.owed.at_once(); // which says that it may be promoted
+        self.row_due = true; // which says that it may be promoted
     }
 
     pub(super) fn on_no_state(&mut self, from: Member, snapshot: ViewId) {

@@ -88,7 +88,7 @@ fn whoever_sends_other_heads_than_messages_is_faulty() {
     let frame =
         Frame { seq, clock: 1, after, requests: Vec::new(), heads: heads.clone(), batch: batch.clone() };
     for body in [
-        Body::Data { row, requests: Vec::new(), heads, batch, more: false },
+        Body::Data { row, requests: Vec::new(), heads, batch, row_wanted: true },
         Body::Refill { rank: 1, frames: vec![frame] },
     ] {
         let refused = world.input(1, Input::Received { from, message: Message { view, body } });

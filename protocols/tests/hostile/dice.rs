@@ -188,7 +188,7 @@ impl<'a> Dice<'a> {
                 requests: self.requests(),
                 heads: self.heads().into(),
                 batch: self.batch().into(),
-                more: self.flip(),
+                row_wanted: self.flip(),
             },
             3 => Body::Status { row: self.row(), probe: self.flip() },
             4 => Body::Fetch(Gap {
