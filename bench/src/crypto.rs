@@ -68,12 +68,11 @@ async fn measure(
 }
 
 fn case(bytes: usize, other: Cipher) -> Case {
-    let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
     Case {
         bench: "crypto",
         name: format!("{} beside {other}", Size(bytes)),
         baseline_is: "the same with the other cipher",
-        readings: vec![(reading, None)],
+        readings: vec![(Reading::throughput_of(bytes), None)],
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     usage::Meter,
 };
 use crate::{
-    BenchError, Bound, Progress, Record, Schedule, Series, Usage,
+    BenchError, Bound, OfRuns, Progress, Record, Schedule, Series, Usage,
     results::{Label, Named, Rounds},
 };
 
@@ -121,7 +121,7 @@ impl<'a> Harness<'a> {
                 bench: case.bench,
                 case: format!("{} {}", case.name, reading.name()),
                 unit: reading.unit(),
-                worst: false,
+                of_runs: OfRuns::Median,
                 wanted,
                 baseline_is: case.baseline_is,
             };

@@ -48,6 +48,16 @@ impl Reading {
         }
     }
 
+    /// The figure for as many bytes in each message: of long ones bytes, of short ones messages.
+    pub(crate) const fn throughput_of(message_bytes: usize) -> Self {
+        if message_bytes >= 16 << 10 { Self::Bytes } else { Self::Messages }
+    }
+
+    /// Whether it is the longest of all.
+    pub(crate) const fn is_longest(self) -> bool {
+        matches!(self, Self::Quantile(share) | Self::Silence(share) if share >= 1.0)
+    }
+
     /// What the figure is called behind the name of its case.
     pub(crate) fn name(self) -> String {
         match self {

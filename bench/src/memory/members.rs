@@ -1,15 +1,13 @@
 //! Members of a group under load, each in a process of its own.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use futures_util::future::try_join_all;
-use quorate_membership::NodeId;
-use quorate_transport::{ClusterCa, CredentialFiles, Validity};
 
 use super::words::{Answer, Order};
 use crate::{
     BenchError,
-    hosts::{Host, Own, PATIENCE},
+    hosts::{Host, Issuer, Own, PATIENCE},
     places::{CLUSTER, Folder},
 };
 
@@ -24,13 +22,11 @@ impl Members {
     /// Starts so many processes with this command, and waits until their nodes have founded a group.
     pub(super) async fn found(program: &Path, members: usize) -> Result<Self, BenchError> {
         let folder = Folder::make()?;
-        let ca = ClusterCa::create(CLUSTER, Validity::days(1)).map_err(BenchError::ours)?;
+        let issuer = Issuer::new(CLUSTER)?;
         let (mut hosts, mut seeds) = (Vec::new(), Vec::new());
         for node in 1..=members as u64 {
             let own = folder.path().join(format!("n{node}"));
-            fs::create_dir(&own)?;
-            let issued = ca.issue_node(NodeId::new(node), Validity::days(1)).map_err(BenchError::ours)?;
-            issued.save(&CredentialFiles::of_node(&own)).map_err(BenchError::ours)?;
+            issuer.issue(node, &own)?;
             let shown = own.to_string_lossy();
             let mut host = Host::start(program, &["bench", "memory-host", &shown], Own::Nothing).await?;
             match host.ask(&Order::Run { node, members, seeds: seeds.clone() }, PATIENCE).await? {

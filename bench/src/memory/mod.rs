@@ -14,7 +14,7 @@ use futures_util::future::try_join;
 pub use self::host::memory_host;
 use self::{host::BATCHES, members::Members};
 use crate::{
-    BenchError, Bound, Machine, Progress, Record, Report, Unit,
+    BenchError, Bound, Machine, OfRuns, Progress, Record, Report, Unit,
     measure::{Busy, peak_resident_bytes, resident_bytes},
     places::{Nodes, in_system},
     results::{MEMORY_KEPT, Named},
@@ -162,7 +162,7 @@ fn figure(case: &str, unit: Unit, of_nodes: impl Iterator<Item = f64>, bound: f6
         bench: "memory",
         case: format!("{NODES} nodes, the worst: {case}"),
         unit,
-        worst: true,
+        of_runs: OfRuns::Largest,
         wanted: Some(Bound::ValueBelow(bound)),
         baseline_is: BOUND_IS,
     };
@@ -184,7 +184,7 @@ fn load_figures(nodes: &[Watched]) -> Vec<Record> {
         bench: "memory",
         case: format!("{NODES} nodes, the worst: in the last third of the load, resident"),
         unit: Unit::Bytes,
-        worst: false,
+        of_runs: OfRuns::Median,
         wanted: Some(MEMORY_KEPT),
         baseline_is: THIRD_IS,
     };

@@ -21,10 +21,6 @@ pub(super) const fn is_total(order: Order) -> bool {
     matches!(order, Order::Total | Order::Uniform)
 }
 
-const fn throughput(bytes: usize) -> Reading {
-    if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages }
-}
-
 pub(crate) fn throughput_case(members: usize, order: Order, senders: Senders, bytes: usize) -> Case {
     let wanted = match bytes {
         _ if !is_asked_for(members, order) || senders != Senders::One => None,
@@ -36,7 +32,7 @@ pub(crate) fn throughput_case(members: usize, order: Order, senders: Senders, by
         bench: "multicast",
         name: format!("{members} members, {order}, {senders} sending, {}", Size(bytes)),
         baseline_is: RAW_QUINN,
-        readings: vec![(throughput(bytes), wanted)],
+        readings: vec![(Reading::throughput_of(bytes), wanted)],
     }
 }
 
@@ -47,7 +43,7 @@ pub(super) fn together_case(members: usize, order: Order, bytes: usize) -> Case 
         bench: "multicast",
         name: format!("{members} members, {order}, all sending beside one, {}", Size(bytes)),
         baseline_is: ONE_SENDING,
-        readings: vec![(throughput(bytes), wanted)],
+        readings: vec![(Reading::throughput_of(bytes), wanted)],
     }
 }
 

@@ -65,7 +65,7 @@ async fn measure(
 ) -> Result<Vec<Record>, BenchError> {
     for &bytes in &args.sizes {
         for other in Other::ALL {
-            let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
+            let reading = Reading::throughput_of(bytes);
             let case = case(format!("{} beside {other}", Size(bytes)), "the same but for this", reading);
             if is_denied(other)? {
                 harness.leave_out(&case, DENIED);

@@ -180,8 +180,8 @@ pub(crate) struct Named {
     pub(crate) bench: &'static str,
     pub(crate) case: String,
     pub(crate) unit: Unit,
-    /// Whether the highest is what counts, in place of the median.
-    pub(crate) worst: bool,
+    /// Which of its figures counts: the median, or the largest.
+    pub(crate) of_runs: OfRuns,
     pub(crate) wanted: Option<Bound>,
     pub(crate) baseline_is: &'static str,
 }
@@ -191,20 +191,26 @@ impl Record {
     pub(crate) fn compare(label: Label<'_>, ours: &Rounds, baseline: &Rounds) -> Option<Self> {
         let read = |sample: &Sample| sample.read(label.reading);
         let all = |rounds: &Rounds| Summary::of(rounds.samples.iter().filter_map(read));
-        let (value, base) = (all(ours)?, all(baseline)?);
+        let (ours_all, base) = (all(ours)?, all(baseline)?);
+        // Of what is to be no longer than so much the longest of all rounds counts.
+        let (value, of_runs) = if label.reading.is_longest() {
+            (ours_all.high, OfRuns::Largest)
+        } else {
+            (ours_all.median, OfRuns::Median)
+        };
         // Of rounds of which one side has no such figure there is no ratio.
         let rounds = ours.samples.iter().zip(&baseline.samples);
         let ratio = Summary::of(rounds.filter_map(|(ours, base)| Some(divide(read(ours)?, read(base)?))))?;
         Some(Self {
             bench: label.bench,
             case: format!("{} {}", label.case, label.reading.name()),
-            value: value.median,
+            value,
             unit: label.reading.unit(),
             baseline: base.median,
             ratio: ratio.median,
             wanted: label.wanted,
-            holds: label.wanted.map(|wanted| wanted.holds(ratio.median, value.median)),
-            range: (value.low, value.high),
+            holds: label.wanted.map(|wanted| wanted.holds(ratio.median, value)),
+            range: (ours_all.low, ours_all.high),
             baseline_range: (base.low, base.high),
             ratio_range: (ratio.low, ratio.high),
             cores_used: ours.cores(),
@@ -214,7 +220,7 @@ impl Record {
             peak_resident_bytes: ours.peak_resident_bytes(),
             baseline_peak_resident_bytes: baseline.peak_resident_bytes(),
             baseline_is: label.baseline_is,
-            of_runs: OfRuns::Median,
+            of_runs,
             runs: 1,
             series: None,
         })
@@ -228,7 +234,7 @@ impl Record {
         baseline: impl IntoIterator<Item = f64>,
     ) -> Option<Self> {
         let (ours, base) = (Summary::of(ours)?, Summary::of(baseline)?);
-        let value = if named.worst { ours.high } else { ours.median };
+        let value = if named.of_runs == OfRuns::Largest { ours.high } else { ours.median };
         let ratio = divide(value, base.median);
         Some(Self {
             value,
@@ -266,7 +272,7 @@ impl Record {
             peak_resident_bytes: None,
             baseline_peak_resident_bytes: None,
             baseline_is: why,
-            of_runs: OfRuns::Median,
+            of_runs: named.of_runs,
             runs: 0,
             series: None,
         }
@@ -365,7 +371,7 @@ mod tests {
             bench: "soak",
             case: "throughput".into(),
             unit: Unit::MessagesPerSecond,
-            worst: false,
+            of_runs: OfRuns::Median,
             wanted: Some(Bound::AtLeast(0.9)),
             baseline_is: "a number",
         };
@@ -383,13 +389,13 @@ mod tests {
             bench: "memory",
             case: "idle".into(),
             unit: Unit::Cores,
-            worst: false,
+            of_runs: OfRuns::Median,
             wanted: Some(Bound::ValueBelow(0.01)),
             baseline_is: "a number",
         };
         let record = Record::beside(&named, [0.004, 0.02, 0.008], [0.01]).expect("figures on both sides");
         assert_eq!((record.value, record.holds, record.range), (0.008, Some(true), (0.004, 0.02)));
-        named.worst = true;
+        named.of_runs = OfRuns::Largest;
         let record = Record::beside(&named, [0.004, 0.02, 0.008], [0.01]).expect("figures on both sides");
         assert_eq!((record.value, record.holds, record.ratio), (0.02, Some(false), 2.0));
         assert_eq!(Record::beside(&named, [], [0.01]), None);

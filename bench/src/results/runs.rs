@@ -135,7 +135,7 @@ mod tests {
             bench: "memory",
             case: case.into(),
             unit: Unit::Bytes,
-            worst: false,
+            of_runs: OfRuns::Median,
             wanted: Some(Bound::ValueBelow(10.0)),
             baseline_is: "a number",
         };

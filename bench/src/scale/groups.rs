@@ -120,10 +120,8 @@ fn figures(groups: usize, rounds: &[Round], founded: &[f64]) -> Vec<Record> {
     let figure = |what: &str, unit, ours: Vec<f64>, baseline: Vec<f64>, wanted, baseline_is| {
         let case = format!("{}: {what}", name(groups));
         // Memory that an earlier round, or run, has given back is used again, so that the largest figure says most.
-        let worst = unit == Unit::Bytes;
-        let named = Named { bench: "scale", case, unit, worst, wanted, baseline_is };
-        let of_runs = if worst { OfRuns::Largest } else { OfRuns::Median };
-        Record::beside(&named, ours, baseline).map(|record| Record { of_runs, ..record })
+        let of_runs = if unit == Unit::Bytes { OfRuns::Largest } else { OfRuns::Median };
+        Record::beside(&Named { bench: "scale", case, unit, of_runs, wanted, baseline_is }, ours, baseline)
     };
     let each = |of: &dyn Fn(&Round) -> Option<f64>| rounds.iter().filter_map(of).collect::<Vec<f64>>();
     let per_member = |round: &Round| {

@@ -9,7 +9,7 @@ use super::{
     departures::{Going, depart},
 };
 use crate::{
-    BenchError, Record, Unit,
+    BenchError, OfRuns, Record, Unit,
     measure::{Load, Sample, Side, cpu_seconds},
     multicast::GroupFlow,
     places::Cluster,
@@ -51,7 +51,7 @@ pub(super) async fn measure(run: &mut Run<'_>) -> Result<(), BenchError> {
                 bench: "scale",
                 case: format!("{members} members: {what}"),
                 unit: Unit::Microseconds,
-                worst: false,
+                of_runs: OfRuns::Median,
                 wanted: None,
                 baseline_is: FEWEST_IS,
             };

@@ -6,7 +6,7 @@ use super::{
     tally::{Alike, Present, Slices, Thirds},
 };
 use crate::{
-    Bound, Record, Unit,
+    Bound, OfRuns, Record, Unit,
     measure::{Latencies, Reading},
     results::{MEMORY_KEPT, Named},
 };
@@ -38,7 +38,7 @@ type Naming<'a> = dyn Fn(&str, Unit, Option<Bound>, &'static str) -> Named + 'a;
 pub(super) fn figures(case: &str, plan: &Plan, run: &Run) -> Vec<Record> {
     let named = |what: &str, unit: Unit, wanted: Option<Bound>, baseline_is| {
         let case = format!("{case} {what}");
-        Named { bench: "soak", case, unit, worst: false, wanted, baseline_is }
+        Named { bench: "soak", case, unit, of_runs: OfRuns::Median, wanted, baseline_is }
     };
     let mut records = of_alike(plan, run, &named);
     let resident: Vec<f64> = run.resident.iter().skip(1).map(|bytes| *bytes as f64).collect();
@@ -89,11 +89,9 @@ fn of_alike(plan: &Plan, run: &Run, named: &Naming<'_>) -> Vec<Record> {
     let beside = |named: &Named, [first, last]: [Vec<f64>; 2]| Record::beside(named, last, first);
     let figure = |what: &str, unit: Unit, wanted: Option<Bound>, read: &dyn Fn(&[&Alike]) -> Vec<f64>| {
         let named = named(what, unit, wanted, if changes { ALIKE_IS } else { BASELINE_IS });
-        if enough {
-            beside(&named, [0, 1].map(|third| read(&compared.alike(&run.thirds, third))))
-        } else {
-            Some(Record::without_figures(&named, TOO_FEW))
-        }
+        let thirds = || [0, 1].map(|third| read(&compared.alike(&run.thirds, third)));
+        let found = enough.then(thirds).and_then(|thirds| beside(&named, thirds));
+        Some(found.unwrap_or_else(|| Record::without_figures(&named, TOO_FEW)))
     };
     let slice = Slices::of(plan.window).length.as_secs_f64();
     let throughput = |members: &[&Alike]| {

@@ -157,7 +157,7 @@ pub(crate) fn framings(bytes: usize) -> &'static [Framing] {
 }
 
 pub(crate) fn throughput_case(kind: TransportKind, bytes: usize, framing: Framing) -> Case {
-    let reading = if bytes >= 16 << 10 { Reading::Bytes } else { Reading::Messages };
+    let reading = Reading::throughput_of(bytes);
     // Long frames cost what their bytes cost; short ones cost what we do with each.
     let wanted = match bytes {
         _ if kind != TransportKind::Quic => None,

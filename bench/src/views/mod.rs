@@ -219,11 +219,9 @@ fn figures(members: usize, going: Going, rounds: &[Round], timelines: Vec<Timeli
         (gap("worst"), &blocked, &silence, OfRuns::Largest, None),
     ];
     let record = |(case, all, series, of_runs, wanted): Figure<'_>| {
-        let worst = of_runs == OfRuns::Largest;
         let (unit, baseline_is) = (Unit::Microseconds, BASELINE_IS);
-        let named = Named { bench: "views", case, unit, worst, wanted, baseline_is };
+        let named = Named { bench: "views", case, unit, of_runs, wanted, baseline_is };
         Some(Record {
-            of_runs,
             cores_used: cost.cores(),
             cpu_seconds: cost.cpu_seconds(),
             peak_resident_bytes: cost.peak_resident_bytes(),

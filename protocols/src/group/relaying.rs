@@ -114,7 +114,12 @@ impl Group {
         if !self.row_due {
             let (row, row_wanted) = (stream.row(), self.wants_row(frame.seq));
             let Frame { requests, heads, batch, .. } = frame;
-            return self.post_all(self.peers(), id, Body::Data { row, requests, heads, batch, row_wanted }, out);
+            return self.post_all(
+                self.peers(),
+                id,
+                Body::Data { row, requests, heads, batch, row_wanted },
+                out,
+            );
         }
         let learners: Vec<NodeId> = view.learners.iter().map(|m| m.node).collect();
         let first = self.next_hop(rank);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Packets from here on are jumbo.
-const JUMBO: u16 = 8_000;
+pub(super) const JUMBO: u16 = 8_000;
 const LONG_MESSAGES: usize = 64 << 10;
 
 const COROSYNC: &str = "Corosync's closed process groups, agreed order, knet with AES-256 and SHA-256";

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     MEMBERS,
+    cases::JUMBO,
     words::{Pace, Part, Work},
 };
 use crate::{
@@ -73,7 +74,7 @@ pub(super) fn configure(folder: &Path, addrs: &[Ipv4Addr], mtu: u16) -> Result<V
 fn config(own: &Path, key: &Path, addrs: &[Ipv4Addr], mtu: u16) -> String {
     let (own, key) = (own.display(), key.display());
     let window = 256_000 / u32::from(mtu);
-    let tuned = if mtu < LONG_PACKETS {
+    let tuned = if mtu < JUMBO {
         format!("\n  window_size: {window}\n  max_messages: {window}")
     } else {
         String::new()
@@ -89,8 +90,6 @@ fn config(own: &Path, key: &Path, addrs: &[Ipv4Addr], mtu: u16) -> String {
          no\n  to_logfile: yes\n  logfile: {own}/{LOG}\n}}\n"
     )
 }
-
-const LONG_PACKETS: u16 = 9_000;
 
 /// A daemon and a member that uses it. Both end with the host.
 #[derive(Debug)]
