@@ -289,6 +289,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::measure::Latencies;
 
     fn rounds(messages: [u64; 3]) -> Rounds {
         let flow = |messages| Sample::Flow { messages, message_bytes: 64, elapsed: Duration::from_secs(1) };
@@ -381,6 +382,27 @@ mod tests {
         for key in ["value", "baseline", "ratio", "wanted", "holds"] {
             assert!(json[key].is_null(), "{key}: {line}");
         }
+    }
+
+    #[test]
+    fn of_the_longest_the_longest_of_all_rounds_counts() {
+        let latency = |micros: u64| {
+            let mut all = Latencies::new();
+            all.record(Duration::from_micros(micros));
+            all.into_sample()
+        };
+        let rounds = |micros: [u64; 3]| Rounds { samples: micros.map(latency).into(), usage: Vec::new() };
+        let below = Bound::ValueBelow(70.0);
+        let record = |share| {
+            let label = Label { reading: Reading::Quantile(share), ..label(below) };
+            Record::compare(label, &rounds([30, 90, 60]), &rounds([30; 3])).expect("figures on both sides")
+        };
+        let (median, longest) = (record(0.5), record(1.0));
+        assert_eq!((median.value.round(), median.holds, median.of_runs), (60.0, Some(true), OfRuns::Median));
+        assert_eq!(
+            (longest.value.round(), longest.holds, longest.of_runs),
+            (90.0, Some(false), OfRuns::Largest)
+        );
     }
 
     #[test]
