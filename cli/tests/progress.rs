@@ -132,6 +132,7 @@ fn runs_that_are_over_are_shown_where_a_later_one_fails() {
     let mut figures = String::new();
     shown.0.stdout.take().expect("a pipe").read_to_string(&mut figures).expect("text");
     assert_eq!(shown.0.wait().expect("it ends").code(), Some(1));
-    assert!(figures.contains("medians of 1 of 3 runs; ") && figures.contains("idle, resident"), "{figures}");
+    let head = "medians of 1 of 3 runs, of what is worst the largest figure; ";
+    assert!(figures.contains(head) && figures.contains("idle, resident"), "{figures}");
     assert!(place.path().join("r/index.html").exists());
 }
