@@ -32,7 +32,7 @@ pub(super) fn configs(seed: u64, breach: Option<Breach>) -> Vec<GroupConfig> {
     let bound = [config(Order::Uniform), config(Order::Uniform)];
     let strict = GroupConfig {
         slow: [SlowPolicy::Block, SlowPolicy::Demote, SlowPolicy::Evict][(seed % 3) as usize],
-        lag_for: Duration::from_secs(1),
+        lag_for: Duration::from_millis(700),
         ..config(Order::Total)
     };
     let sided = GroupConfig { partitionable: seed % 2 == 1, ..config(any(&weak)) };
