@@ -1,6 +1,8 @@
 //! Links over QUIC keep what every transport promises, and let nobody in who does not belong.
 
 mod common;
+#[path = "quic/mtu.rs"]
+mod mtu;
 
 use std::{
     net::{SocketAddr, UdpSocket},

@@ -35,7 +35,8 @@ pub struct GroupConfig {
     /// Bytes of messages at which a frame is closed. Default 64 KiB: larger ones gain nothing.
     pub batch_bytes: usize,
     /// Own frames on the way at once. Default 16: while they are, further messages gather in the
-    /// next frame, so that batches grow with the load. With fewer a sender of long messages waits for
+    /// next frame, so that batches grow with the load. Of four, others say of one that they have it, and of each after
+    /// which nothing follows. With fewer a sender of long messages waits for
     /// acknowledgements, with more messages wait longer at their receivers.
     pub frames_in_flight: u64,
     /// A longer frame travels in parts of so many bytes. Default 512 KiB.
